@@ -1,0 +1,1 @@
+//! Argo CD: client, the one watch, the pure verdict, the pure touched().

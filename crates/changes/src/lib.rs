@@ -1,0 +1,1 @@
+//! Pure rendering of changes: typed YAML edits that keep comments, and runbooks.

@@ -1,0 +1,1 @@
+//! Wiring, configuration, command line, demo and figures.

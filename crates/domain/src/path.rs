@@ -1,0 +1,213 @@
+//! Paths that may be proposed. libgit2 alone lets symlinks, control characters and `git~1` through, so these rules stand in front
+//! of it: at intake, and again on the tree that was built.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::is_nfc;
+
+/// Longest path in bytes.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Longest single name in bytes: what common file systems hold.
+pub const PART_BYTES_MAX: usize = 255;
+/// Deepest nesting.
+pub const DEPTH_MAX: usize = 32;
+
+/// A repository path that passed every rule: relative, UTF-8 in NFC, no look-alike tricks, nothing git or a file system treats specially.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepoPath(String);
+
+/// Why a path was refused: which one, and the rule that it broke.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("path {path:?} is refused: {rule}")]
+pub struct PathRefusal {
+    /// The path as given, cut to 200 characters, with odd characters escaped by `Debug`.
+    pub path: String,
+    /// The rule in words.
+    pub rule: &'static str,
+}
+
+impl RepoPath {
+    /// The path as text, `/` between the parts.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names along the path.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The directory part, or nothing for a file in the root.
+    pub fn parent(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(dir, _)| dir)
+    }
+
+    /// The last name.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(self.0.as_str(), |(_, name)| name)
+    }
+}
+
+impl FromStr for RepoPath {
+    type Err = PathRefusal;
+    fn from_str(text: &str) -> Result<Self, PathRefusal> {
+        match broken_rule(text) {
+            None => Ok(Self(text.to_owned())),
+            Some(rule) => Err(PathRefusal {
+                path: text.chars().take(200).collect(),
+                rule,
+            }),
+        }
+    }
+}
+
+/// Bidirectional and zero-width characters: they make a path or a line look like something else.
+pub fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{00AD}' | '\u{180E}')
+}
+
+fn broken_rule(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("it is empty");
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Some("it is longer than 1,024 bytes");
+    }
+    if path.starts_with('/') || path.ends_with('/') {
+        return Some("it must be relative, without a leading or trailing slash");
+    }
+    if path.chars().any(char::is_control) {
+        return Some("it contains a control character");
+    }
+    if path.chars().any(is_deceptive) {
+        return Some("it contains a bidirectional or zero-width character");
+    }
+    if path.contains(['\\', ':', '*', '?', '"', '<', '>', '|']) {
+        return Some("it contains one of \\ : * ? \" < > |");
+    }
+    if !is_nfc(path) {
+        return Some("it is not in Unicode normal form C");
+    }
+    if path.split('/').count() > DEPTH_MAX {
+        return Some("it is nested deeper than 32 directories");
+    }
+    path.split('/').find_map(broken_part_rule)
+}
+
+fn broken_part_rule(part: &str) -> Option<&'static str> {
+    if part.is_empty() {
+        return Some("it has an empty part");
+    }
+    if part == "." || part == ".." {
+        return Some("it has a . or .. part");
+    }
+    if part.len() > PART_BYTES_MAX {
+        return Some("a part is longer than 255 bytes");
+    }
+    if part.ends_with(' ') || part.ends_with('.') || part.starts_with(' ') {
+        return Some("a part starts with a space, or ends with a space or a dot");
+    }
+    if part.starts_with('-') {
+        return Some("a part starts with a dash");
+    }
+    let lower = part.to_lowercase();
+    if lower == ".git" || tilde(&lower, "git") || tilde(&lower, "gitmod") || tilde(&lower, "gi7eba") {
+        return Some("a part is a name that git uses for itself");
+    }
+    if matches!(lower.as_str(), ".gitmodules" | ".gitattributes" | ".mailmap") {
+        return Some("it would change how git reads the repository");
+    }
+    let stem = lower.split('.').next().unwrap_or(&lower);
+    let device = matches!(stem, "con" | "prn" | "aux" | "nul")
+        || ((stem.starts_with("com") || stem.starts_with("lpt")) && stem.len() == 4 && stem.as_bytes()[3].is_ascii_digit());
+    device.then_some("a part is a device name on Windows")
+}
+
+/// `git~1` and the like: short names by which some file systems open `.git`.
+fn tilde(part: &str, stem: &str) -> bool {
+    part.strip_prefix(stem)
+        .and_then(|rest| rest.strip_prefix('~'))
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+impl fmt::Display for RepoPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for RepoPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+impl Serialize for RepoPath {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+impl<'de> Deserialize<'de> for RepoPath {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_paths_pass() {
+        for good in [
+            "README.md",
+            "kubernetes/applications/ollama/deployment.yaml",
+            "a/.helmignore",
+            ".gitignore",
+            "ünï/cödé.yaml",
+            "common.yaml",
+            "a b/c.txt",
+        ] {
+            assert!(good.parse::<RepoPath>().is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn hostile_paths_are_refused_with_the_rule_they_broke() {
+        for (bad, rule) in [
+            ("", "empty"),
+            ("/etc/passwd", "relative"),
+            ("a/", "relative"),
+            ("../../etc/passwd", ".. part"),
+            ("a/../../b", ".. part"),
+            ("a/./b", ".. part"),
+            ("a//b", "empty part"),
+            ("C:\\x", "contains one of"),
+            ("a\\..\\b", "contains one of"),
+            (".git/config", "git uses"),
+            (".GIT/hooks/x", "git uses"),
+            ("sub/.git/x", "git uses"),
+            ("git~1/x", "git uses"),
+            ("GITMOD~1", "git uses"),
+            (".git::$INDEX_ALLOCATION", "contains one of"),
+            (".g\u{200c}it/x", "zero-width"),
+            (".gitmodules", "how git reads"),
+            ("x/.gitattributes", "how git reads"),
+            ("a\nb", "control"),
+            ("a\r", "control"),
+            ("a\u{202e}b", "zero-width"),
+            ("cafe\u{301}.yaml", "normal form"),
+            ("a.", "dot"),
+            ("a /b", "dot"),
+            ("-rf", "dash"),
+            ("aux.txt", "device"),
+            ("x/COM1", "device"),
+        ] {
+            let refusal = bad.parse::<RepoPath>().expect_err(bad);
+            assert!(refusal.rule.contains(rule), "{bad:?}: {}", refusal.rule);
+        }
+        assert!("a/".repeat(40).trim_end_matches('/').parse::<RepoPath>().is_err());
+        assert!("x".repeat(300).parse::<RepoPath>().is_err());
+        assert!(["abcdefghi"; 200].join("/").parse::<RepoPath>().is_err());
+    }
+}

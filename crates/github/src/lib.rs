@@ -1,0 +1,1 @@
+//! GitHub pull requests for the manual tier. No code path that merges.

@@ -1,0 +1,1 @@
+//! Telegram, Argo CD, GitHub and a smart-HTTP git remote as real servers, faithful to the real ones.

@@ -1,0 +1,1 @@
+//! SQLite through sqlx: the only SQL of the house. Speaks domain types.
