@@ -1,13 +1,22 @@
 //! The pure core of Countersign: proposals, policy and [`decide()`]. No tokio, no sqlx, no clock, no randomness: time, ids and limits are arguments.
 
 mod change;
+mod decide;
 mod ids;
 mod path;
+mod policy;
+mod proposal;
 mod states;
 
 pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFile, is_text};
+pub use decide::{Effect, Event, REASON_SECONDS, REMINDER_PERCENT, Refusal, Scheduled, Transition, decide, open, progress};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId,
 };
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath, is_deceptive};
+pub use policy::{Eligibility, Facts, PathGlob, Person, Policy, Problem, Requirement, Route, Rule, TTL_SECONDS_DEFAULT};
+pub use proposal::{
+    ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
+    RunbookCall,
+};
 pub use states::{Decision, Delivery, Landed, Outcome, Tier};
