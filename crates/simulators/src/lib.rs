@@ -1,3 +1,4 @@
 //! Telegram, Argo CD, GitHub and a smart-HTTP git remote as real servers, faithful to the real ones.
 
 pub mod git;
+pub mod telegram;
