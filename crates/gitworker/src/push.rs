@@ -1,0 +1,133 @@
+//! One compare-and-swap push, and what it came to. What the remote says is for people; object ids decide.
+
+use std::time::{Duration, Instant};
+
+use domain::CommitId;
+
+use crate::protocol::{Report, Update};
+use crate::repository::{Repository, blocking};
+use crate::{Ancestry, Built, GitError, PushOutcome, Tip, cli, sanitize};
+
+/// [`Repository::push`].
+pub(crate) async fn to_branch(repository: &Repository, built: &Built, expected: CommitId) -> PushOutcome {
+    let update = Update {
+        reference: repository.options().reference(),
+        old: Some(expected),
+        new: Some(built.tip()),
+        pack: built.pack.clone(),
+    };
+    // The mirror takes the objects in while the remote is busy. Should the push fail, they are unreachable and do no harm.
+    let (sent, absorbed) = tokio::join!(send(repository, &update), absorb(repository, built));
+    if let Err(error) = absorbed {
+        tracing::warn!(%error, "the mirror did not take the pushed objects; they are fetched instead");
+    }
+    let outcome = decide(repository, &update, sent, true).await;
+    if outcome == PushOutcome::Confirmed && let Err(error) = repository.join_packs().await {
+        tracing::warn!(%error, "the mirror's packs could not be joined");
+    }
+    outcome
+}
+
+/// [`Repository::push_branch`] and [`Repository::delete_branch`].
+pub(crate) async fn to_side_branch(repository: &Repository, name: &str, expected: Option<CommitId>, built: Option<&Built>) -> PushOutcome {
+    let reference = format!("refs/heads/{name}");
+    if !git2::Reference::is_valid_name(&reference) || name == repository.options().branch {
+        return PushOutcome::Refused { message: format!("{name:?} cannot be used as the name of a side branch") };
+    }
+    let update = Update {
+        reference,
+        old: expected,
+        new: built.map(Built::tip),
+        pack: built.map_or_else(|| std::sync::Arc::from([]), |built| built.pack.clone()),
+    };
+    let sent = send(repository, &update).await;
+    decide(repository, &update, sent, false).await
+}
+
+async fn send(repository: &Repository, update: &Update) -> Result<Report, GitError> {
+    if repository.options().push_with_git_cli {
+        return send_with_git(repository, update).await;
+    }
+    repository.inner.transport.send(update).await
+}
+
+/// Reads the ref back and decides by ids: where the branch is now, and whether it contains what was sent.
+async fn decide(repository: &Repository, update: &Update, sent: Result<Report, GitError>, main: bool) -> PushOutcome {
+    let asked = Instant::now();
+    let now = match repository.inner.transport.tip(&update.reference).await {
+        Ok(now) => now,
+        Err(error) => return PushOutcome::Unknown { why: format!("the branch could not be read back: {error}") },
+    };
+    if now == update.new {
+        if let (Some(commit), true) = (now, main) {
+            confirm(repository, asked, commit).await;
+        }
+        return PushOutcome::Confirmed;
+    }
+    if now == update.old {
+        return unmoved(repository, sent);
+    }
+    if !main {
+        return PushOutcome::Moved { tip: now };
+    }
+    match (now, update.new) {
+        (Some(_), Some(new)) => contains(repository, new).await,
+        _ => PushOutcome::Moved { tip: now },
+    }
+}
+
+/// The branch is where it was before: either the remote said no, or nobody knows what it will still do.
+fn unmoved(repository: &Repository, sent: Result<Report, GitError>) -> PushOutcome {
+    match sent {
+        Ok(report) if report.accepted => PushOutcome::Unknown { why: "the remote reported success, but its branch has not moved".to_owned() },
+        Ok(report) => {
+            let message = sanitize::text(&report.said, &repository.options().credentials.secrets());
+            let message = if message.is_empty() { "the remote gave no reason".to_owned() } else { message };
+            PushOutcome::Refused { message }
+        }
+        Err(error @ (GitError::Denied { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => {
+            PushOutcome::Refused { message: error.to_string() }
+        }
+        Err(error) => PushOutcome::Unknown { why: error.to_string() },
+    }
+}
+
+/// The branch is somewhere else: perhaps somebody already pushed on top of ours.
+async fn contains(repository: &Repository, new: CommitId) -> PushOutcome {
+    let tip = match repository.refresh(Duration::ZERO).await {
+        Ok(tip) => tip.commit,
+        Err(GitError::BranchMissing { .. }) => return PushOutcome::Moved { tip: None },
+        Err(error) => return PushOutcome::Unknown { why: error.to_string() },
+    };
+    match repository.is_ancestor(new, tip).await {
+        Ok(Ancestry::Yes) => PushOutcome::Confirmed,
+        Ok(Ancestry::No | Ancestry::Unknown) => PushOutcome::Moved { tip: Some(tip) },
+        Err(error) => PushOutcome::Unknown { why: error.to_string() },
+    }
+}
+
+async fn confirm(repository: &Repository, asked: Instant, commit: CommitId) {
+    repository.remember_tip(asked, Tip { commit, at: chrono::Utc::now() }).await;
+}
+
+async fn absorb(repository: &Repository, built: &Built) -> Result<(), GitError> {
+    let (inner, pack) = (repository.inner.clone(), built.pack.clone());
+    blocking(move || inner.mirror.absorb(&pack)).await
+}
+
+/// The fallback: `git push` with a lease on the expected id, which is the same compare-and-swap.
+async fn send_with_git(repository: &Repository, update: &Update) -> Result<Report, GitError> {
+    if !update.pack.is_empty() {
+        let (inner, pack) = (repository.inner.clone(), update.pack.clone());
+        blocking(move || inner.mirror.absorb(&pack)).await?;
+    }
+    let options = repository.options();
+    let lease = format!("--force-with-lease={}:{}", update.reference, update.old.map(|id| id.to_string()).unwrap_or_default());
+    let refspec = format!("{}:{}", update.new.map(|id| id.to_string()).unwrap_or_default(), update.reference);
+    let args = ["push", "--porcelain", "--no-verify", "--no-follow-tags", &lease, "origin", &refspec];
+    match cli::git(options, repository.inner.mirror.path(), "push", options.deadlines.push, &args).await {
+        Ok(_) => Ok(Report { accepted: true, said: Vec::new() }),
+        Err(GitError::Command { detail, .. }) => Ok(Report { accepted: false, said: detail.into_bytes() }),
+        Err(error) => Err(error),
+    }
+}

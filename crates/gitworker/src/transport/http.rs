@@ -1,0 +1,171 @@
+//! Smart HTTP: pre-emptive log-in, no redirects, bounded answers, total deadlines.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use domain::CommitId;
+use futures_util::StreamExt as _;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use secrecy::ExposeSecret as _;
+
+use super::{garbled, within};
+use crate::protocol::{self, Advert, Garbled, Report, Update};
+use crate::{GitError, RepositoryOptions};
+
+/// What the server speaks, learnt from its first answer.
+const UNKNOWN: u8 = 0;
+const VERSION_0: u8 = 1;
+const VERSION_2: u8 = 2;
+
+pub(crate) struct Http {
+    options: RepositoryOptions,
+    client: Client,
+    base: String,
+    version: AtomicU8,
+    /// Whether the server's advertisement for pushes was seen: once is enough to refuse SHA-256.
+    push_advert_seen: AtomicBool,
+}
+
+impl Http {
+    pub(crate) fn new(options: &RepositoryOptions, url: &url::Url) -> Result<Self, GitError> {
+        // Hosts tell git from browsers by the agent's beginning.
+        let mut builder = Client::builder()
+            .user_agent(concat!("git/2.0 (countersign ", env!("CARGO_PKG_VERSION"), ")"))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(options.deadlines.connect);
+        if let Some(path) = &options.extra_ca {
+            let unusable = |problem: String| GitError::Config(format!("the certificate file {} {problem}", path.display()));
+            let pem = std::fs::read(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+            for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(format!("is not PEM: {error}")))? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let client = builder.build().map_err(|error| GitError::Config(format!("the HTTP client cannot be set up: {error}")))?;
+        Ok(Self {
+            options: options.clone(),
+            client,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            version: AtomicU8::new(UNKNOWN),
+            push_advert_seen: AtomicBool::new(false),
+        })
+    }
+
+    /// One request once the server is known to speak protocol 2, else one or two.
+    pub(crate) async fn tip(&self, reference: &str) -> Result<Option<CommitId>, GitError> {
+        within(&self.options, "asking for the tip", self.options.deadlines.request, async {
+            if self.version.load(Ordering::Relaxed) != VERSION_2 {
+                let advert = self.advert("git-upload-pack", reference).await?;
+                self.version.store(if advert.version2 { VERSION_2 } else { VERSION_0 }, Ordering::Relaxed);
+                if !advert.version2 {
+                    return Ok(advert.reference);
+                }
+            }
+            let request = self.post("git-upload-pack").header("Git-Protocol", "version=2").body(protocol::ls_refs(reference));
+            let body = self.fetch(request, protocol::REPORT_MAX).await?;
+            protocol::read_ls_refs(&mut &body[..], reference).await.map_err(|what| self.garbled(what))
+        })
+        .await
+    }
+
+    /// One request: the old id is known, so no advertisement is needed first (but once per process).
+    pub(crate) async fn send(&self, update: &Update) -> Result<Report, GitError> {
+        within(&self.options, "pushing", self.options.deadlines.push, async {
+            if !self.push_advert_seen.load(Ordering::Relaxed) {
+                self.advert("git-receive-pack", &update.reference).await?;
+            }
+            let mut body = update.command();
+            body.extend_from_slice(&update.pack);
+            let answer = self.fetch(self.post("git-receive-pack").body(body), protocol::REPORT_MAX).await?;
+            protocol::read_report(&mut &answer[..], &update.reference).await.map_err(|what| self.garbled(what))
+        })
+        .await
+    }
+
+    pub(crate) async fn can_push(&self) -> Result<(), GitError> {
+        let ask = self.advert("git-receive-pack", "");
+        within(&self.options, "asking for the right to push", self.options.deadlines.request, ask).await.map(drop)
+    }
+
+    async fn advert(&self, service: &str, reference: &str) -> Result<Advert, GitError> {
+        let mut request = self.client.get(format!("{}/info/refs?service={service}", self.base));
+        if service == "git-upload-pack" {
+            request = request.header("Git-Protocol", "version=2");
+        }
+        let body = self.fetch(request, protocol::ADVERT_MAX).await?;
+        let advert = protocol::read_advert(&mut &body[..], reference).await.map_err(|what| self.garbled(what))?;
+        if service == "git-receive-pack" {
+            self.push_advert_seen.store(true, Ordering::Relaxed);
+        }
+        Ok(advert)
+    }
+
+    fn post(&self, service: &str) -> RequestBuilder {
+        let mut headers = HeaderMap::new();
+        for (name, kind) in [(CONTENT_TYPE, "request"), (ACCEPT, "result")] {
+            if let Ok(value) = HeaderValue::from_str(&format!("application/x-{service}-{kind}")) {
+                headers.insert(name, value);
+            }
+        }
+        self.client.post(format!("{}/{service}", self.base)).headers(headers)
+    }
+
+    /// Sends a request with the credentials and reads an answer of at most `limit` bytes.
+    async fn fetch(&self, request: RequestBuilder, limit: u64) -> Result<Vec<u8>, GitError> {
+        let request = match self.options.credentials.authorization()? {
+            None => request,
+            Some(secret) => {
+                let mut value = HeaderValue::from_str(secret.expose_secret())
+                    .map_err(|_| GitError::Config("the git credentials hold a character that no HTTP header can carry".to_owned()))?;
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
+        };
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.check(response.status())?;
+        self.body(response, limit).await
+    }
+
+    async fn body(&self, response: Response, limit: u64) -> Result<Vec<u8>, GitError> {
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| self.unreachable(&error))?;
+            if body.len() as u64 + chunk.len() as u64 > limit {
+                return Err(GitError::Protocol { remote: self.remote(), detail: format!("it is longer than {limit} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn check(&self, status: StatusCode) -> Result<(), GitError> {
+        let remote = self.remote();
+        match status {
+            StatusCode::OK => Ok(()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(GitError::Denied { remote, detail: format!("HTTP {status}") }),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(GitError::Unreachable { remote, detail: format!("HTTP {status}") }),
+            status if status.is_server_error() => Err(GitError::Unreachable { remote, detail: format!("HTTP {status}") }),
+            status if status.is_redirection() => {
+                Err(GitError::Protocol { remote, detail: format!("HTTP {status}: redirects are not followed, configure the final URL") })
+            }
+            status => Err(GitError::Protocol { remote, detail: format!("HTTP {status}") }),
+        }
+    }
+
+    /// The innermost cause, without the URL that reqwest would add.
+    fn unreachable(&self, error: &reqwest::Error) -> GitError {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        GitError::Unreachable { remote: self.remote(), detail: cause.to_string() }
+    }
+
+    fn garbled(&self, what: Garbled) -> GitError {
+        garbled(&self.options, what)
+    }
+
+    fn remote(&self) -> String {
+        self.options.url.to_string()
+    }
+}

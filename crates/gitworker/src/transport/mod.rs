@@ -1,0 +1,75 @@
+//! How a remote is asked and told: over HTTP, or over the pipes of a child (`ssh`, or `git receive-pack` itself for a local path).
+
+mod http;
+mod pipe;
+pub(crate) mod ssh;
+
+use std::time::Duration;
+
+use domain::CommitId;
+
+use crate::options::Address;
+use crate::protocol::{Garbled, Report, Update};
+use crate::{GitError, RepositoryOptions, sanitize};
+
+pub(crate) enum Transport {
+    Http(http::Http),
+    Pipe(pipe::Pipe),
+}
+
+impl Transport {
+    pub(crate) fn new(options: &RepositoryOptions) -> Result<Self, GitError> {
+        Ok(match &options.url.0 {
+            Address::Http(url) => Self::Http(http::Http::new(options, url)?),
+            Address::Ssh { .. } | Address::Local(_) => Self::Pipe(pipe::Pipe::new(options)?),
+        })
+    }
+
+    /// Where a ref is; `None` when it does not exist.
+    pub(crate) async fn tip(&self, reference: &str) -> Result<Option<CommitId>, GitError> {
+        match self {
+            Self::Http(http) => http.tip(reference).await,
+            Self::Pipe(pipe) => pipe.tip(reference).await,
+        }
+    }
+
+    /// Sends one update. Any error leaves open whether the remote executed it, except [`GitError::Denied`].
+    pub(crate) async fn send(&self, update: &Update) -> Result<Report, GitError> {
+        match self {
+            Self::Http(http) => http.send(update).await,
+            Self::Pipe(pipe) => pipe.send(update).await,
+        }
+    }
+
+    /// Asks for the advertisement that precedes a push.
+    pub(crate) async fn can_push(&self) -> Result<(), GitError> {
+        match self {
+            Self::Http(http) => http.can_push().await,
+            Self::Pipe(pipe) => pipe.can_push().await,
+        }
+    }
+}
+
+/// Cuts a step off at its deadline.
+async fn within<T>(
+    options: &RepositoryOptions,
+    step: &'static str,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, GitError>>,
+) -> Result<T, GitError> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(done) => done,
+        Err(_) => Err(GitError::Deadline { remote: options.url.to_string(), step, seconds: deadline.as_secs() }),
+    }
+}
+
+/// A garbled answer as an error about this remote.
+fn garbled(options: &RepositoryOptions, what: Garbled) -> GitError {
+    let remote = options.url.to_string();
+    match what {
+        Garbled::Broken(detail) => GitError::Unreachable { remote, detail: format!("the connection broke off ({detail})") },
+        Garbled::Wrong(detail) => GitError::Protocol { remote, detail },
+        Garbled::Said(raw) => GitError::Protocol { remote, detail: sanitize::text(&raw, &options.credentials.secrets()) },
+        Garbled::Sha256 => GitError::Sha256Remote { remote },
+    }
+}
