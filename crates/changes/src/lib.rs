@@ -1,1 +1,11 @@
-//! Pure rendering of changes: typed YAML edits that keep comments, and runbooks.
+//! What a change is made of, computed without touching the world: typed YAML edits that keep comments and layout ([`yaml`]), named and
+//! parameterised changes that the service renders itself ([`runbook`]), and facts about a change set that a card shows ([`facts`]).
+//!
+//! Everything here is a pure function of its arguments: file contents and parameters come in, new contents or an error go out.
+
+pub mod facts;
+pub mod runbook;
+pub mod yaml;
+
+pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
+pub use runbook::{Description, Problem, RenderError, Rendered, Runbook};
