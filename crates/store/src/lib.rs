@@ -1,1 +1,31 @@
-//! SQLite through sqlx: the only SQL of the house. Speaks domain types.
+//! SQLite through sqlx: the only SQL of the house. Speaks domain types; no sqlx type leaves the crate.
+//!
+//! [`Store`] is the handle. Everything that writes is a job for its one writer ([`Store::write`]); a job gets a [`Tx`], which reads and
+//! writes inside the writer's current transaction. [`Store::read`] gives a [`Reader`] with the same questions outside of it.
+
+mod agents;
+mod answers;
+mod audit;
+mod cards;
+mod effects;
+mod error;
+mod lock;
+mod maintenance;
+mod model;
+mod open;
+mod proposals;
+mod reads;
+mod sql;
+mod store;
+mod tx;
+mod writer;
+
+pub use error::{Duplicate, StoreError};
+pub use lock::ServeLock;
+pub use model::{
+    Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, ListFilter, NewCard, Owed, Pruned,
+    Scopes, StoredAnswer,
+};
+pub use reads::Reader;
+pub use store::{BoxFuture, DueBell, Store, StoreOptions};
+pub use tx::Tx;

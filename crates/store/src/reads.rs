@@ -1,0 +1,97 @@
+//! Every question one can ask, once: [`Reader`] asks it on the read-only pool, [`Tx`] inside the writer's transaction.
+
+use domain::{AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, Sha256Hash, Timestamp};
+use sqlx::SqlitePool;
+
+use crate::model::{Agent, AuditRow, Card, Cursor, ListFilter, Owed, StoredAnswer};
+use crate::{StoreError, Tx, agents, answers, audit, cards, effects, proposals, sql};
+
+/// Reads outside of any transaction: each call sees the last commit. Cheap to make.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pub(crate) pool: SqlitePool,
+}
+
+macro_rules! reads {
+    ($( $(#[$doc:meta])* $module:ident :: $name:ident ( $($arg:ident : $ty:ty),* ) -> $answer:ty; )*) => {
+        impl Reader {
+            $( $(#[$doc])*
+            pub async fn $name(&self, $($arg: $ty),*) -> Result<$answer, StoreError> {
+                let mut connection = self.pool.acquire().await.map_err(sql::failed)?;
+                $module::$name(&mut connection, $($arg),*).await
+            } )*
+        }
+        impl Tx {
+            $( $(#[$doc])*
+            pub async fn $name(&mut self, $($arg: $ty),*) -> Result<$answer, StoreError> {
+                let answer = $module::$name(self.connection()?, $($arg),*).await;
+                self.noted(answer)
+            } )*
+        }
+    };
+}
+
+impl Reader {
+    /// A proposal by id.
+    pub async fn proposal(&self, id: ProposalId) -> Result<Option<Proposal>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(sql::failed)?;
+        proposals::proposal(&mut connection, id).await
+    }
+}
+
+reads! {
+    /// The full contents of one revision; `None` when there is no such revision or retention removed its contents.
+    proposals::contents(id: ProposalId, revision: u32) -> Option<ChangeSet>;
+    /// All revisions in order, the current one last.
+    proposals::revisions(id: ProposalId) -> Vec<Revision>;
+    /// A page of proposals, newest first, and where the next page begins. At most 1,000 a page.
+    proposals::list(filter: &ListFilter, cursor: Option<Cursor>, limit: u32) -> (Vec<Proposal>, Option<Cursor>);
+    /// The pending proposal of this agent with exactly this content and base.
+    proposals::pending_by_digest(agent: &AgentName, digest: Sha256Hash, base: CommitId) -> Option<ProposalId>;
+    /// The proposal that an agent's report of this commit made.
+    proposals::observed(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
+    /// The proposal that this commit delivered, however it came about.
+    proposals::by_commit(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
+    /// The proposals without an outcome that people mean by this text: a whole id, or its last six digits as cards show them.
+    proposals::pending_prefix(text: &str) -> Vec<ProposalId>;
+    /// As `pending_prefix`, over all proposals, newest first, at most 20.
+    proposals::by_short(text: &str) -> Vec<ProposalId>;
+    /// What waits for this branch's owner (`queued` or `committing`), in the order of the decisions.
+    proposals::deliverable(repository: &RepositoryName, branch: &str) -> Vec<ProposalId>;
+    /// The proposals without an outcome in one of these states, oldest first.
+    proposals::in_delivery(states: &[Delivery]) -> Vec<Proposal>;
+    /// How many proposals of this agent have no outcome.
+    proposals::count_open(agent: &AgentName) -> u64;
+    /// How many proposals this agent has made at or after `since`.
+    proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
+    /// How many cards went to this chat at or after `since`.
+    cards::card_count_since(chat: i64, since: Timestamp) -> u64;
+    /// All cards of a proposal, oldest first.
+    cards::cards(proposal: ProposalId) -> Vec<Card>;
+    /// The card whose buttons carry this nonce.
+    cards::card_by_nonce(nonce: &str) -> Option<Card>;
+    /// The newest card that is this message.
+    cards::cards_by_message(chat: i64, message: i64) -> Option<Card>;
+    /// The cards (`sending` or `shown`) of proposals without an outcome.
+    cards::open_cards() -> Vec<Card>;
+    /// The answer that this agent got for this key.
+    answers::idempotent(agent: &AgentName, key: &str) -> Option<StoredAnswer>;
+    /// A value that must outlive restarts, such as the poll offset.
+    answers::meta(key: &str) -> Option<String>;
+    /// All agents by name.
+    agents::agents() -> Vec<Agent>;
+    /// An agent by name.
+    agents::agent(name: &AgentName) -> Option<Agent>;
+    /// The agent whose token has this hash, whatever its expiry: found by a prefix, compared in constant time.
+    agents::agent_by_token(hash: Sha256Hash) -> Option<Agent>;
+    /// What is owed for a proposal, parked effects included.
+    effects::effects_waiting(proposal: ProposalId) -> Vec<Owed>;
+    /// The effects that wait for a human, oldest first.
+    effects::parked() -> Vec<Owed>;
+    /// When a worker has something to do next; may be past. Effects whose like is running count from the end of its lease.
+    effects::next_due() -> Option<Timestamp>;
+    /// The audit rows about a proposal, in order.
+    audit::audit_of(proposal: ProposalId) -> Vec<AuditRow>;
+    /// Audit rows after a row number, in order, at most `limit`.
+    audit::audit_after(row: u64, limit: u32) -> Vec<AuditRow>;
+}
