@@ -243,8 +243,9 @@ fn ssh(user: Option<String>, host: String, port: Option<u16>, path: String) -> R
     if !plain(&host) || !user.as_deref().is_none_or(plain) {
         return Err("has an ssh user or host that is empty or odd");
     }
-    if path.trim_matches('/').is_empty() || path.starts_with('-') {
-        return Err("has an ssh path that is empty or starts with a dash");
+    // `transport::address` names a remote helper, which could run anything.
+    if path.trim_matches('/').is_empty() || path.starts_with(['-', ':']) {
+        return Err("has an ssh path that is empty or starts with - or :");
     }
     Ok(Address::Ssh { user, host, port, path })
 }

@@ -1,0 +1,4 @@
+//! The git worker against real git: over a local path, over HTTP, and over ssh where a server is installed.
+
+mod build_and_push;
+mod support;
