@@ -1,4 +1,6 @@
 //! Telegram, Argo CD, GitHub and a smart-HTTP git remote as real servers, faithful to the real ones.
 
+pub mod argocd;
 pub mod git;
+pub mod page;
 pub mod telegram;
