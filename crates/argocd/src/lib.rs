@@ -6,6 +6,7 @@
 //! that something about it changed, and [`verdict::combine`] makes one answer of them. The number of requests to Argo CD
 //! depends on the number of applications, never on the number of changes.
 
+pub mod client;
 pub mod model;
 pub mod repo;
 pub mod touched;
