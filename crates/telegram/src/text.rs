@@ -1,5 +1,5 @@
 //! Text that comes from outside, made harmless and fitted: control, bidirectional and zero-width characters become visible, piles of
-//! combining marks are cut down, HTML is escaped, and everything is cut at borders of what people see as one character.
+//! combining marks are written out, HTML is escaped, and everything is cut at borders of what people see as one character.
 //! Telegram counts UTF-16 units after parsing, so lengths here are UTF-16 units of the unescaped text.
 
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -8,7 +8,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 pub(crate) const TEXT_UNITS_MAX: usize = 4096;
 /// Longest caption of a document, in UTF-16 units.
 pub(crate) const CAPTION_UNITS_MAX: usize = 1024;
-/// Most code points one visible character may have before it is cut down: more is a pile of combining marks that draws over other lines.
+/// Most code points one visible character may have; further ones are written out: a pile of combining marks draws over other lines.
 const CLUSTER_MAX: usize = 8;
 
 /// UTF-16 units.
@@ -36,13 +36,9 @@ pub(crate) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for cluster in text.graphemes(true) {
         for (i, c) in cluster.chars().enumerate() {
-            if i == CLUSTER_MAX {
-                out.push('…');
-                break;
-            }
             match c {
                 '\n' | '\t' => out.push(c),
-                c if is_unseen(c) => out.push_str(&format!("<U+{:04X}>", u32::from(c))),
+                c if i >= CLUSTER_MAX || is_unseen(c) => out.push_str(&format!("<U+{:04X}>", u32::from(c))),
                 c => out.push(c),
             }
         }
@@ -126,8 +122,8 @@ mod tests {
             assert_eq!(visible(given), seen);
         }
         assert_eq!(one_line(" two\nlines\t of\u{2028}text "), "two lines of text");
-        let pile = format!("a{}b", "\u{301}".repeat(500));
-        assert_eq!(visible(&pile).chars().count(), 8 + 1 + 1);
+        let pile = format!("a{}b", "\u{301}".repeat(9));
+        assert_eq!(visible(&pile), format!("a{}<U+0301><U+0301>b", "\u{301}".repeat(7)));
     }
 
     #[test]

@@ -1,10 +1,29 @@
 //! Cards as Telegram HTML. Pure: facts in, one message out.
+//!
+//! From top to bottom: the verdict line (tier, what, state) and where, which is all a lock screen shows; progress; what the service itself
+//! noticed; the paths; our facts in a folded quote; then, clearly below and in a quote of its own, what the agent claims; then the diff.
+//! Foreign words never stand outside a quote or a code block, so that they cannot imitate a line of ours.
+
+mod document;
+mod files;
+mod keyboard;
+mod notice;
+mod rich;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use chrono_tz::Tz;
 use domain::Timestamp;
 
-use crate::card::{Card, Document, Rendered};
+use crate::card::{Card, CardKind, Rendered};
 use crate::codec::Nonce;
+use crate::text::{TEXT_UNITS_MAX, cut_units, units, visible};
+use rich::Rich;
+
+pub use document::full_diff;
+pub use notice::{Notice, list, message, notice};
 
 /// What rendering needs besides the card.
 #[derive(Debug, Clone, Copy)]
@@ -17,51 +36,97 @@ pub struct RenderOptions {
     pub nonce: Option<Nonce>,
 }
 
-/// A short message of its own beside a card. It replies to the card, and it is the one that makes a phone ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// The end is a failure, or a human is needed (push blocked): rings.
-    Failure,
-    /// Still pending, expires soon: rings once.
-    Reminder,
-    /// Nobody decided in time: rings once.
-    Expired,
-    /// A failed end healed later: silent.
-    Recovered,
-    /// A newer revision replaced what an approver already approved: rings.
-    Revised,
-}
+/// Longest diff on a card people decide on, in UTF-16 units.
+const DIFF_MAX: usize = 2500;
+/// Longest diff on a note that needs no decision.
+const NOTE_DIFF_MAX: usize = 600;
+/// Longest beginning of a diff whose whole is in the document.
+const EXCERPT_MAX: usize = 1200;
+/// Longest list of paths on a card.
+const LISTING_MAX: usize = 1500;
+/// Kept free for the sentences between the parts.
+const SLACK: usize = 160;
 
-/// Renders a card for the state it is in.
+/// Renders a card for the state it is in. The same card, options and time always give the same bytes.
 pub fn render(card: &Card, options: &RenderOptions) -> Rendered {
-    let _ = (card, options);
-    Rendered::default()
+    let head = sections::head(card, options);
+    if card.superseded.is_some() {
+        return finish(head, card, options, false);
+    }
+    let facts = sections::facts(card, options);
+    let commands = sections::commands(card);
+    let left = TEXT_UNITS_MAX.saturating_sub(head.units() + facts.units() + commands.units() + SLACK);
+    let claim = sections::claim(card, (left / 3).min(700));
+    let left = left.saturating_sub(claim.units());
+    let (listing, all_paths) = files::listing(&card.files, left.min(LISTING_MAX));
+    let left = left.saturating_sub(listing.units());
+    let (diff, whole_diff) = diff_part(card, left);
+    let complete = all_paths && whole_diff;
+
+    let page = head.line(listing).line(commands).line(facts).line(claim).line(diff);
+    let mut rendered = finish(page, card, options, complete);
+    let wanted = match card.kind {
+        CardKind::Approval => !complete,
+        // Without a pull request the patch is what a human applies.
+        CardKind::ManualNote => !complete || card.pull_request_url.is_none(),
+        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => false,
+    };
+    rendered.document = (wanted && !card.diff.is_empty()).then(|| full_diff(card));
+    rendered
 }
 
-/// Renders a notice about a card.
-pub fn notice(notice: Notice, card: &Card, options: &RenderOptions) -> Rendered {
-    let _ = (notice, card, options);
-    Rendered::default()
+/// The diff, or its first hunks and where the rest is. The flag says whether everything stands there.
+fn diff_part(card: &Card, left: usize) -> (Rich, bool) {
+    let diff = files::readable(&card.diff);
+    let max = match card.kind {
+        CardKind::Approval | CardKind::ManualNote => DIFF_MAX,
+        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => NOTE_DIFF_MAX,
+    };
+    if units(&diff) <= max.min(left) {
+        return (Rich::new().pre(&diff, Some("diff")), true);
+    }
+    let rest = match card.kind {
+        CardKind::Approval => "in the document below",
+        CardKind::ManualNote if card.pull_request_url.is_some() => "in the pull request",
+        CardKind::ManualNote => "in the patch below",
+        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => "behind the button Full diff",
+    };
+    let shown = files::whole_hunks(&diff, EXCERPT_MAX.min(left));
+    let sentence = if shown.is_empty() {
+        format!("The diff is {rest}.")
+    } else {
+        format!("Only the beginning of the diff; the whole is {rest}.")
+    };
+    (Rich::new().text(&sentence).line(Rich::new().pre(shown, Some("diff"))), false)
 }
 
-/// The whole list of paths and the whole diff as a file.
-pub fn full_diff(card: &Card) -> Document {
-    let _ = card;
-    Document {
-        file_name: String::new(),
-        bytes: Vec::new(),
-        caption: String::new(),
+fn finish(page: Rich, card: &Card, options: &RenderOptions, complete: bool) -> Rendered {
+    debug_assert!(page.units() <= TEXT_UNITS_MAX, "a card of {} units", page.units());
+    let keyboard = keyboard::keyboard(card, options, complete);
+    rendered(page, keyboard, complete)
+}
+
+fn rendered(page: Rich, keyboard: Vec<Vec<crate::Button>>, complete: bool) -> Rendered {
+    let (html, plain) = page.into_parts();
+    Rendered {
+        html,
+        plain: cut_units(&plain, TEXT_UNITS_MAX),
+        keyboard,
+        document: None,
+        complete,
     }
 }
 
-/// `/pending` and `/history`: one line per card, as many as fit.
-pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered {
-    let _ = (heading, cards, options);
-    Rendered::default()
-}
-
-/// Plain words, such as the answer to a command. No markup in, none out.
-pub fn message(text: &str) -> Rendered {
-    let _ = text;
-    Rendered::default()
+/// Foreign text of several lines: unseen characters visible, no runs of empty lines.
+fn paragraph(text: &str) -> String {
+    let mut out = String::new();
+    let mut empty = 0;
+    for line in visible(&text.trim().replace("\r\n", "\n")).lines() {
+        empty = if line.trim().is_empty() { empty + 1 } else { 0 };
+        if empty < 2 {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+    out.trim_end().to_owned()
 }

@@ -1,0 +1,185 @@
+//! The list of touched paths, and the diff as far as it fits.
+
+use domain::ChangeKind;
+
+use super::rich::Rich;
+use super::words::change_verb;
+use crate::card::{Card, FileLine};
+use crate::text::{cut_units, thousands, units, visible};
+
+/// How many paths stand on a card whose whole list does not fit.
+const WORST_SHOWN: usize = 8;
+
+/// Sums of lines: `+4 −2`.
+pub(super) fn line_counts(files: &[FileLine]) -> String {
+    let sum = |part: fn(&FileLine) -> u32| files.iter().map(|file| part(file) as usize).sum::<usize>();
+    format!("+{} −{}", thousands(sum(|f| f.added)), thousands(sum(|f| f.removed)))
+}
+
+/// `1 file`, `1,200 files`.
+pub(super) fn file_count(files: &[FileLine]) -> String {
+    if files.len() == 1 {
+        "1 file".into()
+    } else {
+        format!("{} files", thousands(files.len()))
+    }
+}
+
+/// What happens, in a few words for the lock screen: `change web/deployment.yaml`, `3 files in applications/web`.
+pub(super) fn what(card: &Card) -> Rich {
+    if let Some(id) = card.revert_of {
+        return Rich::new().text("revert of ").code(&id.short());
+    }
+    if let Some(runbook) = &card.runbook {
+        return Rich::new().text("runbook ").code(&cut_units(&crate::text::one_line(runbook), 60));
+    }
+    match card.files.as_slice() {
+        [] => Rich::new().code(card.repository.as_str()),
+        [file] => Rich::new().text(change_verb(file.kind)).text(" ").code(&tail(file.path.as_str())),
+        files => {
+            let place = Rich::new().text(&file_count(files));
+            match common_directory(files) {
+                Some(directory) => place.text(" in ").code(&tail(&directory)),
+                None => place,
+            }
+        }
+    }
+}
+
+/// The last two parts of a path.
+fn tail(path: &str) -> String {
+    let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();
+    let kept = parts.into_iter().rev().collect::<Vec<_>>().join("/");
+    cut_units(&kept, 60)
+}
+
+fn common_directory(files: &[FileLine]) -> Option<String> {
+    let mut common: Vec<&str> = files.first()?.path.parent()?.split('/').collect();
+    for file in files {
+        let same = common.iter().zip(file.path.parts()).take_while(|(a, b)| **a == *b).count();
+        common.truncate(same);
+    }
+    (!common.is_empty()).then(|| common.join("/"))
+}
+
+/// The paths, all of them if they fit into `max` units, else counts and the worst. The flag says whether all stand there.
+pub(super) fn listing(files: &[FileLine], max: usize) -> (Rich, bool) {
+    let all = files.iter().fold(Rich::new(), |list, file| list.line(file_line(file)));
+    if all.units() <= max {
+        return (all, true);
+    }
+    let count = |kind| files.iter().filter(|file| file.kind == kind).count();
+    let heading = format!(
+        "{}: {} changed, {} added, {} deleted. The worst; the whole list is in the document:",
+        file_count(files),
+        thousands(count(ChangeKind::Modified)),
+        thousands(count(ChangeKind::Added)),
+        thousands(count(ChangeKind::Deleted)),
+    );
+    let mut worst: Vec<&FileLine> = files.iter().collect();
+    worst.sort_by_key(|file| std::cmp::Reverse(gravity(file)));
+    let mut list = Rich::new().text(&heading);
+    for file in worst.into_iter().take(WORST_SHOWN) {
+        let line = file_line(file);
+        if list.units() + line.units() + 1 > max {
+            break;
+        }
+        list = list.line(line);
+    }
+    (list, false)
+}
+
+/// Deletions first, then what can run, then what cannot be read, then many removed lines.
+fn gravity(file: &FileLine) -> (bool, bool, bool, u32, u32) {
+    (
+        file.kind == ChangeKind::Deleted,
+        file.exec == Some(true),
+        file.binary.is_some(),
+        file.removed,
+        file.added,
+    )
+}
+
+fn file_line(file: &FileLine) -> Rich {
+    let mark = match file.kind {
+        ChangeKind::Added => "+ ",
+        ChangeKind::Modified => "~ ",
+        ChangeKind::Deleted => "− ",
+    };
+    let line = Rich::new().text(mark).code(file.path.as_str());
+    let line = match &file.binary {
+        Some(binary) => line
+            .text(&format!(
+                " binary, {} bytes, SHA-256 ",
+                thousands(usize::try_from(binary.size).unwrap_or(usize::MAX))
+            ))
+            .code(&binary.sha256.to_string()),
+        None => line.text(&format!(" {}", line_counts(std::slice::from_ref(file)))),
+    };
+    let line = match file.exec {
+        Some(true) => line.bold(" becomes executable"),
+        Some(false) => line.text(" no longer executable"),
+        None => line,
+    };
+    if file.kind == ChangeKind::Deleted {
+        line.bold(" deleted")
+    } else {
+        line
+    }
+}
+
+/// The list of paths as plain lines, for the head of a document. `diff` and `git apply` skip what stands before the first header.
+pub(super) fn plain_listing(files: &[FileLine]) -> String {
+    files
+        .iter()
+        .fold(String::new(), |list, file| list + "# " + &file_line(file).into_parts().1 + "\n")
+}
+
+/// The diff for reading: unseen characters visible, without the last line feed.
+pub(super) fn readable(diff: &str) -> String {
+    visible(diff.strip_suffix('\n').unwrap_or(diff))
+}
+
+/// As many whole hunks from the top as fit into `max` units; everything when the diff fits.
+pub(super) fn whole_hunks(diff: &str, max: usize) -> &str {
+    if units(diff) <= max {
+        return diff;
+    }
+    let (mut kept, mut used, mut at, mut header_only) = (0, 0, 0, true);
+    for line in diff.split_inclusive('\n') {
+        let is_header = line.starts_with("diff ");
+        // A hunk ends where the next one, or the next file, begins; a file header without a hunk is not worth showing.
+        if (is_header || line.starts_with("@@")) && !header_only {
+            kept = at;
+        }
+        header_only = if is_header { true } else { header_only && !line.starts_with("@@") };
+        used += units(line);
+        at += line.len();
+        if used > max {
+            break;
+        }
+    }
+    diff[..kept].trim_end_matches('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diffs_are_cut_at_hunk_borders() {
+        let diff = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n@@ -9 +9 @@\n-c\n+d\ndiff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-e\n+f\n";
+        let first = diff.find("\n@@ -9").expect("two hunks");
+        let second = diff.find("\ndiff --git a/y").expect("two files");
+        for (max, expected) in [
+            (1000, diff),
+            (first + 5, &diff[..first]),
+            (second + 4, &diff[..second]),
+            (second + 40, &diff[..second]),
+            (first - 1, ""),
+            (0, ""),
+        ] {
+            assert_eq!(whole_hunks(diff, max), expected, "{max}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The parts of a card, from top to bottom. Each has its own limit, so that no part can push another one off the card.
+
+use domain::{Decision, Delivery, Tier};
+
+use super::rich::Rich;
+use super::words::{clock, decided_words, landed, progress, remaining, state};
+use super::{RenderOptions, files, paragraph};
+use crate::card::{Card, CardKind, Requirement};
+use crate::text::{cut_telling, cut_units, one_line, units};
+
+/// Longest name of a person, group, branch or application.
+const NAME_MAX: usize = 60;
+/// Longest list of applications, of requirements, and of remarks.
+const LIST_MAX: usize = 440;
+/// Longest sentence about why something failed.
+const NOTE_MAX: usize = 360;
+/// Longest block of commands.
+const COMMANDS_MAX: usize = 500;
+
+/// Foreign words on one line of ours: cut, visible, never a line break.
+fn short(text: &str) -> String {
+    cut_units(&one_line(text), NAME_MAX)
+}
+
+/// Verdict, where, second step, progress, and what must still happen.
+pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
+    let top = verdict(card).line(place(card));
+    if card.superseded.is_some() {
+        return top; // nothing on it counts any more
+    }
+    top.line(second_step(card))
+        .line(note(card))
+        .line(decided(card, options))
+        .line(carried(card))
+        .line(applications(card))
+        .line(requirements(card, options))
+        .line(deadline(card, options))
+        .line(remarks(card))
+}
+
+pub(super) fn verdict(card: &Card) -> Rich {
+    let (mark, words) = state(card);
+    if card.kind == CardKind::Alarm {
+        return Rich::new().bold(&format!("🚨 ALARM · {}", cut_units(&one_line(&card.title), 160)));
+    }
+    let tier = match (card.kind, card.tier) {
+        (CardKind::ObservedNote, _) => "OBSERVED",
+        (_, Tier::Manual) => "MANUAL",
+        (_, Tier::Prompted) => "PROMPTED",
+        (_, Tier::Standard) => "STANDARD",
+    };
+    Rich::new()
+        .text(mark)
+        .text(" ")
+        .bold(tier)
+        .text(" · ")
+        .join(files::what(card))
+        .text(" · ")
+        .bold(&words)
+}
+
+fn place(card: &Card) -> Rich {
+    let mut line = Rich::new().text(card.repository.as_str());
+    if !card.branch.is_empty() {
+        line = line.text(" · ").text(&short(&card.branch));
+    }
+    if !card.files.is_empty() {
+        line = line.text(&format!(
+            " · {} · {}",
+            files::file_count(&card.files),
+            files::line_counts(&card.files)
+        ));
+    }
+    line = line.text(" · agent ").text(card.agent.as_str());
+    if let Some(id) = card.id {
+        line = line.text(" · ").code(&id.short());
+    }
+    if let Some(newer) = &card.superseded {
+        let words = format!("Revision {} has its own card.", newer.revision);
+        line = line.text("\n").link(&words, newer.url.as_deref());
+    }
+    line
+}
+
+fn second_step(card: &Card) -> Rich {
+    let Some(step) = &card.confirm else { return Rich::new() };
+    let digest = card.digest.map(|digest| digest.short()).unwrap_or_default();
+    Rich::new()
+        .bold("‼️ Are you sure? ")
+        .code(&cut_units(&one_line(&step.worst), 160))
+        .text(" · digest ")
+        .code(&digest)
+        .text(&format!(" · asked by {}", short(&step.who)))
+}
+
+fn note(card: &Card) -> Rich {
+    let alarm = if card.kind == CardKind::Alarm {
+        Rich::new().text(&cut_units(&paragraph(&card.reason), NOTE_MAX))
+    } else {
+        Rich::new()
+    };
+    // Often the words of a remote or of Argo CD: framed as code.
+    let note = card.note.as_deref().map(one_line).filter(|note| !note.is_empty());
+    alarm.line(note.map_or_else(Rich::new, |note| Rich::new().text("Why: ").code(&cut_telling(&note, NOTE_MAX))))
+}
+
+fn decided(card: &Card, options: &RenderOptions) -> Rich {
+    // Who approved stands with the groups.
+    let told = card.decision == Decision::Approved && card.requirements.iter().any(|need| !need.have.is_empty());
+    let Some(by) = card.decided.as_ref().filter(|_| !told) else {
+        return Rich::new();
+    };
+    let at = clock(by.at, options.now, options.time_zone);
+    let line = Rich::new().text(&format!("{} by {} at {at}", decided_words(card.decision), short(&by.who)));
+    let reason = by.reason.as_deref().map(one_line).filter(|reason| !reason.is_empty());
+    match reason {
+        Some(reason) => line.text(": ").code(&cut_telling(&reason, 280)),
+        None if card.decision == Decision::Rejected && !card.chips.is_empty() => line.text(". Why? Tap a reason, or reply to this card."),
+        None => line,
+    }
+}
+
+/// Commit, pull request, how it landed, what came after.
+fn carried(card: &Card) -> Rich {
+    let mut lines = Rich::new();
+    if let Some(commit) = &card.commit {
+        let line = Rich::new().text("Commit ").link(&commit.id.short(), commit.url.as_deref());
+        let author = commit.author.as_deref().map(|author| format!(" by {}", short(author)));
+        lines = lines.line(line.text(&author.unwrap_or_default()));
+    }
+    if let Some(url) = &card.pull_request_url {
+        lines = lines.line(Rich::new().text("Pull request: ").link(&cut_units(&one_line(url), 120), Some(url)));
+    }
+    if let Some(how) = card.landed {
+        lines = lines.line(Rich::new().text(landed(how)));
+    }
+    if let Some(id) = card.reverted_by {
+        lines = lines.line(Rich::new().text("Reverted by ").code(&id.short()));
+    }
+    lines
+}
+
+fn applications(card: &Card) -> Rich {
+    if let Some(why) = &card.untracked {
+        return Rich::new().text(&cut_units(&one_line(why), 200));
+    }
+    let line = |app: &crate::ApplicationLine| {
+        let headline = cut_units(&one_line(&app.headline), 120);
+        Rich::new().text(&format!("{} {}: {headline}", progress(app.state), short(&app.name)))
+    };
+    fitted(card.applications.iter().map(line), "applications")
+}
+
+fn requirements(card: &Card, options: &RenderOptions) -> Rich {
+    let line = |need: &Requirement| {
+        let have: Vec<String> = need
+            .have
+            .iter()
+            .map(|(name, at)| format!("{} {}", short(name), clock(*at, options.now, options.time_zone)))
+            .collect();
+        let (count, quorum, group) = (need.have.len(), need.quorum, short(&need.group));
+        let mut line = if card.decision == Decision::Pending {
+            format!("Needs {quorum} of {group}: {count}/{quorum}")
+        } else {
+            format!("Approvals of {group}: {count}/{quorum}")
+        };
+        if !have.is_empty() {
+            line.push_str(&format!(" · {}", have.join(", ")));
+        }
+        if card.decision == Decision::Pending && !need.eligible.is_empty() {
+            let names: Vec<String> = need.eligible.iter().map(|name| short(name)).collect();
+            line.push_str(&format!(" · may approve: {}", names.join(", ")));
+        }
+        Rich::new().text(&cut_units(&line, 300))
+    };
+    fitted(
+        card.requirements
+            .iter()
+            .filter(|need| card.decision == Decision::Pending || !need.have.is_empty())
+            .map(line),
+        "groups",
+    )
+}
+
+/// When it expires, or until when it can be stopped; and the digest that an approval is bound to.
+fn deadline(card: &Card, options: &RenderOptions) -> Rich {
+    let mut line = Rich::new();
+    let pending = card.decision == Decision::Pending && card.outcome.is_none();
+    if let Some(at) = card.expires_at.filter(|_| pending) {
+        let left = remaining(at, options.now);
+        let left = if left.is_empty() { left } else { format!(" ({left})") };
+        line = line.text(&format!("Expires {}{left}", clock(at, options.now, options.time_zone)));
+    }
+    if let Some(at) = card.hold_until.filter(|_| card.delivery == Delivery::Queued) {
+        let at = at.with_timezone(&options.time_zone).format("%H:%M:%S");
+        line = line.text(&format!("Held back until {at}: Cancel stops it"));
+    }
+    if let Some(digest) = card.digest {
+        let gap = if line.is_empty() { "" } else { " · " };
+        line = line.text(gap).text("digest ").code(&digest.short());
+    }
+    line
+}
+
+fn remarks(card: &Card) -> Rich {
+    fitted(
+        card.remarks
+            .iter()
+            .map(|remark| Rich::new().text("! ").code(&cut_units(&one_line(remark), 160))),
+        "remarks",
+    )
+}
+
+/// As many lines as fit, then how many are missing.
+fn fitted(lines: impl Iterator<Item = Rich>, what: &str) -> Rich {
+    let (mut shown, mut missing) = (Rich::new(), 0usize);
+    for line in lines {
+        if missing > 0 || shown.units() + line.units() > LIST_MAX {
+            missing += 1;
+        } else {
+            shown = shown.line(line);
+        }
+    }
+    if missing > 0 {
+        shown.line(Rich::new().text(&format!("… and {missing} more {what}")))
+    } else {
+        shown
+    }
+}
+
+/// What we know, folded.
+pub(super) fn facts(card: &Card, options: &RenderOptions) -> Rich {
+    let labelled = |label: &str, value: &str, max: usize| match one_line(value) {
+        value if value.is_empty() => Rich::new(),
+        value => Rich::new().text(label).text(" ").code(&cut_units(&value, max)),
+    };
+    let mut revision = format!("Proposed {}", clock(card.created_at, options.now, options.time_zone));
+    if card.revision > 1 || card.revision_author.is_some() {
+        revision.push_str(&format!(" · revision {}", card.revision));
+    }
+    if let Some(author) = &card.revision_author {
+        revision.push_str(&format!(" by {}", short(author)));
+    }
+    let inside = Rich::new()
+        .line(labelled("Rule", &card.rule, 100))
+        .line(Rich::new().text(&cut_units(&one_line(&card.why), 160)))
+        .line(labelled("Runbook", card.runbook.as_deref().unwrap_or_default(), 120))
+        .line(labelled("Base", &card.base.map(|base| base.short()).unwrap_or_default(), 40))
+        .line(labelled("Policy", &card.policy, 40))
+        .line(Rich::new().text(&revision))
+        .line(labelled("Id", &card.id.map(|id| id.to_string()).unwrap_or_default(), 40));
+    Rich::new().quote(inside)
+}
+
+/// What the agent says, as the agent's.
+pub(super) fn claim(card: &Card, max: usize) -> Rich {
+    let (title, reason) = (one_line(&card.title), paragraph(&card.reason));
+    if card.kind == CardKind::Alarm || (title.is_empty() && reason.is_empty()) {
+        return Rich::new();
+    }
+    let label = Rich::new()
+        .bold(&format!("{} claims", card.agent))
+        .text(" (the agent's own words, not checked):");
+    let left = max.saturating_sub(label.units() + 2);
+    let title = cut_telling(&title, (left / 2).min(200));
+    let reason = cut_telling(&reason, left.saturating_sub(units(&title) + 1));
+    label.line(Rich::new().quote(Rich::new().bold(&title).line(Rich::new().text(&reason))))
+}
+
+/// Manual: what a human types. Too many of them stand at the head of the patch.
+pub(super) fn commands(card: &Card) -> Rich {
+    let text = crate::text::visible(&card.commands.join("\n"));
+    if text.is_empty() || card.outcome.is_some() {
+        Rich::new()
+    } else if units(&text) <= COMMANDS_MAX {
+        Rich::new().text("To commit it yourself:").line(Rich::new().pre(&text, None))
+    } else {
+        Rich::new().text("The commands stand at the head of the patch below.")
+    }
+}
