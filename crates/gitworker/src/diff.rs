@@ -1,5 +1,85 @@
-//! diff
-use domain::*; use git2::Repository; use crate::*;
-pub(crate) fn unified(_:&Repository,_:&ChangeSet)->Result<UnifiedDiff,GitError>{Err(GitError::Internal("unfinished".into()))}
-/// d
-pub fn plain_diff<'a>(_change: &ChangeSet, _old: impl Fn(&RepoPath) -> Option<&'a [u8]>) -> UnifiedDiff { UnifiedDiff{text:String::new(),files:vec![]} }
+//! A change as text that people read and `git apply` takes: git headers, three lines of context, nothing cut.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use domain::{ChangeSet, FileChange, RepoPath, Sha256Hash, is_text};
+use git2::{DiffOptions, ObjectType, Oid, Patch, Repository};
+
+use crate::{FileStats, GitError, UnifiedDiff, tree};
+
+/// [`Repository::unified_diff`](crate::Repository::unified_diff).
+pub(crate) fn unified(repo: &Repository, change: &ChangeSet) -> Result<UnifiedDiff, GitError> {
+    let mut old = BTreeMap::new();
+    for (path, file) in change.iter() {
+        if let Some(version) = file.old {
+            old.insert(path.clone(), tree::bytes(repo, tree::oid(version.blob))?);
+        }
+    }
+    Ok(plain_diff(change, |path| old.get(path).map(Vec::as_slice)))
+}
+
+/// The diff of a change, with its old contents looked up by path. An old content that cannot be had is said in its place.
+pub fn plain_diff<'a>(change: &ChangeSet, old: impl Fn(&RepoPath) -> Option<&'a [u8]>) -> UnifiedDiff {
+    let mut diff = UnifiedDiff { text: String::new(), files: Vec::with_capacity(change.len()) };
+    for (path, file) in change.iter() {
+        let stats = one_file(&mut diff.text, path, file, old(path));
+        diff.files.push(stats);
+    }
+    diff
+}
+
+fn one_file(text: &mut String, path: &RepoPath, file: &FileChange, before: Option<&[u8]>) -> FileStats {
+    headers(text, path, file);
+    let mut stats = FileStats { path: path.clone(), added: 0, removed: 0, binary: false };
+    let after = file.new.as_ref().map(|new| new.bytes.as_slice());
+    if file.old.is_some() && before.is_none() {
+        text.push_str("(the old content is not available)\n");
+    } else if ![before, after].into_iter().flatten().all(is_text) {
+        stats.binary = true;
+        let _ = writeln!(text, "Binary file {path}: {} -> {}", summary(before), summary(after));
+    } else if let Some((hunks, added, removed)) = hunks(before.unwrap_or_default(), after.unwrap_or_default()) {
+        // git ends a name that holds a blank with a tab, so that tools find its end.
+        let tab = if path.as_str().contains(' ') { "\t" } else { "" };
+        let name = |side: &str, there: bool| if there { format!("{side}/{path}{tab}") } else { "/dev/null".to_owned() };
+        let _ = write!(text, "--- {}\n+++ {}\n{hunks}", name("a", file.old.is_some()), name("b", file.new.is_some()));
+        (stats.added, stats.removed) = (added, removed);
+    }
+    stats
+}
+
+fn headers(text: &mut String, path: &RepoPath, file: &FileChange) {
+    let _ = writeln!(text, "diff --git a/{path} b/{path}");
+    let (old_mode, new_mode) = (file.old.map(|old| old.mode), file.new.as_ref().map(|new| new.mode));
+    match (old_mode, new_mode) {
+        (None, Some(mode)) => writeln!(text, "new file mode {:06o}", mode.bits()),
+        (Some(mode), None) => writeln!(text, "deleted file mode {:06o}", mode.bits()),
+        (Some(old), Some(new)) if old != new => writeln!(text, "old mode {:06o}\nnew mode {:06o}", old.bits(), new.bits()),
+        _ => Ok(()),
+    }
+    .unwrap_or_default();
+    let zero = "0".repeat(40);
+    let before = file.old.map_or_else(|| zero.clone(), |old| old.blob.to_string());
+    let after = file.new.as_ref().and_then(|new| Oid::hash_object(ObjectType::Blob, &new.bytes).ok());
+    let after = after.map_or(zero, |id| id.to_string());
+    if before != after {
+        let mode = old_mode.filter(|_| old_mode == new_mode).map(|mode| format!(" {:06o}", mode.bits())).unwrap_or_default();
+        let _ = writeln!(text, "index {}..{}{mode}", &before[..7], &after[..7]);
+    }
+}
+
+fn summary(bytes: Option<&[u8]>) -> String {
+    bytes.map_or_else(|| "nothing".to_owned(), |bytes| format!("{} bytes, SHA-256 {}", bytes.len(), Sha256Hash::of(bytes)))
+}
+
+/// The hunks with their counts of added and removed lines; `None` when the texts are equal.
+fn hunks(before: &[u8], after: &[u8]) -> Option<(String, usize, usize)> {
+    let mut options = DiffOptions::new();
+    options.force_text(true).context_lines(3);
+    let mut patch = Patch::from_buffers(before, None, after, None, Some(&mut options)).ok()?;
+    let (_, added, removed) = patch.line_stats().ok()?;
+    let whole = patch.to_buf().ok()?;
+    let whole = std::str::from_utf8(&whole).ok()?;
+    let start = if whole.starts_with("@@ ") { 0 } else { whole.find("\n@@ ")? + 1 };
+    Some((whole[start..].to_owned(), added, removed))
+}

@@ -141,10 +141,10 @@ pub enum Inverse {
         /// The commits after it that touched them, newest first, at most 20.
         between: Vec<Touch>,
     },
-    /// The commit touches something that a proposal may not (a symlink, a submodule, a reserved name).
+    /// The commit touches something that a proposal may not (a symlink, a submodule, a reserved name), or too much.
     Unsupported {
-        /// The path, not necessarily a valid one.
-        path: String,
+        /// What it touches.
+        why: String,
     },
 }
 

@@ -1,0 +1,152 @@
+//! A unified diff, applied exactly: what was shown is what is applied. No offsets, no fuzz, no guessing; the result is full contents.
+//!
+//! [`parse`] reads the text, [`apply`] fits it to a base. Refused are: text around the patch, mode changes, symlinks and submodules,
+//! binary patches, a new file over an existing one, one file twice, and a rename that the diff does not declare. A missing
+//! `diff --git` line is fine: that is what people and models write.
+
+mod hunks;
+mod parse;
+
+use std::collections::BTreeMap;
+
+use domain::{CommitId, FileMode, RepoPath};
+use git2::Repository;
+
+pub(crate) use parse::parse;
+
+use crate::{DiffError, Edit, Entry, RequestedChange, tree};
+
+/// What a diff does to one file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FilePatch {
+    /// Where it starts in the diff, from 1.
+    line: usize,
+    action: Action,
+    hunks: Vec<Hunk>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Action {
+    Create { path: RepoPath, exec: Option<bool> },
+    Modify { path: RepoPath },
+    Delete { path: RepoPath },
+    Rename { from: RepoPath, to: RepoPath },
+    Copy { from: RepoPath, to: RepoPath },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Hunk {
+    /// Where its `@@` line stands in the diff, from 1.
+    line: usize,
+    old_start: usize,
+    old_count: usize,
+    lines: Vec<Line>,
+}
+
+/// One line of a hunk, with its line ending where it has one.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Context,
+    Removed,
+    Added,
+}
+
+fn refused(line: usize, path: Option<&RepoPath>, problem: impl Into<String>) -> DiffError {
+    DiffError::Refused { line, path: path.map(ToString::to_string), problem: problem.into() }
+}
+
+impl Action {
+    /// The file whose content the hunks are about.
+    fn source(&self) -> &RepoPath {
+        match self {
+            Self::Create { path, .. } | Self::Modify { path } | Self::Delete { path } => path,
+            Self::Rename { from, .. } | Self::Copy { from, .. } => from,
+        }
+    }
+
+    /// The files that are written or deleted.
+    fn touched(&self) -> Vec<&RepoPath> {
+        match self {
+            Self::Create { path, .. } | Self::Modify { path } | Self::Delete { path } => vec![path],
+            Self::Rename { from, to } => vec![from, to],
+            Self::Copy { to, .. } => vec![to],
+        }
+    }
+}
+
+/// [`Repository::apply_diff`](crate::Repository::apply_diff).
+pub(crate) fn apply(repo: &Repository, base: CommitId, files: &[FilePatch]) -> Result<Vec<RequestedChange>, DiffError> {
+    once_each(files)?;
+    let paths: Vec<RepoPath> = files.iter().flat_map(|file| file.action.touched().into_iter().chain([file.action.source()])).cloned().collect();
+    let entries = tree::read(repo, base, &paths)?;
+    let mut changes = Vec::new();
+    for file in files {
+        apply_one(file, &entries, &mut changes)?;
+    }
+    Ok(changes)
+}
+
+fn once_each(files: &[FilePatch]) -> Result<(), DiffError> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        for path in file.action.touched() {
+            if let Some(first) = seen.insert(path, file.line) {
+                return Err(refused(file.line, Some(path), format!("line {first} already changes this file; put all its hunks together")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mut Vec<RequestedChange>) -> Result<(), DiffError> {
+    let write = |path: &RepoPath, bytes: Vec<u8>, exec: Option<bool>| RequestedChange { path: path.clone(), edit: Edit::Write { bytes, exec } };
+    let delete = |path: &RepoPath| RequestedChange { path: path.clone(), edit: Edit::Delete };
+    let executable = |mode: FileMode| Some(mode == FileMode::Executable);
+    match &file.action {
+        Action::Create { path, exec } => {
+            absent(file, path, entries)?;
+            changes.push(write(path, hunks::apply(file, &[])?, *exec));
+        }
+        Action::Modify { path } => {
+            let (bytes, _) = present(file, path, entries)?;
+            changes.push(write(path, hunks::apply(file, bytes)?, None));
+        }
+        Action::Delete { path } => {
+            let (bytes, _) = present(file, path, entries)?;
+            if !hunks::apply(file, bytes)?.is_empty() {
+                return Err(refused(file.line, Some(path), "it says that the file is deleted, but does not remove all its lines"));
+            }
+            changes.push(delete(path));
+        }
+        Action::Rename { from, to } | Action::Copy { from, to } => {
+            let (bytes, mode) = present(file, from, entries)?;
+            absent(file, to, entries)?;
+            changes.push(write(to, hunks::apply(file, bytes)?, executable(mode)));
+            if matches!(file.action, Action::Rename { .. }) {
+                changes.push(delete(from));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn present<'e>(file: &FilePatch, path: &RepoPath, entries: &'e BTreeMap<RepoPath, Entry>) -> Result<(&'e [u8], FileMode), DiffError> {
+    match entries.get(path) {
+        Some(Entry::File { bytes, version, .. }) => Ok((bytes, version.mode)),
+        Some(Entry::Other { .. }) => Err(refused(file.line, Some(path), "it is not a regular file in the base")),
+        Some(Entry::Absent) | None => Err(refused(file.line, Some(path), "it does not exist in the base; a new file starts with --- /dev/null")),
+    }
+}
+
+fn absent(file: &FilePatch, path: &RepoPath, entries: &BTreeMap<RepoPath, Entry>) -> Result<(), DiffError> {
+    match entries.get(path) {
+        Some(Entry::Absent) | None => Ok(()),
+        Some(_) => Err(refused(file.line, Some(path), "it is to be created, but exists in the base already")),
+    }
+}
