@@ -11,4 +11,5 @@ pub mod model;
 pub mod repo;
 pub mod touched;
 pub mod verdict;
+pub mod watch;
 pub mod windows;

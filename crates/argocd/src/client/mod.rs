@@ -157,8 +157,8 @@ impl Client {
     }
 
     /// Resolves when [`Client::set_token`] is called.
-    pub(crate) async fn token_changed(&self) {
-        self.token_changed.notified().await;
+    pub(crate) fn token_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.token_changed.notified()
     }
 
     /// The address of a path below the base, each part encoded.

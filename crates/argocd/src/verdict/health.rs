@@ -1,7 +1,7 @@
 //! The health gate: the commit is there; is the application well?
 //!
 //! Health lags behind a sync (a controller may call a rollout healthy before it has looked at it), so good health must hold
-//! for ten seconds over one more observation, and bad health for thirty.
+//! for ten seconds over one more observation, and bad health for thirty (see [`super::Patience`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,12 +10,6 @@ use super::judge::Case;
 use super::{Arrival, Latch, Note, Verdict};
 use crate::model::{Application, Health, SyncCode};
 
-/// How long good health must hold.
-pub const HEALTHY_FOR: TimeDelta = TimeDelta::seconds(10);
-/// How long bad health must hold.
-pub const DEGRADED_FOR: TimeDelta = TimeDelta::seconds(30);
-/// Pause between refreshes that ask the controller to look again.
-const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(30);
 /// How long the list of differing resources is waited for.
 const NOTES_PATIENCE: TimeDelta = TimeDelta::seconds(60);
 
@@ -113,8 +107,8 @@ impl Gate<'_> {
 
     fn healthy(&self, case: &mut Case<'_>, note: Option<Note>) -> Verdict {
         case.tracking.degraded_since = None;
-        let since = *case.tracking.healthy_since.get_or_insert(case.now);
-        if !case.held(since + HEALTHY_FOR) {
+        let since = *case.tracking.healthy_since.get_or_insert(case.evidence_at());
+        if !case.held(since + case.limit(|patience| patience.healthy_ms)) {
             return self.settling("");
         }
         self.synced(case, note).unwrap_or_else(|| self.settling(""))
@@ -122,8 +116,8 @@ impl Gate<'_> {
 
     fn degraded(&self, case: &mut Case<'_>, message: String) -> Verdict {
         case.tracking.healthy_since = None;
-        let since = *case.tracking.degraded_since.get_or_insert(case.now);
-        if !case.held(since + DEGRADED_FOR) {
+        let since = *case.tracking.degraded_since.get_or_insert(case.evidence_at());
+        if !case.held(since + case.limit(|patience| patience.degraded_ms)) {
             return self.settling(&message);
         }
         let later = self.op.filter(|op| op.succeeded() && op.found.yes()).map(|op| op.found.short());
@@ -164,7 +158,7 @@ impl Gate<'_> {
             op.found.revision.as_ref().unwrap_or(&self.latch.revision)
         });
         let Some(resources) = case.resources(self.app, case.now) else {
-            let given_up = case.now >= self.latch.seen_at + HEALTHY_FOR + NOTES_PATIENCE;
+            let given_up = case.now >= self.latch.seen_at + NOTES_PATIENCE;
             return given_up.then(|| Note::Drift { resources: Vec::new() });
         };
         let different: Vec<_> = resources
@@ -203,7 +197,10 @@ impl Case<'_> {
 
     /// Asks the controller to look at the application again.
     fn look_again(&mut self, since: DateTime<Utc>) {
-        let due = self.tracking.last_refresh.map_or(since, |last| since.max(last + LOOK_AGAIN));
+        let due = self
+            .tracking
+            .last_refresh
+            .map_or(since, |last| since.max(last + self.limit(|patience| patience.refresh_ms)));
         self.want_refresh(due);
     }
 }

@@ -9,27 +9,6 @@ use super::{
 use crate::model::{Application, Phase, Resource, SyncCode, is_commit_id, label};
 use crate::repo::Target;
 
-/// Pauses between refreshes when Argo CD does not see the commit: it loses a refresh that arrives while it is comparing.
-const REFRESH_PAUSES: [TimeDelta; 5] = [
-    TimeDelta::seconds(5),
-    TimeDelta::seconds(15),
-    TimeDelta::seconds(30),
-    TimeDelta::seconds(60),
-    TimeDelta::seconds(120),
-];
-/// How long an unanswered refresh is given before another one is asked.
-const REFRESH_PATIENCE: TimeDelta = TimeDelta::seconds(30);
-/// Two sightings of a comparison error count only this far apart.
-const ERROR_APART: TimeDelta = TimeDelta::seconds(10);
-/// An older operation that runs for longer is called blocking.
-const BLOCKING_AFTER: TimeDelta = TimeDelta::minutes(5);
-/// An automated sync that has not started by then needs an explanation.
-const STALLED_AFTER: TimeDelta = TimeDelta::seconds(30);
-/// How often sync windows are asked again while they block.
-const WINDOWS_EVERY: TimeDelta = TimeDelta::seconds(60);
-/// How often the mirror is asked to fetch revisions that it does not know.
-const FETCH_EVERY: TimeDelta = TimeDelta::seconds(15);
-
 /// Judges one application for one change.
 ///
 /// Call it whenever the application, the evidence about it, or the time changes; a verdict that is already final and good
@@ -253,10 +232,10 @@ impl Case<'_> {
 
     /// Row 4.
     fn older_operation(&mut self, op: &Operated, terminating: bool) -> Verdict {
-        let since = *self.tracking.blocked_since.get_or_insert(self.now);
-        let long = self.now - since > BLOCKING_AFTER;
+        let since = *self.tracking.blocked_since.get_or_insert(self.evidence_at());
+        let long = self.now > since + self.limit(|patience| patience.blocking_ms);
         if !long {
-            self.wake(since + BLOCKING_AFTER + TimeDelta::seconds(1));
+            self.wake(since + self.limit(|patience| patience.blocking_ms) + TimeDelta::seconds(1));
         }
         Verdict::WaitingOlderOperation {
             revision: op.found.revision.clone(),
@@ -294,6 +273,7 @@ impl Case<'_> {
             self.refresh_again();
             return Some(Verdict::ComparisonFailing { message });
         }
+        let apart = self.limit(|patience| patience.error_apart_ms);
         if let Some(refresh) = answered {
             let asked_at = refresh.asked_at;
             let known = self.tracking.compare_error.get_or_insert(CompareError {
@@ -301,7 +281,7 @@ impl Case<'_> {
                 sightings: 1,
                 asked_at,
             });
-            if asked_at >= known.asked_at + ERROR_APART {
+            if asked_at >= known.asked_at + apart {
                 known.sightings += 1;
                 known.asked_at = asked_at;
             }
@@ -314,7 +294,7 @@ impl Case<'_> {
                     resources,
                 });
             }
-            let again = known.asked_at + ERROR_APART;
+            let again = known.asked_at + apart;
             self.want_refresh(again);
         } else {
             self.refresh_again();
@@ -361,8 +341,8 @@ impl Case<'_> {
                 None => Verdict::AwaitingManualSync { revision },
             };
         };
-        let since = *self.tracking.stalled_since.get_or_insert(self.now);
-        let asking = since + STALLED_AFTER;
+        let since = *self.tracking.stalled_since.get_or_insert(self.evidence_at());
+        let asking = since + self.limit(|patience| patience.stalled_ms);
         if self.now < asking {
             self.wake(asking);
             return Verdict::AboutToSync { revision };
@@ -388,7 +368,7 @@ impl Case<'_> {
     /// Row 10's last question.
     fn windows(&mut self, asking: DateTime<Utc>, revision: String) -> Verdict {
         let answer = self.evidence.windows.filter(|(_, at)| *at >= asking);
-        let due = answer.map_or(asking, |(_, at)| at + WINDOWS_EVERY);
+        let due = answer.map_or(asking, |(_, at)| at + self.limit(|patience| patience.windows_ms));
         if due <= self.now {
             self.wants.push(Want::SyncWindows { not_before: due });
         } else {
@@ -398,8 +378,8 @@ impl Case<'_> {
             Some(Some(window)) => Verdict::BlockedByWindow {
                 window: window.to_string(),
             },
-            None if self.now < asking + STALLED_AFTER => {
-                self.wake(asking + STALLED_AFTER);
+            None if self.now < asking + self.limit(|patience| patience.stalled_ms) => {
+                self.wake(asking + self.limit(|patience| patience.stalled_ms));
                 Verdict::AboutToSync { revision }
             }
             Some(None) | None => {
@@ -450,19 +430,33 @@ impl Case<'_> {
             });
             return;
         };
-        let step = (self.tracking.refreshes.max(1) as usize - 1).min(REFRESH_PAUSES.len() - 1);
-        self.want_refresh(last + REFRESH_PAUSES[step]);
+        let pauses = &self.change.patience.refresh_pauses_ms;
+        let step = self.tracking.refreshes.max(1) as usize - 1;
+        let pause = pauses.get(step).or(pauses.last()).copied().unwrap_or(60_000);
+        self.want_refresh(last + TimeDelta::milliseconds(i64::from(pause)));
     }
 
     /// Asks for a refresh at `due`, but not while the last one may still be answered.
     pub fn want_refresh(&mut self, due: DateTime<Utc>) {
         let pending = self.evidence.refresh.filter(|refresh| refresh.answered_at.is_none());
-        let due = pending.map_or(due, |refresh| due.max(refresh.asked_at + REFRESH_PATIENCE));
+        let due = pending.map_or(due, |refresh| {
+            due.max(refresh.asked_at + self.limit(|patience| patience.refresh_ms))
+        });
         if due <= self.now {
             self.wants.push(Want::Refresh { not_before: due });
         } else {
             self.wake(due);
         }
+    }
+
+    /// One of the limits.
+    pub fn limit(&self, of: impl Fn(&super::Patience) -> u32) -> TimeDelta {
+        TimeDelta::milliseconds(i64::from(of(&self.change.patience)))
+    }
+
+    /// When the present view came: the same for all changes that are judged by it.
+    pub fn evidence_at(&self) -> DateTime<Utc> {
+        self.evidence.seen_at.map_or(self.now, |seen| seen.min(self.now))
     }
 
     pub fn wake(&mut self, at: DateTime<Utc>) {
@@ -477,11 +471,14 @@ impl Case<'_> {
             self.tracking.unknown_since = None;
             return;
         }
-        let due = self.tracking.unknown_since.map_or(self.now, |last| last + FETCH_EVERY);
+        let due = self
+            .tracking
+            .unknown_since
+            .map_or(self.now, |last| last + self.limit(|patience| patience.fetch_ms));
         if due <= self.now {
             self.tracking.unknown_since = Some(self.now);
             self.wants.push(Want::FetchCommits { revisions });
-            self.wake(self.now + FETCH_EVERY);
+            self.wake(self.now + self.limit(|patience| patience.fetch_ms));
         } else {
             self.wake(due);
         }

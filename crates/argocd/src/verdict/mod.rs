@@ -45,6 +45,82 @@ pub struct Change {
     pub deadline: Option<DateTime<Utc>>,
     /// Whether a suspended application (a paused rollout) counts as arrived.
     pub accept_suspended: bool,
+    /// How long things must hold; the default is right except for tests and demonstrations.
+    #[serde(default)]
+    pub patience: Patience,
+}
+
+/// How long things must hold before they are believed. All in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Patience {
+    /// Good health: a controller may call a rollout healthy before it has looked at it.
+    pub healthy_ms: u32,
+    /// Bad health: a rollout may pass through it.
+    pub degraded_ms: u32,
+    /// Two sightings of a comparison error must lie this far apart.
+    pub error_apart_ms: u32,
+    /// An automated sync that has not started by then needs an explanation.
+    pub stalled_ms: u32,
+    /// An older operation that runs for longer is called blocking.
+    pub blocking_ms: u32,
+    /// How long an unanswered refresh is given before another one is asked.
+    pub refresh_ms: u32,
+    /// Pauses between refreshes while Argo CD does not see the commit: it loses one that arrives while it is comparing.
+    /// The last pause repeats.
+    pub refresh_pauses_ms: Vec<u32>,
+    /// How often sync windows are asked again while they block.
+    pub windows_ms: u32,
+    /// How often the mirror is asked to fetch revisions that it does not know.
+    pub fetch_ms: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            healthy_ms: 10_000,
+            degraded_ms: 30_000,
+            error_apart_ms: 10_000,
+            stalled_ms: 30_000,
+            blocking_ms: 300_000,
+            refresh_ms: 30_000,
+            refresh_pauses_ms: vec![5_000, 15_000, 30_000, 60_000, 120_000],
+            windows_ms: 60_000,
+            fetch_ms: 15_000,
+        }
+    }
+}
+
+impl Patience {
+    /// Everything `factor` times faster.
+    pub fn hurried(factor: u32) -> Self {
+        let mut patience = Self::default();
+        let Self {
+            healthy_ms,
+            degraded_ms,
+            error_apart_ms,
+            stalled_ms,
+            blocking_ms,
+            refresh_ms,
+            refresh_pauses_ms,
+            windows_ms,
+            fetch_ms,
+        } = &mut patience;
+        let single = [
+            healthy_ms,
+            degraded_ms,
+            error_apart_ms,
+            stalled_ms,
+            blocking_ms,
+            refresh_ms,
+            windows_ms,
+            fetch_ms,
+        ];
+        for limit in single.into_iter().chain(refresh_pauses_ms) {
+            *limit = (*limit / factor.max(1)).max(1);
+        }
+        patience
+    }
 }
 
 /// An application as it was before the push.
@@ -77,6 +153,9 @@ impl Baseline {
 pub struct Evidence<'a> {
     /// The application, or why there is none.
     pub presence: Presence<'a>,
+    /// When this view of the application came, by our clock; `None` counts as now. It makes equal what many changes of one
+    /// application ask for.
+    pub seen_at: Option<DateTime<Utc>>,
     /// When `presence` was last confirmed by a direct `GET`, by our clock.
     pub confirmed_at: Option<DateTime<Utc>>,
     /// The latest refresh asked of this application, by anybody.
@@ -90,6 +169,7 @@ impl<'a> Evidence<'a> {
     pub fn of(app: &'a Application) -> Self {
         Self {
             presence: Presence::Here(app),
+            seen_at: None,
             confirmed_at: None,
             refresh: None,
             windows: None,

@@ -110,6 +110,7 @@ impl Story {
             deletes_app: false,
             deadline: Some(time(1800)),
             accept_suspended: false,
+            patience: Patience::default(),
         };
         Self {
             tracking: Tracking::default(),
@@ -136,6 +137,7 @@ impl Story {
         let now = time(second);
         let evidence = Evidence {
             presence,
+            seen_at: None,
             confirmed_at: Some(now),
             refresh: self.refresh,
             windows: self.windows.as_ref().map(|windows| (windows, now)),
