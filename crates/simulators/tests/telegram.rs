@@ -512,3 +512,93 @@ async fn a_wrong_token_is_refused() {
         assert_eq!(answer.status().as_u16(), status);
     }
 }
+
+#[tokio::test]
+async fn updates_can_come_late_twice_and_out_of_order() {
+    let (sim, bot) = start().await;
+    sim.hold_updates();
+    for text in ["/one", "/two", "/three"] {
+        sim.send_text(ALICE, ALICE, text, None);
+    }
+    let ids = sim.waiting_updates();
+    sim.release_updates(&[ids[2], ids[0]]);
+    let texts = |updates: &[Value]| -> Vec<String> {
+        updates
+            .iter()
+            .map(|update| update["message"]["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(texts(&bot.updates(0).await), ["/three", "/one", "/two"]);
+    sim.send_text(ALICE, ALICE, "/four", None);
+    sim.redeliver(ids[0]);
+    assert_eq!(texts(&bot.updates(ids[2] + 1).await), ["/four", "/one"]);
+    sim.advance(Duration::from_secs(24 * 60 * 60 + 1));
+    assert_eq!(
+        bot.call("getUpdates", json!({})).await,
+        Ok(json!([])),
+        "unread updates are dropped after a day"
+    );
+}
+
+#[tokio::test]
+async fn old_messages_can_be_edited_but_not_deleted() {
+    let (sim, bot) = start().await;
+    let card = bot.send(GROUP, "card").await;
+    sim.advance(Duration::from_secs(49 * 60 * 60));
+    let message = json!({ "chat_id": GROUP, "message_id": card, "text": "expired" });
+    assert_eq!(
+        bot.call("deleteMessage", message.clone()).await,
+        Err("Bad Request: message can't be deleted for everyone".to_owned())
+    );
+    assert!(bot.call("editMessageText", message).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_in_a_forum_stays_in_its_topic() {
+    let (_sim, bot) = start().await;
+    let card = bot
+        .call("sendMessage", json!({ "chat_id": FORUM, "text": "card", "message_thread_id": 7 }))
+        .await
+        .expect("sent");
+    let reply = json!({ "chat_id": FORUM, "text": "failed", "reply_parameters": { "message_id": card["message_id"] } });
+    assert_eq!(bot.call("sendMessage", reply).await.expect("sent")["message_thread_id"], 7);
+}
+
+#[tokio::test]
+async fn a_request_off_the_published_api_is_noticed() {
+    if std::env::var_os("COUNTERSIGN_API_SPECS").is_none() {
+        println!("COUNTERSIGN_API_SPECS is not set: nothing to check against");
+        return;
+    }
+    let (sim, bot) = start().await;
+    let _refused_or_not = bot
+        .call(
+            "sendMessage",
+            json!({ "chat_id": true, "txt": "x", "reply_markup": { "inline_keyboard": [[{}]] } }),
+        )
+        .await;
+    let _refused = bot.call("flyToTheMoon", json!({})).await;
+    let found = sim.spec_violations().join("\n");
+    for wanted in [
+        "sendMessage.chat_id: is no Integer",
+        "sendMessage: text is missing",
+        "sendMessage: unknown parameter txt",
+        "InlineKeyboardButton.text is missing",
+        "flyToTheMoon: no such method",
+    ] {
+        assert!(found.contains(wanted), "{wanted} in:\n{found}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_handle_stops_the_server_and_cuts_its_connections() {
+    let (sim, bot) = start().await;
+    let poll = tokio::spawn({
+        let bot = bot.clone();
+        async move { bot.post("getUpdates", json!({ "timeout": 50 })).await.is_err() }
+    });
+    sim.wait_for(LONG, |state| state.is_polled().then_some(())).await.expect("a poll");
+    drop(sim);
+    assert!(poll.await.expect("an end"), "the waiting poll is cut");
+    assert!(bot.post("getMe", json!({})).await.is_err());
+}

@@ -16,14 +16,18 @@ const TAP_DEADLINE: Duration = Duration::from_secs(30);
 impl TelegramSim {
     /// Adds a chat (or replaces it, keeping its messages).
     pub fn add_chat(&self, chat: Chat) {
-        let state = ChatState {
-            access: Access::Open,
-            closed_topics: Vec::new(),
-            upgraded_to: None,
-            members: Default::default(),
-            chat,
-        };
-        self.shared().write(|world| world.chats.insert(state.chat.id, state));
+        self.shared().write(|state| {
+            let place = state.chats.get(&chat.id).map_or(state.chats.len(), |known| known.place);
+            let known = ChatState {
+                access: Access::Open,
+                closed_topics: Vec::new(),
+                upgraded_to: None,
+                place,
+                members: Default::default(),
+                chat,
+            };
+            state.chats.insert(known.chat.id, known);
+        });
     }
 
     /// Adds a person. Private chats are added with [`TelegramSim::add_chat`] under the person's id.
@@ -31,10 +35,13 @@ impl TelegramSim {
         self.shared().write(|state| state.users.insert(user.id, user));
     }
 
-    /// The chats, by id.
+    /// The chats, in the order in which they were added.
     pub fn chats(&self) -> Vec<Chat> {
-        self.shared()
-            .read(|state| state.chats.values().map(|known| known.chat.clone()).collect())
+        let mut chats: Vec<(usize, Chat)> = self
+            .shared()
+            .read(|state| state.chats.values().map(|known| (known.place, known.chat.clone())).collect());
+        chats.sort_by_key(|(place, _)| *place);
+        chats.into_iter().map(|(_, chat)| chat).collect()
     }
 
     /// The people and bots, by id; the bot itself is among them.
@@ -88,6 +95,7 @@ impl TelegramSim {
                 access: old.access,
                 closed_topics: Vec::new(),
                 upgraded_to: None,
+                place: old.place,
                 members: old.members.clone(),
             };
             state.chats.insert(new_chat, upgraded);
@@ -115,11 +123,11 @@ impl TelegramSim {
         self.shared().write(|state| {
             let Some(known) = state.chats.get_mut(&chat) else { return };
             let before = std::mem::replace(&mut known.access, access);
-            if let (Some(before), Some(after)) = (standing(before), standing(access)) {
-                if before != after {
-                    let bot = state.bot.id;
-                    membership(state, "my_chat_member", chat, bot, before, after);
-                }
+            if let (Some(before), Some(after)) = (standing(before), standing(access))
+                && before != after
+            {
+                let bot = state.bot.id;
+                membership(state, "my_chat_member", chat, bot, before, after);
             }
         });
     }
@@ -277,6 +285,22 @@ impl TelegramSim {
         }
     }
 
+    /// Presses the button at this row and column (labels may repeat), with a deadline in real time.
+    pub async fn tap_at(&self, user: i64, chat: i64, message_id: i64, place: (usize, usize), deadline: Duration) -> TapOutcome {
+        let pressed = self.shared().read(|state| {
+            let message = state.message(chat, message_id).filter(|message| !message.deleted);
+            let button = message.and_then(|message| message.keyboard.get(place.0)?.get(place.1));
+            button.map_or_else(
+                || Err(TapOutcome::Missing(format!("no button at {place:?}"))),
+                |button| effect(&button.action),
+            )
+        });
+        match pressed {
+            Err(outcome) => outcome,
+            Ok(data) => self.tap_data_within(Tap::new(user, chat, message_id, &data), deadline).await,
+        }
+    }
+
     /// Sends a query that need not belong to any button — forged data, a foreign message, a stranger, a forwarded copy — and waits up to 30 s for the answer.
     pub async fn tap_data(&self, tap: Tap) -> TapOutcome {
         self.tap_data_within(tap, TAP_DEADLINE).await
@@ -315,15 +339,22 @@ fn press(state: &State, chat: i64, message_id: i64, button_text: &str) -> Result
     let Some(message) = state.message(chat, message_id).filter(|message| !message.deleted) else {
         return Err(TapOutcome::Missing(format!("no message {message_id} in chat {chat}")));
     };
-    match message.button(button_text).map(|button| &button.action) {
-        Some(ButtonAction::Callback(data)) => Ok(data.clone()),
-        Some(ButtonAction::Url(url)) => Err(TapOutcome::Opened(url.clone())),
-        Some(ButtonAction::CopyText(text)) => Err(TapOutcome::Copied(text.clone())),
-        Some(ButtonAction::Other(kind)) => Err(TapOutcome::Missing(format!("a {kind} button does nothing here"))),
+    match message.button(button_text) {
+        Some(button) => effect(&button.action),
         None => Err(TapOutcome::Missing(format!(
             "no button {button_text:?}; there are: {}",
             message.keyboard_text()
         ))),
+    }
+}
+
+/// The data that reaches the bot, or what the app does by itself.
+fn effect(action: &ButtonAction) -> Result<String, TapOutcome> {
+    match action {
+        ButtonAction::Callback(data) => Ok(data.clone()),
+        ButtonAction::Url(url) => Err(TapOutcome::Opened(url.clone())),
+        ButtonAction::CopyText(text) => Err(TapOutcome::Copied(text.clone())),
+        ButtonAction::Other(kind) => Err(TapOutcome::Missing(format!("a {kind} button does nothing here"))),
     }
 }
 

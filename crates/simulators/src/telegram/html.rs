@@ -368,7 +368,6 @@ fn close(parser: &Parser<'_>, element: Open, entities: &mut Vec<(Entity, String)
     if length == 0 {
         return Ok(());
     }
-    let same_range = |last: Option<&(Entity, String)>| last.is_some_and(|(last, _)| last.offset == offset && last.length == length);
     let kind = match element.tag.as_str() {
         "b" | "strong" => EntityKind::Bold,
         "i" | "em" => EntityKind::Italic,
@@ -396,11 +395,13 @@ fn close(parser: &Parser<'_>, element: Open, entities: &mut Vec<(Entity, String)
             _ => EntityKind::Pre(None),
         },
         "code" => {
-            if same_range(entities.last()) && !element.argument.is_empty() {
-                if let Some((last, _)) = entities.last_mut().filter(|(last, _)| last.kind == EntityKind::Pre(None)) {
-                    last.kind = EntityKind::Pre(Some(element.argument));
-                    return Ok(());
-                }
+            if let Some((last, _)) = entities.last_mut()
+                && last.kind == EntityKind::Pre(None)
+                && (last.offset, last.length) == (offset, length)
+                && !element.argument.is_empty()
+            {
+                last.kind = EntityKind::Pre(Some(element.argument));
+                return Ok(());
             }
             EntityKind::Code
         }
@@ -446,13 +447,17 @@ fn fix(mut formatted: Formatted) -> Formatted {
     });
     let mut kept: Vec<Entity> = Vec::new();
     let end = |entity: &Entity| entity.offset + entity.length;
-    for class in [EntityKind::is_continuous as fn(&EntityKind) -> bool, EntityKind::is_quote] {
+    for class in [EntityKind::is_quote as fn(&EntityKind) -> bool, EntityKind::is_continuous] {
         let mut free_from = 0;
         for entity in entities.iter().filter(|entity| class(&entity.kind)) {
-            if entity.offset < free_from {
+            let crosses_quote = kept.iter().any(|quote| {
+                let (from, to) = (quote.offset, end(quote));
+                quote.kind.is_quote() && from < end(entity) && entity.offset < to && (entity.offset < from || to < end(entity))
+            });
+            if entity.offset < free_from || crosses_quote {
                 formatted
                     .lost
-                    .push(format!("{} at {} inside another one", entity.kind.as_str(), entity.offset));
+                    .push(format!("{} at {} meets another one", entity.kind.as_str(), entity.offset));
             } else {
                 free_from = end(entity);
                 kept.push(entity.clone());
@@ -555,6 +560,8 @@ mod tests {
             ("<b>x <code>y</code></b>", "x y [bold@0+2 code@2+1] lost 1"),
             ("<code>x <b>y</b></code>", "x y [code@0+3] lost 1"),
             ("<blockquote>a<blockquote>b</blockquote></blockquote>", "ab [blockquote@0+2] lost 1"),
+            ("<pre>a<blockquote>b</blockquote></pre>", "ab [blockquote@1+1] lost 1"),
+            ("<blockquote><pre>a</pre></blockquote>", "a [blockquote@0+1 pre@0+1] lost 0"),
             ("<a href=\"https://example.org/\">x</a>", "x [text_link@0+1] lost 0"),
             ("<a href='javascript:alert(1)'>x</a>", "x [] lost 0"),
             ("x <y", "! Unclosed start tag at byte offset 2"),

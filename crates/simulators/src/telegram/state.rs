@@ -25,6 +25,8 @@ pub(super) struct ChatState {
     pub(super) access: Access,
     pub(super) closed_topics: Vec<i64>,
     pub(super) upgraded_to: Option<i64>,
+    /// When it was added, relative to the others.
+    pub(super) place: usize,
     /// Membership other than "member", by user.
     pub(super) members: BTreeMap<i64, String>,
 }

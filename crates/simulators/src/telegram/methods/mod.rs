@@ -16,8 +16,11 @@ pub(super) use settings::update_allowed;
 
 pub(super) type Reply = Result<Value, Refusal>;
 
+/// Carries out one method.
+type Run = fn(&mut State, &Params) -> Reply;
+
 /// The methods answered here, in the Bot API's spelling. `getUpdates` waits and is answered by the server itself.
-const METHODS: [(&str, fn(&mut State, &Params) -> Reply); 18] = [
+const METHODS: [(&str, Run); 18] = [
     ("getMe", settings::get_me),
     ("setMyCommands", settings::set_my_commands),
     ("getMyCommands", settings::get_my_commands),
