@@ -1,4 +1,9 @@
 //! The git worker against real git: over a local path, over HTTP, and over ssh where a server is installed.
 
 mod build_and_push;
+mod diffs;
+mod history;
+mod http;
+mod merges;
+mod paths;
 mod support;

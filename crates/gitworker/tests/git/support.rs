@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use domain::{ChangeSet, CommitId, RepoPath, RepositoryName};
+use simulators::git::{GitOptions, GitRemote};
+
 use gitworker::{
     Built, CommitSpec, Credentials, Deadlines, Edit, Identity, PushOutcome, Repository, RepositoryOptions, RequestedChange,
 };
@@ -39,6 +41,7 @@ impl Remote {
         let remote = Self { dir: tempfile::tempdir().expect("a temporary directory") };
         std::fs::create_dir(remote.work()).expect("a work tree");
         git(remote.dir.path(), &["init", "-q", "--bare", "remote.git"]);
+        git(&remote.path(), &["config", "http.receivepack", "true"]);
         git(&remote.work(), &["init", "-q"]);
         git(&remote.work(), &["remote", "add", "origin", "../remote.git"]);
         remote.commit(files, "seed");
@@ -104,6 +107,20 @@ impl Remote {
 
     pub fn options(&self) -> RepositoryOptions {
         self.options_at(self.path().to_str().expect("a UTF-8 path"))
+    }
+
+    /// Serves the remote over HTTP, to everybody or with a log-in.
+    pub async fn serve(&self, login: Option<(&str, &str)>) -> GitRemote {
+        let options = GitOptions {
+            root: self.dir.path().to_owned(),
+            bind: ([127, 0, 0, 1], 0).into(),
+            credentials: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
+        };
+        GitRemote::start(options).await.expect("a server")
+    }
+
+    pub fn options_over(&self, server: &GitRemote) -> RepositoryOptions {
+        self.options_at(&server.url("remote"))
     }
 
     pub fn options_at(&self, url: &str) -> RepositoryOptions {

@@ -1,0 +1,160 @@
+//! Ancestry, where a delivery went, what became of a change that a human commits, and what is told about a commit.
+
+use std::time::Duration;
+
+use domain::{ChangeSet, CommitId};
+use gitworker::{Ancestry, Known, Located, Manual, Repository, Standing};
+
+use crate::support::*;
+
+const SEED: &[(&str, &str)] = &[("main.tf", "size = 1\n"), ("other.tf", "x = 1\n")];
+
+fn unknown() -> CommitId {
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709".parse().expect("an id")
+}
+
+#[tokio::test]
+async fn ancestry_and_what_is_known_of_a_commit() {
+    let remote = Remote::with(SEED);
+    let first = remote.head();
+    let second = remote.commit(&[("main.tf", "size = 2\n")], "second");
+    let repository = remote.open().await;
+    for (ancestor, descendant, answer) in [
+        (first, second, Ancestry::Yes),
+        (second, first, Ancestry::No),
+        (first, first, Ancestry::Yes),
+        (unknown(), second, Ancestry::Unknown),
+        (first, unknown(), Ancestry::Unknown),
+        (unknown(), unknown(), Ancestry::Unknown),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(repository.is_ancestor(ancestor, descendant).await, Ok(answer));
+        }
+    }
+    assert_eq!(repository.known_commit(first).await, Ok(Known::OnBranch));
+    assert_eq!(repository.known_commit(unknown()).await, Ok(Known::Unknown));
+    // The branch is moved back by force: what it had is still known, and no longer on it.
+    git(&remote.path(), &["update-ref", "refs/heads/main", &first.to_string()]);
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    assert_eq!(repository.known_commit(second).await, Ok(Known::OffBranch));
+}
+
+#[tokio::test]
+async fn a_delivery_is_found_by_id_then_by_trailer() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
+    let built = repository.build(base, &[spec(&change, "size\n\nProposal-Id: prp_1")]).await.expect("a commit");
+    let ours = built.tip();
+    assert_eq!(repository.locate(&[ours], "prp_1").await, Ok(Located::NotLanded { tip: base }));
+    repository.push(&built, base).await;
+    assert_eq!(repository.locate(&[unknown(), ours], "prp_1").await, Ok(Located::Landed(ours)));
+    remote.commit(&[("other.tf", "x = 2\n")], "on top");
+    assert_eq!(repository.locate(&[ours], "prp_1").await, Ok(Located::Landed(ours)));
+    // Somebody rebases the branch by hand and keeps the message.
+    git(&remote.path(), &["update-ref", "refs/heads/main", &base.to_string()]);
+    let rewritten = remote.commit(&[("main.tf", "size = 2\n")], "size, rewritten\n\nProposal-Id: prp_1");
+    assert_eq!(repository.locate(&[ours], "prp_1").await, Ok(Located::LandedAs(rewritten)));
+    assert!(matches!(repository.locate(&[ours], "prp_2").await, Ok(Located::NotLanded { .. })));
+}
+
+/// The kind, and who committed.
+async fn landed(repository: &Repository, since: CommitId, change: &ChangeSet) -> (&'static str, Option<CommitId>) {
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    match repository.landed(since, change, "prp_1").await.expect("an answer") {
+        Manual::NotYet => ("not yet", None),
+        Manual::AsProposed(commit) => ("as proposed", Some(commit.id)),
+        Manual::WithEdits(commit) => ("with edits", Some(commit.id)),
+        Manual::Diverged(commit) => ("diverged", Some(commit.id)),
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_a_human_commits_is_recognised() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n"), write("new.tf", "n = 1\n")]).await;
+    assert_eq!(landed(&repository, base, &change).await, ("not yet", None));
+    remote.commit(&[("other.tf", "x = 2\n")], "elsewhere");
+    assert_eq!(landed(&repository, base, &change).await, ("not yet", None));
+    remote.commit(&[("new.tf", "n = 1\n")], "half of it");
+    assert_eq!(landed(&repository, base, &change).await, ("not yet", None));
+    let second_half = remote.commit(&[("main.tf", "size = 2\n")], "the other half");
+    assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(second_half)));
+    remote.commit(&[("main.tf", "size = 3\n")], "and on it goes");
+    assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(second_half)), "it did land, whatever came later");
+}
+
+#[tokio::test]
+async fn edits_and_other_changes_are_told_apart_by_the_trailer() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
+    let other = remote.commit(&[("main.tf", "size = 9\n")], "something else");
+    assert_eq!(landed(&repository, base, &change).await, ("diverged", Some(other)));
+    let edited = remote.commit(&[("main.tf", "size = 4\n")], "size, but four\n\nProposal-Id: prp_1");
+    assert_eq!(landed(&repository, base, &change).await, ("with edits", Some(edited)));
+}
+
+#[tokio::test]
+async fn a_merged_pull_request_counts_as_its_merge() {
+    for (content, kind) in [("size = 2\n", "as proposed"), ("size = 5\n", "with edits")] {
+        let remote = Remote::with(SEED);
+        let repository = remote.open().await;
+        let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
+        let work = remote.work();
+        git(&work, &["checkout", "-q", "-b", "pull"]);
+        std::fs::write(work.join("main.tf"), content).expect("a file");
+        git(&work, &["commit", "-qam", "size\n\nProposal-Id: prp_1"]);
+        git(&work, &["checkout", "-q", "-"]);
+        git(&work, &["merge", "-q", "--no-ff", "-m", "Merge pull request", "pull"]);
+        git(&work, &["push", "-q", "origin", "HEAD:refs/heads/main"]);
+        assert_eq!(landed(&repository, base, &change).await, (kind, Some(remote.head())));
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_compared_with_one_commit() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n"), delete("other.tf")]).await;
+    assert_eq!(repository.standing(base, &change).await, Ok(Standing::AsBefore));
+    let half = remote.commit(&[("main.tf", "size = 2\n")], "half");
+    let whole = remote.commit(&[("other.tf", "")], "whole");
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    assert_eq!(repository.standing(half, &change).await, Ok(Standing::Otherwise { paths: vec![path("other.tf")] }));
+    assert_eq!(repository.standing(whole, &change).await, Ok(Standing::AsProposed));
+}
+
+#[tokio::test]
+async fn a_commit_is_described_and_its_change_has_the_digest_of_the_proposal() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n"), delete("other.tf")]).await;
+    let message = "size: 2\n\nBecause.\n\nProposal-Id: prp_1\nApproved-by: alice";
+    let built = repository.build(base, &[spec(&change, message)]).await.expect("a commit");
+    repository.push(&built, base).await;
+    let info = repository.describe_commit(built.tip()).await.expect("facts");
+    assert_eq!((info.parents, info.author.name.as_str(), info.committer.email.as_str()), (vec![base], "countersign", "countersign@example.com"));
+    assert_eq!(info.trailers, [("Proposal-Id".to_owned(), "prp_1".to_owned()), ("Approved-by".to_owned(), "alice".to_owned())]);
+    assert_eq!((info.paths, info.paths_cut), (vec!["main.tf".to_owned(), "other.tf".to_owned()], false));
+    assert_eq!(info.change.map(|change| change.digest(&name(), "main")), Some(change.digest(&name(), "main")));
+    let seed = repository.describe_commit(base).await.expect("facts");
+    assert_eq!((seed.parents.len(), seed.paths.len()), (0, 2), "the first commit is measured against nothing");
+}
+
+#[tokio::test]
+async fn commits_that_touched_a_path_are_listed_newest_first() {
+    let remote = Remote::with(SEED);
+    let base = remote.head();
+    let one = remote.commit(&[("main.tf", "size = 2\n")], "one");
+    remote.commit(&[("other.tf", "x = 2\n")], "elsewhere");
+    let two = remote.commit(&[("main.tf", "")], "two");
+    let repository = remote.open().await;
+    let tip = remote.head();
+    let ids = |touches: Vec<gitworker::Touch>| touches.into_iter().map(|touch| touch.id).collect::<Vec<_>>();
+    let all = repository.last_touching(base, tip, &[path("main.tf")], 10).await.expect("commits");
+    assert_eq!(ids(all), [two, one]);
+    let newest = repository.last_touching(base, tip, &[path("main.tf")], 1).await.expect("commits");
+    assert_eq!(ids(newest), [two]);
+}

@@ -1,0 +1,174 @@
+//! Over HTTP: few requests, log-in, and every way in which a server or a network lets one down.
+
+use std::time::Duration;
+
+use gitworker::{Credentials, Deadlines, GitError, Located, PushOutcome, Repository, SecretSource};
+use simulators::git::{Fault, GitEndpoint};
+
+use crate::support::*;
+
+const SEED: &[(&str, &str)] = &[("README.md", "hello\n"), ("apps/a.yaml", "a: 1\n")];
+const SECRET: &str = "canary-5ecret";
+
+fn login(password: &str) -> Credentials {
+    Credentials::Basic { username: "bot".into(), password: SecretSource::Value(password.into()) }
+}
+
+#[tokio::test]
+async fn a_push_is_one_request_and_reading_back_another() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(Some(("bot", SECRET))).await;
+    let mut options = remote.options_over(&server);
+    options.credentials = login(SECRET);
+    let repository = Repository::open(options).await.expect("a repository");
+    let (_, first) = deliver(&repository, vec![write("README.md", "one\n")], "one").await;
+    assert_eq!(first, PushOutcome::Confirmed);
+    let (base, change) = change(&repository, vec![write("README.md", "two\n")]).await;
+    let built = repository.build(base, &[spec(&change, "two")]).await.expect("a commit");
+    server.reset_requests();
+    assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
+    let asked: Vec<_> = server.requests().into_iter().map(|request| (request.endpoint, request.status)).collect();
+    assert_eq!(asked, [(GitEndpoint::ReceivePack, Some(200)), (GitEndpoint::UploadPack, Some(200))]);
+    assert_eq!(remote.head(), built.tip());
+    remote.fsck();
+}
+
+#[tokio::test]
+async fn what_others_pushed_is_fetched_with_the_log_in() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(Some(("bot", SECRET))).await;
+    let mut options = remote.options_over(&server);
+    let file = remote.dir.path().join("token");
+    std::fs::write(&file, format!("{SECRET}\n")).expect("a file");
+    options.credentials = Credentials::Basic { username: "bot".into(), password: SecretSource::File(file.clone()) };
+    let repository = Repository::open(options).await.expect("a repository");
+    let theirs = remote.commit(&[("README.md", "theirs\n")], "theirs");
+    assert_eq!(repository.refresh(Duration::ZERO).await.map(|tip| tip.commit), Ok(theirs));
+    server.reset_requests();
+    repository.refresh(Duration::from_secs(600)).await.expect("a tip");
+    assert_eq!(server.requests(), [], "a young tip asks nobody");
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    assert_eq!(server.requests().len(), 1, "an unmoved branch costs one question and no fetch");
+    // The secret file is read at each use: a rotated one that is wrong is noticed at once.
+    std::fs::write(&file, "stale\n").expect("a file");
+    assert!(matches!(repository.refresh(Duration::ZERO).await, Err(GitError::Denied { .. })));
+}
+
+#[tokio::test]
+async fn wrong_log_in_and_read_only_rights_are_told_apart_without_the_secret() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(Some(("bot", "right"))).await;
+    let mut options = remote.options_over(&server);
+    options.credentials = login(SECRET);
+    let debug = format!("{options:?}");
+    let error = Repository::open(options.clone()).await.expect_err("a wrong password");
+    assert!(matches!(error, GitError::Denied { .. }), "{error:?}");
+    assert!(!format!("{error}{error:?}{debug}").contains(SECRET));
+    options.credentials = login("right");
+    let repository = Repository::open(options).await.expect("a repository");
+    assert_eq!(repository.can_push().await, Ok(()));
+    server.set_read_only(true);
+    assert!(matches!(repository.can_push().await, Err(GitError::Denied { .. })));
+    let before = remote.head();
+    let (_, outcome) = deliver(&repository, vec![write("README.md", "x\n")], "x").await;
+    let PushOutcome::Refused { message } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("403"), "{message}");
+    assert_eq!(remote.head(), before);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_reading_the_branch() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    for fault in [Fault::LoseAnswer, Fault::Truncate] {
+        let (base, change) = change(&repository, vec![write("README.md", &format!("{fault:?}\n"))]).await;
+        let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+        server.fail_next_at(GitEndpoint::ReceivePack, fault, 1);
+        assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed, "{fault:?}");
+        assert_eq!(remote.head(), built.tip());
+    }
+    assert_eq!(git(&remote.path(), &["rev-list", "--count", "main"]), "3");
+}
+
+#[tokio::test]
+async fn when_the_branch_cannot_be_read_back_either_nobody_pretends_to_know() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+    let built = repository.build(base, &[spec(&change, "x\n\nProposal-Id: prp_1")]).await.expect("a commit");
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::LoseAnswer, 1);
+    server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(500), 1);
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(outcome, PushOutcome::Unknown { .. }), "{outcome:?}");
+    assert_eq!(repository.locate(&[built.tip()], "prp_1").await, Ok(Located::Landed(built.tip())));
+    assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
+    assert_eq!(git(&remote.path(), &["rev-list", "--count", "main"]), "2");
+}
+
+#[tokio::test]
+async fn a_command_that_never_arrived_is_unknown_and_may_be_sent_again() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+    let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(502), 1);
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(&outcome, PushOutcome::Unknown { why } if why.contains("502")), "{outcome:?}");
+    assert_eq!(remote.head(), base);
+    assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
+}
+
+#[tokio::test]
+async fn a_silent_server_meets_the_deadline() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let mut options = remote.options_over(&server);
+    Repository::open(options.clone()).await.expect("a mirror");
+    let short = Duration::from_millis(300);
+    options.deadlines.request = short;
+    let impatient = Repository::open(options.clone()).await.expect("nothing is asked at start");
+    server.fail_next_at(GitEndpoint::FetchRefs, Fault::Hang, 1);
+    assert!(matches!(impatient.tip().await, Err(GitError::Deadline { .. })));
+    server.fail_next_at(GitEndpoint::PushRefs, Fault::Hang, 1);
+    assert!(matches!(impatient.can_push().await, Err(GitError::Deadline { .. })));
+    options.deadlines = Deadlines { push: short, fetch: short, ..Deadlines::default() };
+    let repository = Repository::open(options).await.expect("a repository");
+    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+    let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+    server.fail_next_at(GitEndpoint::PushRefs, Fault::Hang, 1);
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(&outcome, PushOutcome::Unknown { why } if why.contains("took longer")), "{outcome:?}");
+    // `git fetch` hangs as well: it and its helper are killed.
+    remote.commit(&[("README.md", "theirs\n")], "theirs");
+    server.fail_next_at(GitEndpoint::FetchRefs, Fault::Hang, 1);
+    assert!(matches!(repository.refresh(Duration::ZERO).await, Err(GitError::Deadline { .. })));
+}
+
+#[tokio::test]
+async fn answers_that_are_not_git_are_said_to_be_so() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let missing = Repository::open(remote.options_at(&server.url("nothing"))).await.expect_err("no such repository");
+    assert!(matches!(&missing, GitError::Protocol { .. }), "{missing:?}");
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(302), 1);
+    let error = repository.tip().await.expect_err("a redirect").to_string();
+    assert!(error.contains("redirects are not followed"), "{error}");
+    drop(server);
+    assert!(matches!(repository.tip().await, Err(GitError::Unreachable { .. })));
+    assert_eq!(repository.health().await, Ok(()), "the mirror does not need the network");
+}
+
+#[tokio::test]
+async fn a_sha256_remote_is_refused_in_words() {
+    let remote = Remote::with(SEED);
+    git(remote.dir.path(), &["init", "-q", "--bare", "--object-format=sha256", "new.git"]);
+    let server = remote.serve(None).await;
+    for url in [server.url("new"), remote.dir.path().join("new.git").display().to_string()] {
+        let error = Repository::open(remote.options_at(&url)).await.expect_err("SHA-256");
+        assert!(matches!(error, GitError::Sha256Remote { .. }), "{error:?}");
+    }
+}
