@@ -2,9 +2,15 @@
 
 use domain::{AgentName, Sha256Hash, Timestamp};
 use sqlx::SqliteConnection;
+use subtle::ConstantTimeEq as _;
 
 use crate::model::{Agent, Scopes};
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, sql};
+
+/// Digits of the hash that find the row: an index compares them in varying time, so they are too few to be of use to a guesser.
+const PREFIX: usize = 8;
+
+type Columns = (String, String, String, i64, Option<i64>, Option<i64>, Option<i64>);
 
 impl Tx {
     /// Adds an agent with the hash of its token.
@@ -19,41 +25,109 @@ impl Tx {
         expires_at: Option<Timestamp>,
         at: Timestamp,
     ) -> Result<Agent, StoreError> {
-        let _ = (name, token, scopes, expires_at, at);
-        todo!()
+        let hash = token.to_string();
+        self.execute(
+            sqlx::query("insert into agents (name, token_prefix, token_hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?)")
+                .bind(name.as_str())
+                .bind(&hash[..PREFIX])
+                .bind(&hash)
+                .bind(sql::encode("scopes", scopes)?)
+                .bind(sql::micros(at))
+                .bind(expires_at.map(sql::micros)),
+        )
+        .await?;
+        self.existing(name).await
     }
+
     /// Replaces an agent's token: the old one is dead at once, a revoked agent lives again.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such agent.
     pub async fn rotate_agent(&mut self, name: &AgentName, token: Sha256Hash, expires_at: Option<Timestamp>) -> Result<Agent, StoreError> {
-        let _ = (name, token, expires_at);
-        todo!()
+        let hash = token.to_string();
+        self.execute(
+            sqlx::query("update agents set token_prefix = ?, token_hash = ?, expires_at = ?, revoked_at = null where name = ?")
+                .bind(&hash[..PREFIX])
+                .bind(&hash)
+                .bind(expires_at.map(sql::micros))
+                .bind(name.as_str()),
+        )
+        .await?;
+        self.existing(name).await
     }
+
     /// Revokes an agent's token. The first revocation's time stays.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such agent.
     pub async fn revoke_agent(&mut self, name: &AgentName, at: Timestamp) -> Result<Agent, StoreError> {
-        let _ = (name, at);
-        todo!()
+        self.execute(
+            sqlx::query("update agents set revoked_at = ifnull(revoked_at, ?) where name = ?")
+                .bind(sql::micros(at))
+                .bind(name.as_str()),
+        )
+        .await?;
+        self.existing(name).await
     }
-    /// Notes that an agent called.
+
+    /// Notes that an agent called. Meant to be called once in a while, not for every request: each is a write.
     pub async fn touch(&mut self, name: &AgentName, at: Timestamp) -> Result<(), StoreError> {
-        let _ = (name, at);
-        todo!()
+        self.execute(
+            sqlx::query("update agents set last_used_at = ? where name = ?")
+                .bind(sql::micros(at))
+                .bind(name.as_str()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn existing(&mut self, name: &AgentName) -> Result<Agent, StoreError> {
+        self.agent(name).await?.ok_or_else(|| StoreError::Missing {
+            what: "agent",
+            id: name.to_string(),
+        })
     }
 }
 
 pub(crate) async fn agents(connection: &mut SqliteConnection) -> Result<Vec<Agent>, StoreError> {
-    let _ = connection;
-    todo!()
+    let rows: Vec<Columns> =
+        sqlx::query_as("select name, token_hash, scopes, created_at, expires_at, revoked_at, last_used_at from agents order by name")
+            .fetch_all(connection)
+            .await
+            .map_err(sql::failed)?;
+    rows.into_iter().map(decode).collect()
 }
+
 pub(crate) async fn agent(connection: &mut SqliteConnection, name: &AgentName) -> Result<Option<Agent>, StoreError> {
-    let _ = (connection, name);
-    todo!()
+    let row: Option<Columns> =
+        sqlx::query_as("select name, token_hash, scopes, created_at, expires_at, revoked_at, last_used_at from agents where name = ?")
+            .bind(name.as_str())
+            .fetch_optional(connection)
+            .await
+            .map_err(sql::failed)?;
+    row.map(decode).transpose()
 }
+
+pub(crate) const BY_TOKEN: &str =
+    "select name, token_hash, scopes, created_at, expires_at, revoked_at, last_used_at from agents where token_prefix = ?";
+
 pub(crate) async fn agent_by_token(connection: &mut SqliteConnection, hash: Sha256Hash) -> Result<Option<Agent>, StoreError> {
-    let _ = (connection, hash);
-    todo!()
+    let rows: Vec<Columns> = sqlx::query_as(BY_TOKEN)
+        .bind(&hash.to_string()[..PREFIX])
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
+    let same = |row: &Columns| sql::hash(&row.1).is_ok_and(|stored| bool::from(stored.0.ct_eq(&hash.0)));
+    rows.into_iter().find(same).map(decode).transpose()
+}
+
+fn decode((name, _, scopes, created_at, expires_at, revoked_at, last_used_at): Columns) -> Result<Agent, StoreError> {
+    Ok(Agent {
+        scopes: sql::decode("scopes of agent", &name, &scopes)?,
+        name: name.parse().map_err(|error| sql::undecodable("agent", &name, error))?,
+        created_at: sql::time(created_at)?,
+        expires_at: expires_at.map(sql::time).transpose()?,
+        revoked_at: revoked_at.map(sql::time).transpose()?,
+        last_used_at: last_used_at.map(sql::time).transpose()?,
+    })
 }

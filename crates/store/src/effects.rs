@@ -1,54 +1,280 @@
 //! The outbox: effects owed to the world, claimed by lease.
+//!
+//! A row waits, runs (it has a lease) or is parked. Of the same effect at most one row waits per proposal; while one runs, one more may
+//! wait beside it and is not handed out before the running one is finished or its lease has ended. Times are arguments throughout.
 
-use domain::{Effect, ProposalId, Timestamp};
+use domain::{Effect, ProposalId, Scheduled, Timestamp};
 use sqlx::SqliteConnection;
 
-use crate::model::{Claimed, Owed};
-use crate::{StoreError, Tx};
+use crate::model::{Actor, Audit, Claimed, Owed};
+use crate::{StoreError, Tx, sql};
+
+type ClaimedColumns = (i64, Option<String>, String, String, i64, i64);
+type OwedColumns = (i64, Option<String>, String, String, i64, i64, Option<i64>, bool, Option<String>);
 
 impl Tx {
     /// Owes an effect. Where the same effect waits already, it stays one and the earlier time counts.
     pub async fn schedule(&mut self, proposal: Option<ProposalId>, effect: &Effect, due: Timestamp) -> Result<(), StoreError> {
-        let _ = (proposal, effect, due);
-        todo!()
+        let owed = [Scheduled {
+            effect: effect.clone(),
+            due,
+        }];
+        self.execute(
+            sqlx::query(
+                "insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
+                 on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
+            )
+            .bind(proposal.map(|id| id.to_string()))
+            .bind(rows(&owed)?),
+        )
+        .await?;
+        self.rings = true;
+        Ok(())
     }
+
     /// Leases up to `limit` due effects of these kinds ([`Effect::key`]) until `lease_until`; also those whose lease has ended. Never one
     /// whose like (same proposal and key) is running. Rows that cannot be decoded are parked, with an audit row and an alarm.
     pub async fn claim(&mut self, now: Timestamp, lease_until: Timestamp, limit: u32, kinds: &[&str]) -> Result<Vec<Claimed>, StoreError> {
-        let _ = (now, lease_until, limit, kinds);
-        todo!()
+        let claimed = sqlx::query_as(CLAIM)
+            .bind(sql::micros(now))
+            .bind(sql::micros(lease_until))
+            .bind(limit)
+            .bind(sql::encode("effect keys", &kinds)?)
+            .fetch_all(self.connection()?)
+            .await
+            .map_err(sql::failed);
+        let mut claimed: Vec<ClaimedColumns> = self.noted(claimed)?;
+        self.wrote |= !claimed.is_empty();
+        claimed.sort_by_key(|row| (row.5, row.0));
+        let mut good = Vec::with_capacity(claimed.len());
+        for (effect_id, proposal, key, effect, attempts, due) in claimed {
+            match decoded(effect_id, proposal.as_deref(), &effect, attempts, due) {
+                Ok(row) => good.push(row),
+                Err(error) => self.park_unreadable(effect_id, proposal.as_deref(), &key, &error, now).await?,
+            }
+        }
+        Ok(good)
     }
+
+    async fn park_unreadable(
+        &mut self,
+        effect_id: i64,
+        proposal: Option<&str>,
+        key: &str,
+        error: &StoreError,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let text = format!("effect {effect_id} ({key}) is parked: {error}");
+        tracing::error!(effect_id, key, proposal, %error, "an effect cannot be read and is parked");
+        self.park(effect_id, &error.to_string()).await?;
+        let proposal = proposal.and_then(|id| id.parse().ok());
+        self.audit(Audit {
+            proposal,
+            actor: Actor::Service,
+            event: "effect_parked".to_owned(),
+            summary: text.clone(),
+            details: serde_json::json!({ "effect_id": effect_id, "key": key }),
+            at: now,
+        })
+        .await?;
+        self.schedule(proposal, &Effect::Alarm { text }, now).await
+    }
+
     /// Done: the row is removed. Does nothing when it is gone already.
     pub async fn finish(&mut self, effect_id: i64) -> Result<(), StoreError> {
-        let _ = effect_id;
-        todo!()
+        let waits = self.like_waits(effect_id).await?;
+        self.execute(sqlx::query("delete from outbox where effect_id = ?").bind(effect_id))
+            .await?;
+        self.rings |= waits;
+        Ok(())
     }
+
     /// Again later. When its like was scheduled meanwhile, that one remains, at the earlier of both times.
     pub async fn postpone(&mut self, effect_id: i64, due: Timestamp, error: Option<&str>) -> Result<(), StoreError> {
-        let _ = (effect_id, due, error);
-        todo!()
+        let due = sql::micros(due);
+        let merged = self
+            .execute(
+                sqlx::query(
+                    "update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?
+                     and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)",
+                )
+                .bind(due)
+                .bind(effect_id)
+                .bind(effect_id),
+            )
+            .await?;
+        if merged > 0 {
+            self.execute(sqlx::query("delete from outbox where effect_id = ?").bind(effect_id))
+                .await?;
+        } else {
+            self.execute(
+                sqlx::query("update outbox set leased_until = null, due = ?, error = ? where effect_id = ? and parked = 0")
+                    .bind(due)
+                    .bind(error)
+                    .bind(effect_id),
+            )
+            .await?;
+        }
+        self.rings = true;
+        Ok(())
     }
+
     /// Not again without a human.
     pub async fn park(&mut self, effect_id: i64, error: &str) -> Result<(), StoreError> {
-        let _ = (effect_id, error);
-        todo!()
+        let waits = self.like_waits(effect_id).await?;
+        self.execute(
+            sqlx::query("update outbox set parked = 1, leased_until = null, error = ? where effect_id = ?")
+                .bind(error)
+                .bind(effect_id),
+        )
+        .await?;
+        self.rings |= waits;
+        Ok(())
     }
-    /// A human says: try a parked effect again.
+
+    /// A human says: try a parked effect again. When its like waits already, that one is enough.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when no such effect is parked.
     pub async fn unpark(&mut self, effect_id: i64, due: Timestamp) -> Result<(), StoreError> {
-        let _ = (effect_id, due);
-        todo!()
+        let merged = self
+            .execute(
+                sqlx::query(
+                    "delete from outbox where effect_id = ? and parked = 1 and exists (select 1 from outbox other
+                     where other.leased_until is null and other.parked = 0 and ifnull(other.proposal, '') = ifnull(outbox.proposal, '')
+                     and other.key = outbox.key and other.effect = outbox.effect)",
+                )
+                .bind(effect_id),
+            )
+            .await?;
+        let freed = if merged > 0 {
+            merged
+        } else {
+            self.execute(
+                sqlx::query("update outbox set parked = 0, attempts = 0, due = ? where effect_id = ? and parked = 1")
+                    .bind(sql::micros(due))
+                    .bind(effect_id),
+            )
+            .await?
+        };
+        self.rings = true;
+        if freed == 0 {
+            return Err(StoreError::Missing {
+                what: "parked effect",
+                id: effect_id.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether ending this effect lets another one start.
+    async fn like_waits(&mut self, effect_id: i64) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar(
+            "select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
+             and other.key = mine.key and other.leased_until is null and other.parked = 0
+             where mine.effect_id = ? and other.effect_id <> mine.effect_id)",
+        )
+        .bind(effect_id)
+        .fetch_one(self.connection()?)
+        .await
+        .map_err(sql::failed);
+        self.noted(found)
     }
 }
 
+/// Candidates are the due waiting rows and the running ones whose lease has ended. Of those with the same proposal and key only one is
+/// taken: the running one before a waiting one, else the one that is due first.
+pub(crate) const CLAIM: &str = "
+update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in (
+    select effect_id from (
+        select effect_id, due from outbox waiting
+        where leased_until is null and parked = 0 and key in (select value from json_each(?4)) and due <= ?1
+        and not exists (select 1 from outbox running
+            where running.leased_until is not null and running.parked = 0
+            and ifnull(running.proposal, '') = ifnull(waiting.proposal, '') and running.key = waiting.key)
+        and not exists (select 1 from outbox earlier
+            where earlier.leased_until is null and earlier.parked = 0
+            and ifnull(earlier.proposal, '') = ifnull(waiting.proposal, '') and earlier.key = waiting.key
+            and (earlier.due, earlier.effect_id) < (waiting.due, waiting.effect_id))
+        union all
+        select effect_id, due from outbox ended
+        where leased_until is not null and parked = 0 and leased_until <= ?1 and key in (select value from json_each(?4))
+    ) order by due, effect_id limit ?3)
+returning effect_id, proposal, key, effect, attempts, due";
+
+/// What must be bound for `json_each` in the inserts of this table: key, effect and due of each.
+pub(crate) fn rows(owed: &[Scheduled]) -> Result<String, StoreError> {
+    let rows: Vec<(&str, String, i64)> = owed
+        .iter()
+        .map(|scheduled| {
+            let effect = sql::encode("effect", &scheduled.effect)?;
+            Ok((scheduled.effect.key(), effect, sql::micros(scheduled.due)))
+        })
+        .collect::<Result<_, StoreError>>()?;
+    sql::encode("effects", &rows)
+}
+
+fn decoded(effect_id: i64, proposal: Option<&str>, effect: &str, attempts: i64, due: i64) -> Result<Claimed, StoreError> {
+    Ok(Claimed {
+        effect_id,
+        proposal: proposal.map(sql::id).transpose()?,
+        effect: sql::decode("effect", &effect_id.to_string(), effect)?,
+        attempts: sql::small("attempts", attempts)?,
+        due: sql::time(due)?,
+    })
+}
+
 pub(crate) async fn effects_waiting(connection: &mut SqliteConnection, proposal: ProposalId) -> Result<Vec<Owed>, StoreError> {
-    let _ = (connection, proposal);
-    todo!()
+    let rows: Vec<OwedColumns> = sqlx::query_as(
+        "select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+         where leased_until is null and parked = 0 and ifnull(proposal, '') = ?1
+         union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+         where leased_until is not null and parked = 0 and ifnull(proposal, '') = ?1
+         union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+         where parked = 1 and ifnull(proposal, '') = ?1
+         order by effect_id",
+    )
+    .bind(proposal.to_string())
+    .fetch_all(connection)
+    .await
+    .map_err(sql::failed)?;
+    rows.into_iter().map(owed).collect()
 }
+
 pub(crate) async fn parked(connection: &mut SqliteConnection) -> Result<Vec<Owed>, StoreError> {
-    let _ = connection;
-    todo!()
+    let rows: Vec<OwedColumns> = sqlx::query_as(
+        "select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox where parked = 1 order by effect_id",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(sql::failed)?;
+    rows.into_iter().map(owed).collect()
 }
+
 pub(crate) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
-    let _ = connection;
-    todo!()
+    let (waiting, leased): (Option<i64>, Option<i64>) = sqlx::query_as(NEXT_DUE).fetch_one(connection).await.map_err(sql::failed)?;
+    [waiting, leased].into_iter().flatten().min().map(sql::time).transpose()
+}
+
+/// The first waiting row whose like is not running (at most as many rows are passed over as there are running ones), and the first end of a lease.
+pub(crate) const NEXT_DUE: &str = "
+select (select due from outbox waiting where leased_until is null and parked = 0
+        and not exists (select 1 from outbox running
+            where running.leased_until is not null and running.parked = 0
+            and ifnull(running.proposal, '') = ifnull(waiting.proposal, '') and running.key = waiting.key)
+        order by due limit 1),
+       (select min(leased_until) from outbox where leased_until is not null and parked = 0)";
+
+fn owed((effect_id, proposal, key, effect, due, attempts, leased_until, parked, error): OwedColumns) -> Result<Owed, StoreError> {
+    Ok(Owed {
+        effect_id,
+        proposal: proposal.as_deref().map(sql::id).transpose()?,
+        key,
+        effect,
+        due: sql::time(due)?,
+        attempts: sql::small("attempts", attempts)?,
+        leased_until: leased_until.map(sql::time).transpose()?,
+        parked,
+        error,
+    })
 }

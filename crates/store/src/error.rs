@@ -69,6 +69,12 @@ pub enum StoreError {
         /// SQLite's words.
         why: String,
     },
+    /// Against a rule of the schema: only the statement failed.
+    #[error("a rule of the database was broken ({why}): nothing was stored; this is a bug")]
+    Constraint {
+        /// SQLite's words.
+        why: String,
+    },
     /// Any other failure of the database.
     #[error("the database refused: {why}")]
     Database {

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sqlx::SqlitePool;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -43,6 +43,8 @@ pub struct Store {
     changes: broadcast::Sender<Changed>,
     due: watch::Receiver<u64>,
     commits: Arc<AtomicU64>,
+    /// What the check beside the start found.
+    pub(crate) damage: Arc<OnceLock<String>>,
 }
 
 /// Rings after every commit that made an effect due, or may have.
@@ -76,14 +78,19 @@ impl Store {
             commits: Arc::clone(&commits),
         };
         tokio::spawn(Writer::new(path.to_owned(), opened.writer, outlets).run(inbox));
-        Ok(Self {
+        let store = Self {
             path: path.to_owned(),
             readers: opened.readers,
             jobs,
             changes,
             due,
             commits,
-        })
+            damage: Arc::default(),
+        };
+        if !opened.checked {
+            tokio::spawn(look_for_damage(store.readers.clone(), Arc::clone(&store.damage)));
+        }
+        Ok(store)
     }
 
     /// Takes the lock that makes this process the only `serve` on the database; dropping it, or the end of the process, gives it back.
@@ -142,5 +149,23 @@ impl Store {
             let _ = closed.await;
         }
         self.readers.close().await;
+    }
+}
+
+/// A large file is read for damage beside the service: a start must not depend on history.
+async fn look_for_damage(readers: SqlitePool, damage: Arc<OnceLock<String>>) {
+    let found = match readers.acquire().await {
+        Ok(mut connection) => open::whole(&mut connection).await,
+        // Closed before the check began.
+        Err(_) => return,
+    };
+    match found {
+        Err(StoreError::Corrupt { why }) => {
+            tracing::error!(why, "the database file is damaged: stop the service and restore the latest backup");
+            // The first finding stays.
+            let _ = damage.set(why);
+        }
+        Err(error) => tracing::warn!(%error, "the database could not be read for damage"),
+        Ok(()) => tracing::debug!("the database file is sound"),
     }
 }

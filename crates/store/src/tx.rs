@@ -11,14 +11,17 @@ use crate::{StoreError, proposals};
 /// The writer's transaction as one job sees it. When the job fails, all its writes are undone, and only its own.
 pub struct Tx {
     pub(crate) connection: SqliteConnection,
-    /// The end of the audit log, read once per transaction: other processes write too.
-    pub(crate) head: Option<Head>,
+    /// The end of the audit log as of this job's writes.
+    pub(crate) head: Head,
     /// Set by failures after which SQLite may have left the transaction: nothing more is done in it.
     pub(crate) broken: Option<StoreError>,
     /// The versions that this job has read or written: what it decides on.
     pub(crate) versions: HashMap<ProposalId, u64>,
+    /// What to tell after the commit.
     pub(crate) changed: Vec<Changed>,
+    /// Whether workers should look for due effects after the commit.
     pub(crate) rings: bool,
+    /// Whether anything is there to commit.
     pub(crate) wrote: bool,
 }
 
@@ -27,6 +30,14 @@ pub struct Tx {
 pub(crate) struct Head {
     pub rows: u64,
     pub hash: Sha256Hash,
+}
+
+/// Where a job began: what a failed one goes back to.
+pub(crate) struct Mark {
+    head: Head,
+    changed: usize,
+    rings: bool,
+    wrote: bool,
 }
 
 impl std::fmt::Debug for Tx {
@@ -39,7 +50,10 @@ impl Tx {
     pub(crate) fn new(connection: SqliteConnection) -> Self {
         Self {
             connection,
-            head: None,
+            head: Head {
+                rows: 0,
+                hash: Sha256Hash([0; 32]),
+            },
             broken: None,
             versions: HashMap::new(),
             changed: Vec::new(),
@@ -56,6 +70,33 @@ impl Tx {
             self.versions.insert(id, proposal.version);
         }
         Ok(found)
+    }
+
+    /// At the start of a transaction.
+    pub(crate) fn restart(&mut self, head: Head) {
+        self.head = head;
+        self.changed.clear();
+        self.rings = false;
+        self.wrote = false;
+    }
+
+    /// At the start of a job.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.versions.clear();
+        Mark {
+            head: self.head,
+            changed: self.changed.len(),
+            rings: self.rings,
+            wrote: self.wrote,
+        }
+    }
+
+    /// After a failed job, beside rolling back to its savepoint.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.head = mark.head;
+        self.changed.truncate(mark.changed);
+        self.rings = mark.rings;
+        self.wrote = mark.wrote;
     }
 
     pub(crate) fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
@@ -75,4 +116,15 @@ impl Tx {
         }
         answer
     }
+
+    /// Runs a statement (or several) that writes; answers how many rows it touched.
+    pub(crate) async fn execute(&mut self, query: Statement<'_>) -> Result<u64, StoreError> {
+        let answer = query.execute(self.connection()?).await.map_err(crate::sql::failed);
+        let rows = self.noted(answer)?.rows_affected();
+        self.wrote |= rows > 0;
+        Ok(rows)
+    }
 }
+
+/// A statement with its arguments.
+pub(crate) type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
