@@ -2,5 +2,6 @@
 
 pub mod argocd;
 pub mod git;
+pub mod github;
 pub mod page;
 pub mod telegram;

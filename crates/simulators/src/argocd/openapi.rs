@@ -33,7 +33,7 @@ pub(crate) enum Strictness {
 pub(crate) struct ApiSpec {
     document: Value,
     strictness: Strictness,
-    validators: Mutex<HashMap<String, Option<Arc<Validator>>>>,
+    validators: Mutex<HashMap<String, Result<Arc<Validator>, String>>>,
     violations: Mutex<Vec<String>>,
 }
 
@@ -125,11 +125,13 @@ impl ApiSpec {
     }
 
     fn check(&self, what: &str, schema: &Value, value: &Value) {
-        let Some(validator) = self.validator(schema) else {
-            return self.note(format!("{what}: the schema cannot be used"));
-        };
-        for error in validator.iter_errors(value).take(5) {
-            self.note(format!("{what}: {error} at {}", error.instance_path()));
+        match self.validator(schema) {
+            Err(error) => self.note(format!("{what}: the schema cannot be used: {error}")),
+            Ok(validator) => {
+                for error in validator.iter_errors(value).take(5) {
+                    self.note(format!("{what}: {error} at {}", error.instance_path()));
+                }
+            }
         }
     }
 
@@ -145,14 +147,18 @@ impl ApiSpec {
         }
     }
 
-    fn validator(&self, schema: &Value) -> Option<Arc<Validator>> {
+    fn validator(&self, schema: &Value) -> Result<Arc<Validator>, String> {
         let key = schema.to_string();
         let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
         let made = validators.entry(key).or_insert_with(|| {
-            let root = json!({
-                "definitions": self.document["definitions"], "components": self.document["components"], "allOf": [schema],
-            });
-            jsonschema::options().with_draft(Draft::Draft4).build(&root).ok().map(Arc::new)
+            let mut root = json!({"allOf": [schema]});
+            for part in ["definitions", "components"] {
+                if let Some(value) = self.document.get(part) {
+                    root[part] = value.clone();
+                }
+            }
+            let built = jsonschema::options().with_draft(Draft::Draft4).build(&root);
+            built.map(Arc::new).map_err(|error| error.to_string())
         });
         made.clone()
     }

@@ -26,7 +26,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
 mod cgi;
-mod repo;
+pub(crate) mod repo;
 pub(crate) mod serving;
 
 #[cfg(test)]
