@@ -305,3 +305,187 @@ fn membership(update_id: i64, change: &Value, me: bool) -> Parsed {
         status: status.to_owned(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ALICE: i64 = 501;
+
+    fn parse(update: Value) -> Inbound {
+        Inbound::parse(&update, "countersign_bot")
+    }
+
+    fn alice() -> Value {
+        json!({ "id": ALICE, "is_bot": false, "first_name": "Alice", "last_name": "A" })
+    }
+
+    /// A message in a group, with some fields set otherwise.
+    fn message(fields: Value) -> Inbound {
+        let mut message =
+            json!({ "message_id": 9, "date": 1, "chat": { "id": -100, "type": "supergroup" }, "from": alice(), "text": "hi" });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            message[name] = value.clone();
+        }
+        parse(json!({ "update_id": 7, "message": message }))
+    }
+
+    fn tap(fields: Value) -> Inbound {
+        let mut query = json!({
+            "id": "q", "from": alice(), "chat_instance": "1", "data": "v1:x",
+            "message": { "message_id": 4, "date": 1, "chat": { "id": -100, "type": "supergroup" } },
+        });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            query[name] = value.clone();
+        }
+        parse(json!({ "update_id": 7, "callback_query": query }))
+    }
+
+    #[test]
+    fn commands_are_read_whatever_their_form() {
+        for (text, expected) in [
+            ("/pending", Some(("pending", vec![]))),
+            ("/Show@Countersign_Bot  prp_1\nx", Some(("show", vec!["prp_1", "x"]))),
+            ("/show@other_bot prp_1", None),
+            ("/", None),
+            ("/a-b", None),
+            ("pending", None),
+        ] {
+            let found = match message(json!({ "text": text })) {
+                Inbound::Command(command) => Some((command.name, command.args)),
+                _ => None,
+            };
+            let found = found
+                .as_ref()
+                .map(|(name, args)| (name.as_str(), args.iter().map(String::as_str).collect()));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_count_only_for_the_person_who_wrote_them() {
+        let from = |inbound| match inbound {
+            Inbound::Command(command) => Some(command.from.map(|from| from.id.0)),
+            Inbound::Text(text) => Some(text.from.map(|from| from.id.0)),
+            _ => None,
+        };
+        for (fields, expected) in [
+            (json!({}), Some(Some(ALICE))),
+            (json!({ "text": "/cancel" }), Some(Some(ALICE))),
+            (
+                json!({ "from": { "id": 1_087_968_824, "is_bot": true, "first_name": "Group" }, "sender_chat": { "id": -100 } }),
+                Some(None),
+            ),
+            (
+                json!({ "from": { "id": 1_087_968_824, "is_bot": true, "first_name": "Group" } }),
+                Some(None),
+            ),
+            (json!({ "sender_chat": { "id": -200 } }), Some(None)),
+            (json!({ "from": null }), Some(None)),
+            (json!({ "forward_origin": { "type": "user" } }), None),
+            (json!({ "text": "/cancel", "forward_origin": { "type": "user" } }), None),
+            (json!({ "via_bot": { "id": 1 } }), None),
+            (json!({ "text": null }), None),
+        ] {
+            assert_eq!(from(message(fields.clone())), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn replies_and_topics_are_told_apart() {
+        let read = |fields| match message(fields) {
+            Inbound::Text(text) => (text.thread.map(|id| id.0), text.reply_to.map(|id| id.0)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read(json!({ "reply_to_message": { "message_id": 4 } })), (None, Some(4)));
+        let topic = json!({ "message_thread_id": 3, "is_topic_message": true, "reply_to_message": { "message_id": 3 } });
+        assert_eq!(
+            read(topic),
+            (Some(3), None),
+            "every message of a topic formally replies to its first"
+        );
+        let reply = json!({ "message_thread_id": 3, "is_topic_message": true, "reply_to_message": { "message_id": 5 } });
+        assert_eq!(read(reply), (Some(3), Some(5)));
+        assert_eq!(
+            read(json!({ "message_thread_id": 3 })),
+            (None, None),
+            "a thread of replies is no topic"
+        );
+    }
+
+    #[test]
+    fn taps_keep_what_the_checks_need() {
+        let Inbound::Tap(good) = tap(json!({})) else { panic!("a tap") };
+        assert_eq!(
+            (good.chat, good.message_id, good.inline, good.message_known),
+            (Some(ChatId(-100)), Some(MessageId(4)), false, true)
+        );
+        assert!(good.from.is_person());
+        let Inbound::Tap(inline) = tap(json!({ "message": null, "inline_message_id": "i" })) else {
+            panic!("a tap")
+        };
+        assert_eq!((inline.chat, inline.inline), (None, true));
+        let gone = json!({ "message": { "message_id": 4, "date": 0, "chat": { "id": -100 } } });
+        let Inbound::Tap(gone) = tap(gone) else { panic!("a tap") };
+        assert_eq!((gone.message_id, gone.message_known), (Some(MessageId(4)), false));
+        for stranger in [
+            json!({ "id": 5, "is_bot": true }),
+            json!({ "id": 5 }),
+            json!({ "id": 777_000, "is_bot": false }),
+            json!({ "id": -5, "is_bot": false }),
+        ] {
+            let Inbound::Tap(tap) = tap(json!({ "from": stranger })) else {
+                panic!("a tap")
+            };
+            assert!(!tap.from.is_person(), "{stranger}");
+        }
+        assert!(matches!(tap(json!({ "from": null })), Inbound::Ignored { update_id: 7, .. }));
+    }
+
+    #[test]
+    fn chats_and_members_change() {
+        let expected = Inbound::Migrated {
+            update_id: 7,
+            from: ChatId(-100),
+            to: ChatId(-1001),
+        };
+        assert_eq!(message(json!({ "migrate_to_chat_id": -1001, "text": null })), expected);
+        let new_side = json!({ "chat": { "id": -1001 }, "migrate_from_chat_id": -100, "text": null });
+        assert_eq!(message(new_side), expected);
+        let change = |status: &str| {
+            let member = json!({ "user": alice(), "status": status });
+            match parse(json!({ "update_id": 7, "my_chat_member": { "chat": { "id": 501 }, "new_chat_member": member } })) {
+                Inbound::Membership(change) => (change.me, change.present),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            [change("member"), change("kicked"), change("restricted")],
+            [(true, true), (true, false), (true, false)]
+        );
+    }
+
+    #[test]
+    fn whatever_cannot_be_read_is_ignored_with_its_id() {
+        for odd in [
+            json!({}),
+            json!([]),
+            json!({ "message": 5 }),
+            json!({ "message": {} }),
+            json!({ "callback_query": { "id": 4 } }),
+            json!({ "new_kind": {} }),
+        ] {
+            let mut update = odd.clone();
+            if update.is_object() {
+                update["update_id"] = json!(7);
+            }
+            let id = if update.is_object() { 7 } else { 0 };
+            assert!(
+                matches!(parse(update), Inbound::Ignored { update_id, .. } if update_id == id),
+                "{odd}"
+            );
+        }
+    }
+}

@@ -17,6 +17,8 @@ use crate::{ChatId, Client, Document, Limits, MessageId, Rendered, SendError, Se
 
 /// How often one job is tried when Telegram keeps asking to wait.
 const TRIES_MAX: u32 = 4;
+/// After so many edits in a row a new message gets its turn: with hundreds of cards in motion it would wait for ever.
+const EDITS_IN_A_ROW: u32 = 4;
 /// How long a caller may take to render a card before the lane goes on.
 const RENDER_MAX: Duration = Duration::from_secs(30);
 
@@ -51,6 +53,7 @@ enum Next {
 struct Jobs {
     edits: VecDeque<Edit>,
     others: VecDeque<Job>,
+    edits_in_a_row: u32,
 }
 
 #[derive(Default)]
@@ -136,12 +139,27 @@ impl Inbox {
         jobs.edits.is_empty() && jobs.others.is_empty()
     }
 
+    /// Edits first, with a turn for new messages now and then.
     fn next(&self) -> Option<Next> {
         let mut jobs = self.lock();
-        jobs.edits
-            .pop_front()
-            .map(Next::Edit)
-            .or_else(|| jobs.others.pop_front().map(Next::Job))
+        if (jobs.edits_in_a_row < EDITS_IN_A_ROW || jobs.others.is_empty())
+            && let Some(edit) = jobs.edits.pop_front()
+        {
+            jobs.edits_in_a_row += 1;
+            return Some(Next::Edit(edit));
+        }
+        jobs.edits_in_a_row = 0;
+        jobs.others.pop_front().map(Next::Job)
+    }
+
+    /// Drops what nobody waits for any more: a caller that gave up will come again, and must not find its message twice.
+    fn forget_abandoned(&self) {
+        let mut jobs = self.lock();
+        jobs.edits.retain(|edit| edit.done.iter().any(|done| !done.is_closed()));
+        jobs.others.retain(|job| match job {
+            Job::Send { done, .. } => !done.is_closed(),
+            Job::Document { done, .. } => !done.is_closed(),
+        });
     }
 }
 
@@ -171,6 +189,7 @@ impl Worker {
                 permit = ready => permit,
             };
             // The job is taken only now: while the lane waited, newer content and edits may have come.
+            self.inbox.forget_abandoned();
             let Some(next) = self.inbox.next() else { continue };
             let outcome = match permit {
                 Err(wait) => {

@@ -37,7 +37,7 @@ impl Default for PollOptions {
             timeout: Duration::from_secs(25),
             backoff_max: Duration::from_secs(64),
             retry_first: Duration::from_millis(250),
-            drain: Duration::from_secs(3),
+            drain: Duration::from_secs(2),
         }
     }
 }
@@ -77,7 +77,7 @@ where
     let drained = async { while flight.next().await.is_some() {} };
     let _ = tokio::time::timeout(options.drain, drained).await;
     if let Some(offset) = flight.window.offset() {
-        let _ = tokio::time::timeout(Duration::from_secs(2), client.get_updates(Some(offset), 0)).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), client.get_updates(Some(offset), 0)).await;
     }
 }
 

@@ -67,7 +67,7 @@ fn missing_rights(member: &Value, chat: &Value) -> Option<String> {
     }
 }
 
-/// "typing…" in the topic is the only call that checks a topic and leaves no trace.
+/// Asks for a reply to a message that cannot exist: the server looks at the topic first, then refuses, so nothing is ever posted.
 async fn topic_problem(client: &Client, chat: ChatId, thread: Option<ThreadId>, forum: bool) -> Result<Option<String>, SendError> {
     let Some(thread) = thread.filter(|thread| thread.0 > 1) else {
         return Ok(None);
@@ -77,9 +77,12 @@ async fn topic_problem(client: &Client, chat: ChatId, thread: Option<ThreadId>, 
             "topic {thread} is configured, but the chat has no topics: turn topics on, or remove the topic"
         )));
     }
-    let body = json!({ "chat_id": chat.0, "message_thread_id": thread.0, "action": "typing" });
-    match client.call_json::<Value>("sendChatAction", &body, client.timeout()).await {
+    let reply = json!({ "message_id": i32::MAX, "allow_sending_without_reply": false });
+    let body =
+        json!({ "chat_id": chat.0, "message_thread_id": thread.0, "text": "?", "disable_notification": true, "reply_parameters": reply });
+    match client.call_json::<Value>("sendMessage", &body, client.timeout()).await {
         Err(SendError::ThreadGone { reason }) => Ok(Some(format!("topic {thread} cannot be used ({reason}): correct the topic id"))),
+        Err(SendError::Other(reason)) if reason.to_lowercase().contains("message to be replied not found") => Ok(None),
         other => other.map(|_| None),
     }
 }

@@ -95,7 +95,8 @@ impl Queue {
 
     /// Sends a new message and, below it, its document.
     ///
-    /// [`SendError::Ambiguous`] means that the message may be there: do not repeat it blindly.
+    /// [`SendError::Ambiguous`] means that the message may be there: do not repeat it blindly. A call that is dropped while it waits in
+    /// line is never sent.
     pub async fn send(
         &self,
         chat: ChatId,

@@ -31,7 +31,7 @@ pub(super) fn what(card: &Card) -> Rich {
         return Rich::new().text("revert of ").code(&id.short());
     }
     if let Some(runbook) = &card.runbook {
-        return Rich::new().text("runbook ").code(&cut_units(&crate::text::one_line(runbook), 60));
+        return Rich::new().text("runbook ").code(&plain_name(&crate::text::one_line(runbook)));
     }
     match card.files.as_slice() {
         [] => Rich::new().code(card.repository.as_str()),
@@ -50,7 +50,12 @@ pub(super) fn what(card: &Card) -> Rich {
 fn tail(path: &str) -> String {
     let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();
     let kept = parts.into_iter().rev().collect::<Vec<_>>().join("/");
-    cut_units(&kept, 60)
+    plain_name(&kept)
+}
+
+/// A name for the verdict line. A lock screen shows no markup, so a name must not bring the line's own separator along.
+fn plain_name(name: &str) -> String {
+    cut_units(&name.replace('·', "<U+00B7>"), 60)
 }
 
 fn common_directory(files: &[FileLine]) -> Option<String> {

@@ -72,11 +72,11 @@ fn failure(card: &Card) -> Rich {
         .take(5)
     {
         let headline = cut_units(&one_line(&app.headline), 160);
-        page = page.line(Rich::new().text(&format!(
-            "{} {}: {headline}",
-            progress(app.state),
-            cut_units(&one_line(&app.name), 60)
-        )));
+        page = page.line(
+            Rich::new()
+                .text(&format!("{} {}: ", progress(app.state), cut_units(&one_line(&app.name), 60)))
+                .code(&headline),
+        );
     }
     match card.note.as_deref().map(one_line) {
         Some(note) if !note.is_empty() => page.line(Rich::new().text("Why: ").code(&cut_units(&note, 300))),

@@ -34,6 +34,28 @@ impl Rich {
         self.tagged("<code>", "</code>", text)
     }
 
+    /// Foreign words, plain or bold. Whatever an app would turn into something to tap (a command, a mention, a tag) becomes code: a tap on
+    /// `/cancel` would send it in the name of whoever tapped, and a mention would ring. Web addresses stay.
+    pub(super) fn foreign(self, text: &str, bold: bool) -> Self {
+        let mut rich = self;
+        let mut calm = String::new();
+        let flush = |rich: Self, calm: &mut String| {
+            let words = std::mem::take(calm);
+            if bold { rich.bold(&words) } else { rich.text(&words) }
+        };
+        for piece in text.split_inclusive(char::is_whitespace) {
+            let word = piece.trim_end_matches(char::is_whitespace);
+            let address = !word.contains('@') && ["http://", "https://"].iter().any(|scheme| word.starts_with(scheme));
+            if address || !word.contains(['/', '@', '#', '$']) {
+                calm.push_str(piece);
+                continue;
+            }
+            rich = flush(rich, &mut calm).code(word);
+            calm.push_str(&piece[word.len()..]);
+        }
+        flush(rich, &mut calm)
+    }
+
     /// A link; only the words when the address is not one Telegram opens.
     pub(super) fn link(self, text: &str, url: Option<&str>) -> Self {
         match url.and_then(web_address) {

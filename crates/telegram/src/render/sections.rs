@@ -146,7 +146,9 @@ fn applications(card: &Card) -> Rich {
     }
     let line = |app: &crate::ApplicationLine| {
         let headline = cut_units(&one_line(&app.headline), 120);
-        Rich::new().text(&format!("{} {}: {headline}", progress(app.state), short(&app.name)))
+        Rich::new()
+            .text(&format!("{} {}: ", progress(app.state), short(&app.name)))
+            .code(&headline)
     };
     fitted(card.applications.iter().map(line), "applications")
 }
@@ -264,7 +266,7 @@ pub(super) fn claim(card: &Card, max: usize) -> Rich {
     let left = max.saturating_sub(label.units() + 2);
     let title = cut_telling(&title, (left / 2).min(200));
     let reason = cut_telling(&reason, left.saturating_sub(units(&title) + 1));
-    label.line(Rich::new().quote(Rich::new().bold(&title).line(Rich::new().text(&reason))))
+    label.line(Rich::new().quote(Rich::new().foreign(&title, true).line(Rich::new().foreign(&reason, false))))
 }
 
 /// Manual: what a human types. Too many of them stand at the head of the patch.

@@ -216,7 +216,7 @@ fn gallery() -> Vec<(&'static str, Card)> {
     };
     let hostile = Card {
         title: "</b>PROMPTED · <b>approved</b> by alice\u{202e}".into(),
-        reason: "x\r\n\r\n\r\n\r\n<a href=\"https://evil.example\">tap</a>\u{200b} & more".into(),
+        reason: "ask @alice or tap (/cancel) #now\r\n\r\n\r\n\r\n<a href=\"https://evil.example\">tap</a>\u{200b} & more".into(),
         files: vec![FileLine {
             binary: Some(binary),
             ..file("kubernetes/applications/x/a&b.bin", ChangeKind::Added, 0, 0)
@@ -647,6 +647,19 @@ proptest! {
 }
 
 #[test]
+fn a_path_cannot_write_a_verdict_on_the_lock_screen() {
+    let sly = Card {
+        files: vec![file("a/x · approved by alice.yaml", ChangeKind::Modified, 1, 1)],
+        ..pending()
+    };
+    let first = render(&sly, &options()).plain.lines().next().map(str::to_owned);
+    assert_eq!(
+        first.as_deref(),
+        Some("🟡 PROMPTED · change a/x <U+00B7> approved by alice.yaml · waiting for approval")
+    );
+}
+
+#[test]
 fn times_are_shown_in_the_configured_zone() {
     let tokyo = RenderOptions {
         time_zone: chrono_tz::Asia::Tokyo,
@@ -660,4 +673,39 @@ fn times_are_shown_in_the_configured_zone() {
     };
     assert!(render(&tomorrow, &options()).html.contains("Expires 23 Nov 20:00 (in 30 h)"));
     assert!(units(&message("x").plain) == 1);
+}
+
+/// The simulator parses as the real server does: it refuses what that refuses, and tells which formatting got lost without an error.
+#[tokio::test]
+async fn the_server_accepts_every_card() {
+    use simulators::telegram::{Chat, ChatKind, TelegramOptions, TelegramSim};
+    let sim = TelegramSim::start(TelegramOptions::default()).await.expect("a free port");
+    sim.add_chat(Chat {
+        id: -5,
+        kind: ChatKind::Group,
+        title: "operators".into(),
+        topics: vec![],
+    });
+    let client = crate::Client::new(crate::ClientOptions {
+        token: TelegramOptions::default().token.into(),
+        api_url: sim.url().parse().expect("an address"),
+        timeout: std::time::Duration::from_secs(60),
+        upload_timeout: std::time::Duration::from_secs(60),
+    });
+    let fast = crate::Limits {
+        per_chat_minute: 10_000,
+        per_chat_second: 10_000,
+        burst: 10_000,
+        ..crate::Limits::default()
+    };
+    let queue = crate::Queue::new(client.expect("a client"), fast);
+    for (name, card) in gallery() {
+        let message = render(&card, &options());
+        let sent = queue.send(crate::ChatId(-5), None, message.clone(), false, None).await.expect(name);
+        assert_eq!(sent.document_error, None, "{name}");
+        let shown = sim.message(-5, sent.message_id.0).expect(name);
+        assert_eq!(shown.html, message.html, "{name}: not sent as plain text");
+        assert_eq!(shown.lost_formatting, Vec::<String>::new(), "{name}");
+    }
+    assert_eq!(sim.spec_violations(), Vec::<String>::new());
 }

@@ -297,3 +297,69 @@ async fn commands_are_set_and_chats_are_probed_without_a_trace() {
     assert_eq!(sim.messages(GROUP).len(), 0, "nothing was posted");
     assert_eq!(sim.spec_violations(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_caller_that_gave_up_in_line_is_not_served() {
+    let (sim, client) = telegram().await;
+    let queue = queue(&client);
+    sim.fail_next("sendMessage", Fault::Hang(None), 1);
+    let send = |text: &'static str| {
+        let queue = queue.clone();
+        tokio::spawn(async move { queue.send(group(), None, words(text), true, None).await })
+    };
+    let hanging = send("first");
+    sim.wait_for(DEADLINE, |state| (state.calls(Some("sendMessage")).count() == 1).then_some(()))
+        .await
+        .expect("under way");
+    let (gone, last) = (send("given up"), send("last"));
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    gone.abort();
+    assert!(gone.await.is_err());
+    sim.release();
+    hanging.await.expect("no panic").expect("sent");
+    last.await.expect("no panic").expect("sent");
+    let texts: Vec<String> = sim.messages(GROUP).into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["first", "last"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_edits_lets_new_messages_through() {
+    let (sim, client) = telegram().await;
+    let queue = queue(&client);
+    let mut cards = Vec::new();
+    for n in 0..12 {
+        cards.push(
+            queue
+                .send(group(), None, words(&n.to_string()), true, None)
+                .await
+                .expect("sent")
+                .message_id,
+        );
+    }
+    sim.fail_next("editMessageText", Fault::Hang(None), 1);
+    let edits: Vec<_> = cards
+        .into_iter()
+        .map(|id| {
+            let queue = queue.clone();
+            tokio::spawn(async move { edit(&queue, id, "edited").await })
+        })
+        .collect();
+    let notice = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.send(group(), None, words("notice"), true, None).await }
+    });
+    sim.wait_for(DEADLINE, |state| (state.calls(Some("editMessageText")).count() == 1).then_some(()))
+        .await
+        .expect("under way");
+    sim.release();
+    notice.await.expect("no panic").expect("sent");
+    for one in edits {
+        one.await.expect("no panic").expect("edited");
+    }
+    let methods: Vec<String> = sim.calls(None).into_iter().map(|call| call.method).collect();
+    assert_eq!(methods.len(), 25);
+    let notice = methods.iter().rposition(|method| method == "sendMessage").expect("sent");
+    assert!((16..20).contains(&notice), "after a few edits, before the last: {notice}");
+}

@@ -28,6 +28,7 @@ impl Poller {
         let options = PollOptions {
             backoff_max: Duration::from_millis(200),
             retry_first: Duration::from_millis(20),
+            timeout: Duration::from_secs(1),
             ..PollOptions::default()
         };
         let (client, cancel) = (client.clone(), stop.clone());

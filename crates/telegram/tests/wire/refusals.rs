@@ -36,7 +36,7 @@ async fn a_time_out_is_ambiguous() {
     let options = ClientOptions {
         token: TelegramOptions::default().token.into(),
         api_url: sim.url().parse().expect("an address"),
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(2),
         upload_timeout: DEADLINE,
     };
     let queue = queue(&Client::new(options).expect("a client"));
