@@ -602,3 +602,18 @@ async fn the_last_handle_stops_the_server_and_cuts_its_connections() {
     assert!(poll.await.expect("an end"), "the waiting poll is cut");
     assert!(bot.post("getMe", json!({})).await.is_err());
 }
+
+#[tokio::test]
+async fn a_busy_chat_is_told_to_wait_while_others_flow() {
+    let (sim, bot) = start().await;
+    sim.limit_rate(GROUP, 2, Duration::from_secs(60));
+    let send = |chat: i64| bot.post("sendMessage", json!({ "chat_id": chat, "text": "x" }));
+    let mut statuses = Vec::new();
+    for chat in [GROUP, GROUP, GROUP, ALICE] {
+        statuses.push(send(chat).await.expect("an answer").0);
+    }
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    sim.advance(Duration::from_secs(61));
+    assert_eq!(send(GROUP).await.expect("an answer").0, 200);
+    assert!(!format!("{sim:?}").contains("simulated-token"));
+}

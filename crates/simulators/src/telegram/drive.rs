@@ -456,12 +456,18 @@ impl TelegramSim {
         self.shared().write(|state| state.faults.plan(method, Some(chat), fault, times));
     }
 
+    /// Allows only so many sends and edits per period (on the simulator's clock) in one chat; the rest get 429 with the time to wait, as Telegram's flood limits do.
+    pub fn limit_rate(&self, chat: i64, calls: usize, per: Duration) {
+        let period_ms = i64::try_from(per.as_millis()).unwrap_or(i64::MAX);
+        self.shared().write(|state| state.faults.limit(chat, calls, period_ms));
+    }
+
     /// Lets every hanging call go on.
     pub fn release(&self) {
         self.shared().write(|state| state.faults.releases += 1);
     }
 
-    /// Forgets all planned faults and releases what hangs.
+    /// Forgets all planned faults and limits, and releases what hangs.
     pub fn clear_faults(&self) {
         self.shared().write(|state| state.faults.clear());
     }

@@ -3,7 +3,7 @@
 //! It answers as `api.telegram.org` does — the same refusals in the same words, after the published server's source — and gives a test
 //! the other side of the phone: what is on the screen, a finger for the buttons, a keyboard, and a hand on the network cable.
 //!
-//! Known differences: Markdown is refused, no rate limits unless a fault is planned, a repeated short poll is not slowed down,
+//! Known differences: Markdown is refused, no rate limits unless [`TelegramSim::limit_rate`] sets them, a repeated short poll is not slowed down,
 //! 409 comes at once, and webhooks to addresses of this machine may use plain HTTP on any port (as with a local Bot API server).
 
 mod drive;
@@ -76,16 +76,25 @@ impl std::fmt::Debug for TelegramOptions {
 }
 
 /// A running Bot API server. Clones are handles to the same one; it stops when the last is dropped, or by [`TelegramSim::stop`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TelegramSim {
     running: Arc<Running>,
 }
 
-#[derive(Debug)]
 struct Running {
     shared: Arc<Shared>,
     address: SocketAddr,
     stop: CancellationToken,
+}
+
+/// Without the token.
+impl std::fmt::Debug for TelegramSim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("TelegramSim")
+            .field("address", &self.running.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Running {
@@ -144,7 +153,6 @@ impl TelegramSim {
 }
 
 /// What the server's tasks and the handles share.
-#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// Rises with every change, to wake whoever waits.

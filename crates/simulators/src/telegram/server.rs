@@ -95,7 +95,16 @@ async fn answer(shared: &Arc<Shared>, method: Option<&'static str>, params: &Par
     let Some(method) = method else {
         return Sent::Reply(Err(Refusal::new(404, "Not Found: method not found")));
     };
-    let fault = shared.write(|state| state.faults.take(method, params.text("chat_id")));
+    let fault = shared.write(|state| {
+        let (now, chat) = (state.now_ms(), params.text("chat_id"));
+        let planned = state.faults.take(method, chat);
+        planned.or_else(|| {
+            state
+                .faults
+                .over_limit(method, chat, now)
+                .map(|retry_after| Fault::TooManyRequests { retry_after })
+        })
+    });
     match fault {
         None => {}
         Some(Fault::TooManyRequests { retry_after }) => return Sent::Reply(Err(Refusal::too_many(retry_after))),

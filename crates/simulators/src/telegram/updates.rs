@@ -220,7 +220,7 @@ impl Updates {
 }
 
 /// The settings of `setWebhook`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Webhook {
     /// Empty: no webhook.
     pub(super) url: String,

@@ -108,11 +108,12 @@ function shape(entity, content, key) {
     if (entity.type === 'expandable_blockquote') {
       root.classList.add('expandable');
       root.classList.toggle('folded', !state.open.has(key));
-      root.append(el('span', { class: 'more', 'aria-hidden': 'true' }, '⌄'));
-      root.addEventListener('click', () => {
+      const unfold = () => {
         const folded = root.classList.toggle('folded');
         folded ? state.open.delete(key) : state.open.add(key);
-      });
+      };
+      root.append(el('button', { type: 'button', class: 'more', title: 'Expand or collapse', onclick: (event) => { event.stopPropagation(); unfold(); } }, '⌄'));
+      root.addEventListener('click', unfold);
     }
     return { root, into: inner };
   }
@@ -195,10 +196,14 @@ function renderPeople(chat) {
   select.value = actor();
 }
 
+// Whoever reads the newest message stays there when the list grows or its window shrinks.
+let stuck = true;
+$('messages').addEventListener('scroll', ({ target }) => { stuck = target.scrollHeight - target.scrollTop - target.clientHeight < 80; });
+new ResizeObserver(() => { if (stuck) $('messages').scrollTop = $('messages').scrollHeight; }).observe($('messages'));
+
 /// Redraws only the messages that changed, so that a press or an unfolded quote survives.
 function renderMessages(chat) {
   const list = $('messages');
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   const first = list.dataset.chat !== String(chat.id);
   if (first) { state.shown.clear(); list.dataset.chat = chat.id; }
   const nodes = [];
@@ -216,7 +221,7 @@ function renderMessages(chat) {
     nodes.push(known.node);
   }
   list.replaceChildren(...(nodes.length ? nodes : [el('div', { class: 'empty' }, 'Nothing here yet.')]));
-  if (first || atEnd) list.scrollTop = list.scrollHeight;
+  if (first || stuck) list.scrollTop = list.scrollHeight;
 }
 
 function bubble(chat, message) {
