@@ -256,11 +256,18 @@ impl Builder<'_, '_> {
             return Err(EditError::new(EditErrorKind::TooLarge, message, "split it, or change it by hand").at(span.start.line()));
         }
         let start = self.offsets.byte(span.start.index());
-        let mut end = self.offsets.byte(span.end.index()).max(start);
-        if !matches!(kind, Kind::Scalar { style: Style::Block, .. }) {
-            // The parser counts white space behind a closing quote as part of the value.
-            end = start + self.text[start..end].trim_end().len();
-        }
+        let end = self.offsets.byte(span.end.index()).max(start);
+        // The parser counts blanks and even a comment behind a closing quote as part of the value.
+        let end = match &kind {
+            Kind::Scalar { style: Style::Block, .. } => end,
+            Kind::Scalar { style: Style::Double, .. } => {
+                quoted_end(self.text, start, end, '"').ok_or_else(|| confused(span.start.line()))?
+            }
+            Kind::Scalar { style: Style::Single, .. } => {
+                quoted_end(self.text, start, end, '\'').ok_or_else(|| confused(span.start.line()))?
+            }
+            _ => start + self.text[start..end].trim_end().len(),
+        };
         Ok(Node {
             start,
             end,
@@ -306,7 +313,10 @@ impl Builder<'_, '_> {
         };
         if bracketed {
             self.flow_depth -= 1;
-            node.end = self.offsets.byte(span.end.index());
+            node.end = self.offsets.byte(span.start.index()) + 1;
+            if !matches!(self.text.as_bytes().get(node.end - 1), Some(b'}' | b']')) {
+                return Err(confused(span.start.line()));
+            }
         }
         self.close(node)
     }
@@ -324,6 +334,23 @@ impl Builder<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Just behind the closing quote of the quoted value in `start..end`; anchors and tags before it hold no quotes.
+fn quoted_end(text: &str, start: usize, end: usize, quote: char) -> Option<usize> {
+    let open = start + text[start..end].find(quote)? + 1;
+    let mut rest = text[open..end].char_indices().peekable();
+    while let Some((at, c)) = rest.next() {
+        if c == '\\' && quote == '"' {
+            rest.next();
+        } else if c == quote {
+            if quote == '\'' && rest.next_if(|&(_, next)| next == quote).is_some() {
+                continue;
+            }
+            return Some(open + at + 1);
+        }
+    }
+    None
 }
 
 fn confused(line: usize) -> EditError {
