@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use domain::{ChangeSet, CommitId, FileMode, FileVersion, RepoPath, Timestamp};
+use domain::{ChangeSet, CommitId, FileMode, RepoPath, Timestamp};
 use git2::{Commit, ObjectType, Oid, Repository, Signature};
 
 use crate::mirror::branch_tip;
@@ -124,7 +124,13 @@ pub(crate) fn standing(repo: &Repository, id: CommitId, change: &ChangeSet) -> R
 }
 
 /// What a change wants at each path, and what was there before, as blobs and modes.
-struct Wanted<'c>(BTreeMap<&'c RepoPath, (Option<FileVersion>, Option<(FileMode, Oid)>)>);
+struct Wanted<'c>(BTreeMap<&'c RepoPath, Sides>);
+
+/// The old and the new side of one path.
+struct Sides {
+    old: Option<(FileMode, Oid)>,
+    new: Option<(FileMode, Oid)>,
+}
 
 /// How one path of a tree compares with a change.
 struct Side {
@@ -137,7 +143,8 @@ impl<'c> Wanted<'c> {
         let mut wanted = BTreeMap::new();
         for (path, file) in change.iter() {
             let new = file.new.as_ref().map(|new| Ok::<_, GitError>((new.mode, Oid::hash_object(ObjectType::Blob, &new.bytes)?)));
-            wanted.insert(path, (file.old, new.transpose()?));
+            let old = file.old.map(|old| (old.mode, tree::oid(old.blob)));
+            wanted.insert(path, Sides { old, new: new.transpose()? });
         }
         Ok(Self(wanted))
     }
@@ -146,14 +153,14 @@ impl<'c> Wanted<'c> {
         let tree = Paths::of(repo, commit);
         self.0
             .iter()
-            .map(|(path, (old, new))| {
+            .map(|(path, wanted)| {
                 let here = tree.at(path)?;
                 let is = |version: Option<(FileMode, Oid)>| match (here, version) {
                     (None, None) => true,
-                    (Some(Found { mode, id }), Some((wanted, blob))) => mode == wanted.bits() && id == blob,
+                    (Some(found), Some((mode, blob))) => found == Found { mode: mode.bits(), id: blob },
                     _ => false,
                 };
-                Ok((*path, Side { old: is(old.map(|old| (old.mode, tree::oid(old.blob)))), new: is(*new) }))
+                Ok((*path, Side { old: is(wanted.old), new: is(wanted.new) }))
             })
             .collect()
     }

@@ -32,7 +32,7 @@ impl Found {
 /// git2's id of an object.
 pub(crate) fn oid(id: ObjectId) -> Oid {
     // 20 bytes are always a SHA-1 id; the zero id stands for none in any case.
-    Oid::from_bytes(id.as_bytes()).unwrap_or_else(|_| Oid::ZERO_SHA1)
+    Oid::from_bytes(id.as_bytes()).unwrap_or(Oid::ZERO_SHA1)
 }
 
 fn blob_id(id: Oid) -> BlobId {

@@ -27,6 +27,7 @@ fn words(outcome: &Rebase) -> String {
 async fn every_way_in_which_a_branch_moves() {
     let far = TEN.replace("ten", "TEN");
     let first = TEN.replace("one", "ONE");
+    let other_first = TEN.replace("one", "EINS");
     let adjacent = TEN.replace("two", "TWO");
     let rows: Vec<(&str, Vec<RequestedChange>, Vec<(&str, &str)>, &str)> = vec![
         ("another file", vec![write("f", &first)], vec![("g", "x\n")], "untouched"),
@@ -35,7 +36,7 @@ async fn every_way_in_which_a_branch_moves() {
         ("the same change", vec![write("f", &first)], vec![("f", &first)], "already there"),
         ("half of it", vec![write("f", &first), write("h", "new\n")], vec![("h", "new\n")], "merged 1"),
         ("adjacent lines", vec![write("f", &first)], vec![("f", &adjacent)], "conflict [\"f\"]"),
-        ("the same line", vec![write("f", &first)], vec![("f", &TEN.replace("one", "EINS"))], "conflict [\"f\"]"),
+        ("the same line", vec![write("f", &first)], vec![("f", &other_first)], "conflict [\"f\"]"),
         ("branch deleted, we edit", vec![write("f", &first)], vec![("f", "")], "conflict [\"f\"]"),
         ("branch edited, we delete", vec![delete("f")], vec![("f", &far)], "conflict [\"f\"]"),
         ("both deleted", vec![delete("f")], vec![("f", "")], "already there"),
@@ -146,7 +147,7 @@ async fn random_edits_merge_as_git_merges_them() {
     let remote = Remote::with(&[("seed", "x\n")]);
     let mut random = Random(0x5eed);
     let (mut clean, mut conflicts) = (0, 0);
-    for round in 0..60 {
+    for round in 0..30 {
         let base_files: Vec<(String, String)> = (0..4).map(|n| (format!("r{round}/d{}/f{n}", n % 2), random.text())).collect();
         let borrowed: Vec<_> = base_files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         remote.commit(&borrowed, "base");
@@ -188,7 +189,7 @@ async fn random_edits_merge_as_git_merges_them() {
         repository.push_branch(&format!("carried-{round}"), &built, None).await;
         assert_eq!(tree_of(&remote, &format!("carried-{round}")), expected, "round {round}");
     }
-    assert!(clean > 10 && conflicts > 5, "both kinds are seen: {clean} clean, {conflicts} conflicts");
+    assert!(clean > 5 && conflicts > 3, "both kinds are seen: {clean} clean, {conflicts} conflicts");
 }
 
 fn wish(at: &str, new: Option<String>) -> RequestedChange {
