@@ -141,14 +141,15 @@ impl Store {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Finishes what waits, then closes every connection. Later writes answer [`StoreError::Closed`].
+    /// Finishes what waits, then closes every connection. Later calls answer [`StoreError::Closed`].
     pub async fn close(&self) {
+        // Readers first: the connection that closes last empties the write-ahead log, and readers may not.
+        self.readers.close().await;
         let (done, closed) = tokio::sync::oneshot::channel();
         if self.jobs.send(Message::Close(done)).await.is_ok() {
             // An error means that the writer has ended already: closed all the same.
             let _ = closed.await;
         }
-        self.readers.close().await;
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Tx {
     pub(crate) head: Head,
     /// Set by failures after which SQLite may have left the transaction: nothing more is done in it.
     pub(crate) broken: Option<StoreError>,
+    /// Set when this job broke a rule of the schema: it fails, whatever it answers.
+    pub(crate) failed: Option<StoreError>,
     /// The versions that this job has read or written: what it decides on.
     pub(crate) versions: HashMap<ProposalId, u64>,
     /// What to tell after the commit.
@@ -55,6 +57,7 @@ impl Tx {
                 hash: Sha256Hash([0; 32]),
             },
             broken: None,
+            failed: None,
             versions: HashMap::new(),
             changed: Vec::new(),
             rings: false,
@@ -83,6 +86,7 @@ impl Tx {
     /// At the start of a job.
     pub(crate) fn mark(&mut self) -> Mark {
         self.versions.clear();
+        self.failed = None;
         Mark {
             head: self.head,
             changed: self.changed.len(),
@@ -100,7 +104,7 @@ impl Tx {
     }
 
     pub(crate) fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        match &self.broken {
+        match self.broken.as_ref().or(self.failed.as_ref()) {
             Some(error) => Err(error.clone()),
             None => Ok(&mut self.connection),
         }
@@ -108,11 +112,12 @@ impl Tx {
 
     /// Remembers a failure after which the transaction may be gone, so that a job which ignores it cannot write outside of one.
     pub(crate) fn noted<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(
-            error @ (StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Corrupt { .. } | StoreError::Database { .. }),
-        ) = &answer
-        {
-            self.broken = Some(error.clone());
+        match &answer {
+            Err(
+                error @ (StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Corrupt { .. } | StoreError::Database { .. }),
+            ) => self.broken = Some(error.clone()),
+            Err(error @ StoreError::Constraint { .. }) => self.failed = Some(error.clone()),
+            Ok(_) | Err(_) => {}
         }
         answer
     }

@@ -142,7 +142,7 @@ pub(crate) struct Writer {
 /// What one transaction gathered.
 #[derive(Default)]
 struct Batch {
-    answers: Vec<Answer>,
+    answers: Vec<(Answer, Result<(), StoreError>)>,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -287,17 +287,19 @@ impl Batch {
         while let Some(job) = next {
             let mark = tx.mark();
             let ran = job.run(tx).await;
-            self.answers.push(ran.answer);
+            let failed = tx.failed.take();
+            let keep = ran.keep && failed.is_none();
+            self.answers.push((ran.answer, failed.map_or(Ok(()), Err)));
             if let Some(error) = &tx.broken {
                 return Err(error.clone());
             }
-            kept |= ran.keep;
-            if !ran.keep {
+            kept |= keep;
+            if !keep {
                 tx.back_to(mark);
                 statement(tx, "rollback to job").await?;
             }
             next = if self.answers.len() < BATCH { self.waiting(inbox) } else { None };
-            if next.is_some() && ran.keep {
+            if next.is_some() && keep {
                 statement(tx, "release job; savepoint job").await?;
             }
         }
@@ -316,8 +318,8 @@ impl Batch {
     }
 
     fn answer(&mut self, committed: &Result<(), StoreError>) {
-        for answer in self.answers.drain(..) {
-            answer(committed.clone());
+        for (answer, own) in self.answers.drain(..) {
+            answer(own.and_then(|()| committed.clone()));
         }
     }
 }

@@ -1,0 +1,10 @@
+//! The store, on real files: what callers see after commits, failures, restarts and tampering.
+
+mod audit;
+mod effects;
+mod files;
+mod plans;
+mod queries;
+mod samples;
+mod support;
+mod writer;
