@@ -140,9 +140,14 @@ pub(super) fn plain_listing(files: &[FileLine]) -> String {
         .fold(String::new(), |list, file| list + "# " + &file_line(file).into_parts().1 + "\n")
 }
 
-/// The diff for reading: unseen characters visible, without the last line feed.
+/// Bytes of a diff that are looked at: more than any card can hold (a UTF-16 unit is at most three bytes), so that a diff of megabytes
+/// costs no more than a small one.
+const READ_MAX: usize = 16_384;
+
+/// The diff for reading: unseen characters visible, without the last line feed. Only the beginning of one that cannot fit anyway.
 pub(super) fn readable(diff: &str) -> String {
-    visible(diff.strip_suffix('\n').unwrap_or(diff))
+    let diff = diff.strip_suffix('\n').unwrap_or(diff);
+    visible(&diff[..diff.floor_char_boundary(READ_MAX)])
 }
 
 /// As many whole hunks from the top as fit into `max` units; everything when the diff fits.

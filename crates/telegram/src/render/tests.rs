@@ -522,6 +522,15 @@ fn only_whole_cards_are_complete() {
     };
     assert!(!complete(&long));
     assert!(render(&long, &options()).document.is_some(), "the whole diff comes as a document");
+    let huge = Card {
+        diff: format!("{DIFF}@@ -9 +9 @@\n{}", "+é\n".repeat(20_000)),
+        ..pending()
+    };
+    let message = render(&huge, &options());
+    assert!(
+        !message.complete && message.html.contains("Only the beginning") && !message.html.contains('é'),
+        "whole hunks only"
+    );
     let mut many = pending();
     many.files = (0..200).map(|i| file(&format!("a/{i}"), ChangeKind::Added, 1, 0)).collect();
     assert!(!complete(&many));

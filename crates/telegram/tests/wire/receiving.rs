@@ -66,10 +66,11 @@ fn said(inbound: &Inbound) -> String {
     }
 }
 
+/// What a handler saw, in order.
+type Notes = Arc<Mutex<Vec<String>>>;
+
 /// A handler that notes everything; `fail` says which words make it fail.
-fn noting(
-    fail: impl Fn(&str) -> bool + Send + Sync + 'static,
-) -> (Arc<Mutex<Vec<String>>>, impl Fn(Inbound) -> std::future::Ready<Result<(), String>>) {
+fn noting(fail: impl Fn(&str) -> bool + Send + Sync + 'static) -> (Notes, impl Fn(Inbound) -> std::future::Ready<Result<(), String>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
     let handler = move |inbound: Inbound| {
