@@ -98,14 +98,15 @@ pub(crate) fn hash(previous: Sha256Hash, columns: &Columns) -> Sha256Hash {
     Sha256Hash(hash.finalize().into())
 }
 
+pub(crate) const OF_PROPOSAL: &str =
+    "select seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash from audit where proposal = ? order by seq";
+
 pub(crate) async fn audit_of(connection: &mut SqliteConnection, proposal: ProposalId) -> Result<Vec<AuditRow>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "select seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash from audit where proposal = ? order by seq",
-    )
-    .bind(proposal.to_string())
-    .fetch_all(connection)
-    .await
-    .map_err(sql::failed)?;
+    let rows: Vec<Columns> = sqlx::query_as(OF_PROPOSAL)
+        .bind(proposal.to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
     rows.into_iter().map(row).collect()
 }
 

@@ -92,17 +92,7 @@ impl Tx {
     /// Again later. When its like was scheduled meanwhile, that one remains, at the earlier of both times.
     pub async fn postpone(&mut self, effect_id: i64, due: Timestamp, error: Option<&str>) -> Result<(), StoreError> {
         let due = sql::micros(due);
-        let merged = self
-            .execute(
-                sqlx::query(
-                    "update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?
-                     and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)",
-                )
-                .bind(due)
-                .bind(effect_id)
-                .bind(effect_id),
-            )
-            .await?;
+        let merged = self.execute(sqlx::query(MERGE).bind(due).bind(effect_id).bind(effect_id)).await?;
         if merged > 0 {
             self.execute(sqlx::query("delete from outbox where effect_id = ?").bind(effect_id))
                 .await?;
@@ -169,22 +159,18 @@ impl Tx {
 
     /// Whether ending this effect lets another one start.
     async fn like_waits(&mut self, effect_id: i64) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar(
-            "select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
-             and other.key = mine.key and other.leased_until is null and other.parked = 0
-             where mine.effect_id = ? and other.effect_id <> mine.effect_id)",
-        )
-        .bind(effect_id)
-        .fetch_one(self.connection()?)
-        .await
-        .map_err(sql::failed);
+        let found = sqlx::query_scalar(LIKE_WAITS)
+            .bind(effect_id)
+            .fetch_one(self.connection()?)
+            .await
+            .map_err(sql::failed);
         self.noted(found)
     }
 }
 
 /// Candidates are the due waiting rows and the running ones whose lease has ended. Of those with the same proposal and key only one is
 /// taken: the running one before a waiting one, else the one that is due first.
-pub(crate) const CLAIM: &str = "
+const CLAIM: &str = "
 update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in (
     select effect_id from (
         select effect_id, due from outbox waiting
@@ -201,6 +187,15 @@ update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in 
         where leased_until is not null and parked = 0 and leased_until <= ?1 and key in (select value from json_each(?4))
     ) order by due, effect_id limit ?3)
 returning effect_id, proposal, key, effect, attempts, due";
+
+const LIKE_WAITS: &str = "
+select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
+    and other.key = mine.key and other.leased_until is null and other.parked = 0
+    where mine.effect_id = ? and other.effect_id <> mine.effect_id)";
+
+const MERGE: &str = "
+update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?
+    and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)";
 
 /// What must be bound for `json_each` in the inserts of this table: key, effect and due of each.
 pub(crate) fn rows(owed: &[Scheduled]) -> Result<String, StoreError> {
@@ -224,20 +219,21 @@ fn decoded(effect_id: i64, proposal: Option<&str>, effect: &str, attempts: i64, 
     })
 }
 
+const WAITING: &str = "
+select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+where leased_until is null and parked = 0 and ifnull(proposal, '') = ?1
+union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+where leased_until is not null and parked = 0 and ifnull(proposal, '') = ?1
+union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
+where parked = 1 and ifnull(proposal, '') = ?1
+order by effect_id";
+
 pub(crate) async fn effects_waiting(connection: &mut SqliteConnection, proposal: ProposalId) -> Result<Vec<Owed>, StoreError> {
-    let rows: Vec<OwedColumns> = sqlx::query_as(
-        "select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
-         where leased_until is null and parked = 0 and ifnull(proposal, '') = ?1
-         union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
-         where leased_until is not null and parked = 0 and ifnull(proposal, '') = ?1
-         union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
-         where parked = 1 and ifnull(proposal, '') = ?1
-         order by effect_id",
-    )
-    .bind(proposal.to_string())
-    .fetch_all(connection)
-    .await
-    .map_err(sql::failed)?;
+    let rows: Vec<OwedColumns> = sqlx::query_as(WAITING)
+        .bind(proposal.to_string())
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
     rows.into_iter().map(owed).collect()
 }
 
@@ -257,7 +253,7 @@ pub(crate) async fn next_due(connection: &mut SqliteConnection) -> Result<Option
 }
 
 /// The first waiting row whose like is not running (at most as many rows are passed over as there are running ones), and the first end of a lease.
-pub(crate) const NEXT_DUE: &str = "
+const NEXT_DUE: &str = "
 select (select due from outbox waiting where leased_until is null and parked = 0
         and not exists (select 1 from outbox running
             where running.leased_until is not null and running.parked = 0
@@ -278,3 +274,7 @@ fn owed((effect_id, proposal, key, effect, due, attempts, leased_until, parked, 
         error,
     })
 }
+
+/// What workers ask all the time: see the test that reads their plans.
+#[cfg(test)]
+pub(crate) const HOT: [&str; 5] = [CLAIM, NEXT_DUE, LIKE_WAITS, MERGE, WAITING];

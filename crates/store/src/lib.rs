@@ -13,6 +13,8 @@ mod lock;
 mod maintenance;
 mod model;
 mod open;
+#[cfg(test)]
+mod plans;
 mod proposals;
 mod reads;
 mod sql;

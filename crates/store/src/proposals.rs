@@ -160,8 +160,10 @@ const fn origin(origin: &Origin) -> &'static str {
     }
 }
 
+const BY_ID: &str = "select document from proposals where id = ?";
+
 pub(crate) async fn proposal(connection: &mut SqliteConnection, id: ProposalId) -> Result<Option<Proposal>, StoreError> {
-    let document: Option<String> = sqlx::query_scalar("select document from proposals where id = ?")
+    let document: Option<String> = sqlx::query_scalar(BY_ID)
         .bind(id.to_string())
         .fetch_optional(connection)
         .await
@@ -169,8 +171,10 @@ pub(crate) async fn proposal(connection: &mut SqliteConnection, id: ProposalId) 
     document.map(|json| sql::decode("proposal", &id.to_string(), &json)).transpose()
 }
 
+const CONTENTS: &str = "select body from contents where proposal = ? and number = ?";
+
 pub(crate) async fn contents(connection: &mut SqliteConnection, id: ProposalId, revision: u32) -> Result<Option<ChangeSet>, StoreError> {
-    let body: Option<String> = sqlx::query_scalar("select body from contents where proposal = ? and number = ?")
+    let body: Option<String> = sqlx::query_scalar(CONTENTS)
         .bind(id.to_string())
         .bind(revision)
         .fetch_optional(connection)
@@ -179,8 +183,10 @@ pub(crate) async fn contents(connection: &mut SqliteConnection, id: ProposalId, 
     body.map(|json| sql::decode("contents of", &id.to_string(), &json)).transpose()
 }
 
+const REVISIONS: &str = "select document from revisions where proposal = ? order by number";
+
 pub(crate) async fn revisions(connection: &mut SqliteConnection, id: ProposalId) -> Result<Vec<Revision>, StoreError> {
-    let rows: Vec<String> = sqlx::query_scalar("select document from revisions where proposal = ? order by number")
+    let rows: Vec<String> = sqlx::query_scalar(REVISIONS)
         .bind(id.to_string())
         .fetch_all(connection)
         .await
@@ -202,10 +208,10 @@ macro_rules! list {
     };
 }
 
-pub(crate) const LIST: &str = list!("proposals_newest", "(?1 is null) and ");
-pub(crate) const LIST_OPEN: &str = list!("proposals_open_newest", "(?1 is null) and outcome is null and ");
-pub(crate) const LIST_AGENT: &str = list!("proposals_by_agent", "agent = ?1 and ");
-pub(crate) const LIST_AGENT_OPEN: &str = list!("proposals_open_by_agent", "agent = ?1 and outcome is null and ");
+const LIST: &str = list!("proposals_newest", "(?1 is null) and ");
+const LIST_OPEN: &str = list!("proposals_open_newest", "(?1 is null) and outcome is null and ");
+const LIST_AGENT: &str = list!("proposals_by_agent", "agent = ?1 and ");
+const LIST_AGENT_OPEN: &str = list!("proposals_open_by_agent", "agent = ?1 and outcome is null and ");
 
 pub(crate) async fn list(
     connection: &mut SqliteConnection,
@@ -246,7 +252,7 @@ pub(crate) async fn list(
     Ok((page.collect::<Result<_, _>>()?, next))
 }
 
-pub(crate) const PENDING_BY_DIGEST: &str = "select id from proposals where outcome is null and agent = ? and digest = ? and base = ?
+const PENDING_BY_DIGEST: &str = "select id from proposals where outcome is null and agent = ? and digest = ? and base = ?
  and decision = 'pending' order by created_at limit 1";
 
 pub(crate) async fn pending_by_digest(
@@ -265,7 +271,7 @@ pub(crate) async fn pending_by_digest(
     found.as_deref().map(sql::id).transpose()
 }
 
-pub(crate) const OBSERVED: &str = "select id from proposals where repository = ? and commit_id = ? and origin = 'observed'";
+const OBSERVED: &str = "select id from proposals where repository = ? and commit_id = ? and origin = 'observed'";
 
 pub(crate) async fn observed(
     connection: &mut SqliteConnection,
@@ -275,7 +281,7 @@ pub(crate) async fn observed(
     of_commit(connection, OBSERVED, repository, commit).await
 }
 
-pub(crate) const BY_COMMIT: &str = "select id from proposals where repository = ? and commit_id = ? order by created_at limit 1";
+const BY_COMMIT: &str = "select id from proposals where repository = ? and commit_id = ? order by created_at limit 1";
 
 pub(crate) async fn by_commit(
     connection: &mut SqliteConnection,
@@ -300,9 +306,8 @@ async fn of_commit(
     found.as_deref().map(sql::id).transpose()
 }
 
-pub(crate) const BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? order by created_at desc limit 20";
-pub(crate) const PENDING_BY_SHORT: &str =
-    "select id from proposals where substr(id, -6) = ? and outcome is null order by created_at desc limit 20";
+const BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? order by created_at desc limit 20";
+const PENDING_BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? and outcome is null order by created_at desc limit 20";
 
 pub(crate) async fn pending_prefix(connection: &mut SqliteConnection, text: &str) -> Result<Vec<ProposalId>, StoreError> {
     spoken(connection, PENDING_BY_SHORT, text).await
@@ -331,7 +336,7 @@ async fn spoken(connection: &mut SqliteConnection, statement: &'static str, text
     Ok(ids.into_iter().filter(|id| whole.is_none_or(|whole| whole == *id)).collect())
 }
 
-pub(crate) const DELIVERABLE: &str = "select id from proposals where outcome is null and delivery in ('queued', 'committing')
+const DELIVERABLE: &str = "select id from proposals where outcome is null and delivery in ('queued', 'committing')
  and repository = ? and branch = ? order by decided_at, id";
 
 pub(crate) async fn deliverable(
@@ -348,7 +353,7 @@ pub(crate) async fn deliverable(
     found.iter().map(|id| sql::id(id)).collect()
 }
 
-pub(crate) const IN_DELIVERY: &str = "select id, document from proposals where outcome is null
+const IN_DELIVERY: &str = "select id, document from proposals where outcome is null
  and delivery in (select value from json_each(?)) order by created_at, id";
 
 pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Delivery]) -> Result<Vec<Proposal>, StoreError> {
@@ -360,14 +365,14 @@ pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Del
     found.iter().map(|(id, json)| sql::decode("proposal", id, json)).collect()
 }
 
-pub(crate) const COUNT_OPEN: &str = "select count(*) from proposals where outcome is null and agent = ?";
+const COUNT_OPEN: &str = "select count(*) from proposals where outcome is null and agent = ?";
 
 pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentName) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_OPEN).bind(agent.as_str()).fetch_one(connection).await;
     found.map(sql::count).map_err(sql::failed)
 }
 
-pub(crate) const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
+const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
 
 pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent: &AgentName, since: Timestamp) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_CREATED_SINCE)
@@ -377,3 +382,24 @@ pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent
         .await;
     found.map(sql::count).map_err(sql::failed)
 }
+
+/// What is asked for every call or tap: see the test that reads their plans.
+#[cfg(test)]
+pub(crate) const HOT: [&str; 16] = [
+    BY_ID,
+    CONTENTS,
+    REVISIONS,
+    LIST,
+    LIST_OPEN,
+    LIST_AGENT,
+    LIST_AGENT_OPEN,
+    PENDING_BY_DIGEST,
+    OBSERVED,
+    BY_COMMIT,
+    BY_SHORT,
+    PENDING_BY_SHORT,
+    DELIVERABLE,
+    IN_DELIVERY,
+    COUNT_OPEN,
+    COUNT_CREATED_SINCE,
+];

@@ -3,7 +3,6 @@
 mod audit;
 mod effects;
 mod files;
-mod plans;
 mod queries;
 mod samples;
 mod support;
