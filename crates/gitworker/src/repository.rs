@@ -46,6 +46,9 @@ impl Repository {
     /// # Errors
     /// [`GitError::Config`] for unusable options; what cloning says when a clone was needed.
     pub async fn open(options: RepositoryOptions) -> Result<Self, GitError> {
+        if let Some(key) = options.signing_key.clone() {
+            blocking(move || crate::build::signing_key(&key).map(drop)).await?;
+        }
         let transport = Transport::new(&options)?;
         let mirror = Mirror::new(&options);
         let inner = Inner {

@@ -2,8 +2,11 @@
 
 mod build_and_push;
 mod diffs;
+mod faults;
 mod history;
 mod http;
 mod merges;
 mod paths;
+mod signing;
+mod ssh;
 mod support;
