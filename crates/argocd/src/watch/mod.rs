@@ -12,8 +12,6 @@ mod asks;
 mod sse;
 pub mod state;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -139,17 +139,16 @@ impl State {
         let absent =
             |(key, entry): (&AppKey, &Arc<Entry>)| (!listed.contains(key) && !entry.is_newer_than(sent, list.version)).then(|| key.clone());
         // Items that could not be read are absent from the list without being gone.
-        let gone: Vec<AppKey> = if list.unreadable == 0 {
-            self.apps.iter().filter_map(absent).collect()
-        } else {
-            Vec::new()
-        };
-        for key in gone {
-            self.apps.remove(&key);
-            merged.changed.push(key);
+        if list.unreadable == 0 {
+            merged.absent = self.apps.iter().filter_map(absent).collect();
         }
         self.complete = true;
         merged
+    }
+
+    /// Forgets an application that left the list and that nobody waits for.
+    pub(super) fn forget(&mut self, key: &AppKey) {
+        self.apps.remove(key);
     }
 
     /// Takes over a differing item of a list; its object keeps the version it had, so that later events still apply.
@@ -168,8 +167,10 @@ impl State {
 /// What a list changed.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
-    /// New and vanished applications.
+    /// New applications.
     pub changed: Vec<AppKey>,
+    /// Applications that the list no longer shows.
+    pub absent: Vec<AppKey>,
     /// Items that differ from what is known though no event said so.
     pub differing: Vec<Application>,
 }
@@ -274,7 +275,7 @@ mod tests {
         let now = sent + std::time::Duration::from_secs(1);
         state.apply(app(Some(10), View::Stream, "Synced"), now);
         // Sent before the event came.
-        assert!(state.merge(listing(vec![], 50), sent, now).changed.is_empty());
+        assert!(state.merge(listing(vec![], 50), sent, now).absent.is_empty());
         assert!(
             state
                 .merge(listing(vec![app(None, View::List, "OutOfSync")], 50), sent, now)
@@ -283,7 +284,7 @@ mod tests {
         );
         // The server's view did not reach the event.
         let later = now + std::time::Duration::from_secs(1);
-        assert!(state.merge(listing(vec![], 9), later, later).changed.is_empty());
+        assert!(state.merge(listing(vec![], 9), later, later).absent.is_empty());
         // A newer list.
         assert_eq!(
             state
@@ -302,8 +303,9 @@ mod tests {
             unreadable: 1,
             ..listing(vec![], 11)
         };
-        assert!(state.merge(unreadable, later, later).changed.is_empty(), "unreadable is not gone");
-        assert_eq!(state.merge(listing(vec![], 11), later, later).changed, [key()]);
+        assert!(state.merge(unreadable, later, later).absent.is_empty(), "unreadable is not gone");
+        assert_eq!(state.merge(listing(vec![], 11), later, later).absent, [key()]);
+        state.forget(&key());
         assert!(matches!(state.evidence(&key()).presence, Presence::Missing));
     }
 

@@ -241,6 +241,16 @@ impl Shared {
                     state.replace_by_listed(app, now);
                 }
             }
+            for key in merged.absent {
+                match state.application(&key).filter(|_| self.interested_in(&key)) {
+                    // A lagging list, a right taken away, or a deletion: a direct look tells.
+                    Some(app) => ask.push(app.app_ref()),
+                    None => {
+                        state.forget(&key);
+                        merged.changed.push(key);
+                    }
+                }
+            }
             // What nobody asks about any more need not be remembered.
             state.gone.retain(|key| self.interested_in(key));
             merged.changed
