@@ -171,4 +171,10 @@ fn decode(row: &SqliteRow) -> Result<Card, StoreError> {
 
 /// What is asked for every card or tap: see the test that reads their plans.
 #[cfg(test)]
-pub(crate) const HOT: [&str; 5] = [COUNT_SINCE, BY_PROPOSAL, BY_NONCE, BY_MESSAGE, OPEN];
+pub(crate) const HOT: [(&str, &str); 5] = [
+    ("COUNT_SINCE", COUNT_SINCE),
+    ("BY_PROPOSAL", BY_PROPOSAL),
+    ("BY_NONCE", BY_NONCE),
+    ("BY_MESSAGE", BY_MESSAGE),
+    ("OPEN", OPEN),
+];

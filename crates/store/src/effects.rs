@@ -178,7 +178,7 @@ update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in 
         and not exists (select 1 from outbox running
             where running.leased_until is not null and running.parked = 0
             and ifnull(running.proposal, '') = ifnull(waiting.proposal, '') and running.key = waiting.key)
-        and not exists (select 1 from outbox earlier
+        and not exists (select 1 from outbox earlier indexed by outbox_waiting
             where earlier.leased_until is null and earlier.parked = 0
             and ifnull(earlier.proposal, '') = ifnull(waiting.proposal, '') and earlier.key = waiting.key
             and (earlier.due, earlier.effect_id) < (waiting.due, waiting.effect_id))
@@ -277,4 +277,10 @@ fn owed((effect_id, proposal, key, effect, due, attempts, leased_until, parked, 
 
 /// What workers ask all the time: see the test that reads their plans.
 #[cfg(test)]
-pub(crate) const HOT: [&str; 5] = [CLAIM, NEXT_DUE, LIKE_WAITS, MERGE, WAITING];
+pub(crate) const HOT: [(&str, &str); 5] = [
+    ("CLAIM", CLAIM),
+    ("NEXT_DUE", NEXT_DUE),
+    ("LIKE_WAITS", LIKE_WAITS),
+    ("MERGE", MERGE),
+    ("WAITING", WAITING),
+];

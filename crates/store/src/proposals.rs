@@ -252,7 +252,8 @@ pub(crate) async fn list(
     Ok((page.collect::<Result<_, _>>()?, next))
 }
 
-const PENDING_BY_DIGEST: &str = "select id from proposals where outcome is null and agent = ? and digest = ? and base = ?
+const PENDING_BY_DIGEST: &str = "select id from proposals indexed by proposals_open_by_agent
+ where outcome is null and agent = ? and digest = ? and base = ?
  and decision = 'pending' order by created_at limit 1";
 
 pub(crate) async fn pending_by_digest(
@@ -365,7 +366,7 @@ pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Del
     found.iter().map(|(id, json)| sql::decode("proposal", id, json)).collect()
 }
 
-const COUNT_OPEN: &str = "select count(*) from proposals where outcome is null and agent = ?";
+const COUNT_OPEN: &str = "select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?";
 
 pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentName) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_OPEN).bind(agent.as_str()).fetch_one(connection).await;
@@ -385,21 +386,21 @@ pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent
 
 /// What is asked for every call or tap: see the test that reads their plans.
 #[cfg(test)]
-pub(crate) const HOT: [&str; 16] = [
-    BY_ID,
-    CONTENTS,
-    REVISIONS,
-    LIST,
-    LIST_OPEN,
-    LIST_AGENT,
-    LIST_AGENT_OPEN,
-    PENDING_BY_DIGEST,
-    OBSERVED,
-    BY_COMMIT,
-    BY_SHORT,
-    PENDING_BY_SHORT,
-    DELIVERABLE,
-    IN_DELIVERY,
-    COUNT_OPEN,
-    COUNT_CREATED_SINCE,
+pub(crate) const HOT: [(&str, &str); 16] = [
+    ("BY_ID", BY_ID),
+    ("CONTENTS", CONTENTS),
+    ("REVISIONS", REVISIONS),
+    ("LIST", LIST),
+    ("LIST_OPEN", LIST_OPEN),
+    ("LIST_AGENT", LIST_AGENT),
+    ("LIST_AGENT_OPEN", LIST_AGENT_OPEN),
+    ("PENDING_BY_DIGEST", PENDING_BY_DIGEST),
+    ("OBSERVED", OBSERVED),
+    ("BY_COMMIT", BY_COMMIT),
+    ("BY_SHORT", BY_SHORT),
+    ("PENDING_BY_SHORT", PENDING_BY_SHORT),
+    ("DELIVERABLE", DELIVERABLE),
+    ("IN_DELIVERY", IN_DELIVERY),
+    ("COUNT_OPEN", COUNT_OPEN),
+    ("COUNT_CREATED_SINCE", COUNT_CREATED_SINCE),
 ];
