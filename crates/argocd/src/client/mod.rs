@@ -123,6 +123,10 @@ impl Client {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
+            // A dead connection must not be taken for a quiet one.
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(15))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .danger_accept_invalid_certs(options.insecure_skip_verify);
         let unreadable = |error: reqwest::Error| OptionsError::Certificates {

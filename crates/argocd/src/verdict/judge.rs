@@ -96,7 +96,14 @@ impl Case<'_> {
             self.wants.push(Want::Details {
                 not_before: self.change.pushed_at,
             });
-            return self.not_seen(None);
+            return match &self.tracking.latch {
+                Some(latch) => Verdict::Settling {
+                    revision: latch.revision.clone(),
+                    health: None,
+                    message: String::new(),
+                },
+                None => self.not_seen(None),
+            };
         }
         if app
             .spec

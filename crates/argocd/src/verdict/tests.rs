@@ -913,6 +913,10 @@ fn a_list_view_is_never_judged_by() {
         "Argo CD has not seen the commit yet"
     );
     assert!(story.wants.contains(&Want::Details { not_before: time(0) }));
+    let mut story = Story::without_baseline();
+    story.see(22, &deployed("c"));
+    let told = story.presence(23, Presence::Here(&app)).headline();
+    assert_eq!(told, "Deployed at ccccccc; checking its health", "the latch holds");
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl Shared {
                 state.remove(&key);
                 Vec::new()
             }),
-            Error::Unauthorized { .. } => self.unreachable(error.to_string()),
+            Error::Unauthorized { .. } => self.failed(error),
             Error::Forbidden { .. } => self.update(|state| {
                 if let Some(entry) = state.entry(&key) {
                     entry.trouble = Some(error.to_string());

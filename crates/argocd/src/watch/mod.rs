@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -278,12 +278,18 @@ impl Shared {
         });
     }
 
-    /// Argo CD cannot be asked.
-    fn unreachable(&self, error: String) {
+    /// Something failed. Argo CD counts as unreachable when it refuses us, or when nothing has worked for a while: where a
+    /// proxy allows no streams, or while a server restarts, direct answers and lists carry on.
+    fn failed(&self, error: &Error) {
+        let now = clock();
+        let grace = TimeDelta::from_std(self.options.read_timeout).unwrap_or(TimeDelta::MAX);
         self.update(|state| {
-            let news = state.reachable || state.error.as_ref() != Some(&error);
-            state.reachable = false;
-            state.error = Some(error);
+            let lately = state.last_seen.is_some_and(|seen| now - seen < grace);
+            let reachable = state.reachable && lately && !matches!(error, Error::Unauthorized { .. });
+            let error = Some(error.to_string());
+            let news = state.reachable != reachable || state.error != error;
+            state.reachable = reachable;
+            state.error = error;
             if news { vec![everything()] } else { Vec::new() }
         });
     }

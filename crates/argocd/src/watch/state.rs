@@ -24,9 +24,9 @@ pub struct State {
     pub gone: BTreeSet<AppKey>,
     /// When Argo CD last said anything, by our clock.
     pub last_seen: Option<DateTime<Utc>>,
-    /// Whether the last thing tried worked.
+    /// Whether anything has worked lately.
     pub reachable: bool,
-    /// Why not, for people.
+    /// What failed last, for people, until something works again.
     pub error: Option<String>,
     /// Whether all applications have been listed since the start.
     pub complete: bool,

@@ -51,7 +51,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             End::Broken => options.idle_pause.max(pause),
             End::Failed(error) => {
                 tracing::warn!(%error, "the Argo CD event stream failed");
-                shared.unreachable(error.to_string());
+                shared.failed(error);
                 if error.needs_a_person() {
                     options.refused_pause
                 } else {
@@ -212,7 +212,7 @@ impl Shared {
             Ok(list) => list,
             Err(error) => {
                 tracing::warn!(%error, "the Argo CD applications cannot be listed");
-                self.unreachable(error.to_string());
+                self.failed(&error);
                 let pause = if error.needs_a_person() {
                     self.options.refused_pause
                 } else {

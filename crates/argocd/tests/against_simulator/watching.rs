@@ -92,6 +92,7 @@ async fn cost(changes: usize, apps: usize) -> usize {
 #[tokio::test]
 async fn requests_follow_the_applications_and_not_the_changes() {
     let (few, many) = (cost(3, 3).await, cost(150, 3).await);
+    println!("{few} requests for 3 changes, {many} for 150");
     // A retry of a refresh depends on timing; fifty times the changes must not cost twice the requests.
     assert!(many <= few * 2, "{few} requests for 3 changes, {many} for 150");
 }
@@ -188,6 +189,19 @@ async fn a_refused_token_is_not_tried_again_until_it_is_replaced() {
     });
     back.await.expect("the new token is taken at once");
     cancel.cancel();
+}
+
+#[tokio::test]
+async fn a_token_refused_within_the_stream_is_shown_and_the_stream_left_alone() {
+    let lab = Lab::new().await;
+    lab.until("it is connected", |state| state.reachable && state.apps.len() == 2).await;
+    lab.sim.reset_counts();
+    lab.sim.fail_streams(401);
+    lab.until("it says so", |state| {
+        !state.reachable && state.error.as_ref().is_some_and(|error| error.contains("token"))
+    })
+    .await;
+    assert_eq!(lab.sim.count(Endpoint::Stream), 0);
 }
 
 #[tokio::test]
