@@ -1,1 +1,138 @@
-//! placeholder
+//! Every migration is replayed over the data that real stores held before it: `tests/data/NNNN_name.sql` belongs to `migrations/NNNN_name.sql`
+//! and is loaded right after it, so that all later migrations, and this program, must read what earlier programs wrote.
+
+use std::path::{Path, PathBuf};
+
+use domain::{Origin, Outcome, Sha256Hash};
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+use store::{AuditReport, CardState, ListFilter, Store, StoreOptions};
+
+use crate::support::{at, commit, connect, homelab, id};
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A database that went through every migration, each followed by its sample data.
+async fn replayed(path: &Path) {
+    let migrator = Migrator::new(here("../../migrations")).await.expect("migrations");
+    let mut connection = connect(path).await;
+    sqlx::raw_sql("pragma journal_mode = wal; pragma foreign_keys = on")
+        .execute(&mut connection)
+        .await
+        .expect("pragmas");
+    for migration in migrator.iter() {
+        migrator.run_to(migration.version, &mut connection).await.expect("migrates");
+        let name = format!(
+            "tests/data/{:04}_{}.sql",
+            migration.version,
+            migration.description.replace(' ', "_")
+        );
+        let data =
+            std::fs::read_to_string(here(&name)).unwrap_or_else(|error| panic!("every migration ships with sample data: {name}: {error}"));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(data))
+            .execute(&mut connection)
+            .await
+            .expect(&name);
+    }
+    connection.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn what_earlier_versions_stored_is_read_and_worked_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("store.db");
+    replayed(&path).await;
+    let store = Store::open(&path, StoreOptions::default()).await.expect("opens");
+    store.check().await.expect("sound");
+    assert!(matches!(store.verify_audit().await, Ok(AuditReport::Intact { rows: 12.., .. })));
+    let reader = store.read();
+
+    let (all, _) = reader
+        .list(&ListFilter::default(), None, 100)
+        .await
+        .expect("every document is read");
+    let origins: Vec<_> = all
+        .iter()
+        .rev()
+        .map(|proposal| (proposal.title.as_str(), &proposal.origin))
+        .collect();
+    assert!(
+        matches!(
+            origins.as_slice(),
+            [
+                ("change 1", Origin::Change),
+                ("change 2", Origin::Runbook(_)),
+                ("change 3", Origin::Observed(_)),
+                ("change 4", Origin::Revert { .. }),
+                ("change 5", Origin::Change),
+                ("change 6", Origin::Change),
+            ]
+        ),
+        "{origins:?}"
+    );
+    assert_eq!(all[5].reviews.len(), 1);
+    assert_eq!(
+        all[1].ended_by.as_ref().and_then(|ending| ending.reason.as_deref()),
+        Some("too many")
+    );
+    assert_eq!((all[0].outcome, all[0].recovered_at), (Some(Outcome::Degraded), Some(at(99))));
+
+    let contents = reader.contents(id(1), 2).await.expect("reads").expect("contents");
+    assert_eq!(
+        contents.digest(&homelab(), "main"),
+        all[5].revision.digest,
+        "byte for byte, binary content too"
+    );
+    assert_eq!(reader.revisions(id(1)).await.expect("reads").len(), 2);
+    assert_eq!(reader.observed(&homelab(), commit(9)).await, Ok(Some(id(3))));
+
+    let states: Vec<_> = reader.cards(id(1)).await.expect("reads").iter().map(|card| card.state).collect();
+    assert_eq!(states, [CardState::Superseded, CardState::Sending]);
+    assert!(reader.agent_by_token(Sha256Hash::of(b"sample")).await.expect("reads").is_some());
+    assert_eq!(reader.meta("telegram_offset").await, Ok(Some("8".to_owned())));
+    assert_eq!(reader.parked().await.expect("reads").len(), 1);
+
+    let keys = [
+        "send_card",
+        "edit_cards",
+        "notify",
+        "remind",
+        "expire",
+        "deliver",
+        "prepare",
+        "watch_landing",
+        "observe",
+        "close_reason",
+        "alarm",
+        "mark_reverted",
+    ];
+    let mut handed_out = Vec::new();
+    let far = at(1_000_000);
+    loop {
+        let claimed = store
+            .write(move |tx: &mut store::Tx| {
+                Box::pin(async move {
+                    let claimed = tx.claim(far, far + chrono::Duration::hours(1), 100, &keys).await?;
+                    for effect in &claimed {
+                        tx.finish(effect.effect_id).await?;
+                    }
+                    Ok::<_, store::StoreError>(claimed)
+                })
+            })
+            .await
+            .expect("claims");
+        if claimed.is_empty() {
+            break;
+        }
+        handed_out.extend(claimed.iter().map(|effect| effect.effect.key()));
+    }
+    handed_out.sort_unstable();
+    handed_out.dedup();
+    // The one that is parked is a notification.
+    let mut expected: Vec<_> = keys.into_iter().filter(|key| *key != "notify").collect();
+    expected.sort_unstable();
+    assert_eq!(handed_out, expected, "every stored effect is understood");
+    assert_eq!(reader.parked().await.expect("reads").len(), 1, "none was found unreadable");
+}
