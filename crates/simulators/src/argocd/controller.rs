@@ -29,7 +29,7 @@ pub(crate) async fn refresh_loop(world: Arc<World>, name: String) {
         // A timeout is the timer's turn, anything else a request; the annotation tells them apart below.
         let _ = tokio::time::timeout(world.options.poll_interval, wake.notified()).await;
         let Some((requested, lost)) = world.update(&name, |app| {
-            let requested = app.text("/metadata/annotations/argocd.argoproj.io~1refresh") != "";
+            let requested = !app.text("/metadata/annotations/argocd.argoproj.io~1refresh").is_empty();
             let lost = requested && app.lost_refreshes > 0;
             if lost {
                 app.lost_refreshes -= 1;
@@ -186,7 +186,7 @@ fn auto_sync(app: &mut App, comparison: &Comparison) {
         behaviour,
         Behaviour::NeverSyncs | Behaviour::BlockedByWindow | Behaviour::AutoSyncOff
     );
-    let deleting = app.text("/metadata/deletionTimestamp") != "";
+    let deleting = !app.text("/metadata/deletionTimestamp").is_empty();
     let only_unwanted_prunes = diff.changed.is_empty() && !automated.prune;
     let would_wipe = comparison.rendered.resources.is_empty() && !app.live.is_empty() && !automated.allow_empty;
     if diff.is_empty() || held || deleting || app.in_operation() || only_unwanted_prunes || would_wipe {

@@ -214,7 +214,7 @@ fn key_of(spec: &ApplicationSpec, path: &str, lines: &[&str]) -> ResourceKey {
         lines
             .iter()
             .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-            .map(|value| unquoted(value))
+            .map(unquoted)
     };
     let metadata = |field: &str| {
         let start = lines.iter().position(|line| line.trim_end() == "metadata:")?;

@@ -123,6 +123,9 @@ impl Writer {
             return Ok(());
         }
         let whole = json!({"result": {"type": kind, "application": application}});
+        if let (Some(api), None) = (&world.api, &self.fields) {
+            api.check_answer("GET", "/api/v1/stream/applications", 200, &whole);
+        }
         let message = match &self.fields {
             Some(fields) => fields.filter(&whole),
             None => whole,

@@ -734,3 +734,87 @@ async fn faults_and_details() {
     lab.violations();
     assert!(!format!("{:?} {:?}", lab.sim, lab.sim.world.options).contains(lab.sim.token()));
 }
+
+#[tokio::test]
+async fn the_list_may_lag_behind_a_direct_get() {
+    let lab = lab_with(|options| options.list_lag = Duration::from_secs(3600)).await;
+    lab.sim.set_health("web", "Degraded", "web is down");
+    let listed = lab.get("/api/v1/applications?name=web").await;
+    assert_eq!(listed["items"][0]["status"]["health"]["status"], "Healthy");
+    let got = lab.get("/api/v1/applications/web?project=default").await;
+    assert_eq!(got["status"]["health"]["status"], "Degraded");
+}
+
+#[tokio::test]
+async fn a_hanging_operation_blocks_newer_commits_until_it_ends() {
+    let lab = lab().await;
+    let first = lab.scale_web(2);
+    lab.sim.set_behaviour_at("web", &first, Behaviour::Hang);
+    lab.refresh("web").await;
+    lab.settles("OutOfSync", "Healthy", "Running").await;
+    let second = lab.scale_web(3);
+    let app = lab.refresh("web").await;
+    // Compared with the newer commit, while the operation keeps to the older one.
+    assert_eq!(
+        (&app["status"]["sync"]["revision"], &app["operation"]["sync"]["revision"]),
+        (&json!(second), &json!(first))
+    );
+    lab.sim.set_behaviour_at("web", &first, Behaviour::Succeed);
+    let newest = |rows: &[AppRow]| rows[1].sync == "Synced" && rows[1].health == "Healthy";
+    lab.sim.wait_for(LONG, newest).await.unwrap();
+    let app = lab.sim.app("web");
+    assert_eq!(app["status"]["operationState"]["syncResult"]["revision"], json!(second));
+    assert_eq!(app["status"]["history"].as_array().unwrap().len(), 3);
+    lab.violations();
+}
+
+#[tokio::test]
+async fn health_is_stale_at_first_where_scripted() {
+    let lab = lab_with(|options| options.step = Duration::from_millis(100)).await;
+    lab.sim.set_behaviour("web", Behaviour::StaleHealthy);
+    let mut events = lab.stream("?name=web").await;
+    lab.scale_web(2);
+    lab.refresh("web").await;
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let row = AppRow::of(&events.event().await["result"]["application"]);
+        if (row.sync.as_str(), row.phase.as_str()) == ("Synced", "Succeeded")
+            && row.revision == lab.repo.tip().unwrap()
+            && seen.last() != Some(&row.health)
+        {
+            seen.push(row.health);
+        }
+    }
+    assert_eq!(seen, ["Healthy", "Progressing", "Healthy"]);
+}
+
+#[tokio::test]
+async fn a_new_application_and_a_missing_branch() {
+    let lab = lab().await;
+    lab.sim.add_app(ApplicationSpec::new("late", URL, "apps/api"));
+    let created = |rows: &[AppRow]| {
+        rows.iter()
+            .any(|row| row.name == "late" && row.health == "Healthy" && row.sync == "Synced")
+    };
+    lab.sim.wait_for(LONG, created).await.unwrap();
+    lab.repo.delete_branch().unwrap();
+    let app = lab.refresh("late").await;
+    assert_eq!(
+        (&app["status"]["sync"]["status"], &app["status"]["sync"]["revision"]),
+        (&json!("Unknown"), &json!("main"))
+    );
+    assert!(
+        app["status"]["conditions"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("unable to resolve 'main'")
+    );
+    lab.sim.edit_object("late", |object| {
+        object["status"]["sourceHydrator"] = json!({"lastSuccessfulOperation": {"drySHA": "a", "hydratedSHA": "b"}})
+    });
+    assert_eq!(
+        lab.get("/api/v1/applications/late?project=default").await["status"]["sourceHydrator"]["lastSuccessfulOperation"]["drySHA"],
+        "a"
+    );
+    lab.violations();
+}

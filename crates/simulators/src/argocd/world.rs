@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ArgocdOptions,
+    http::resource_version,
     manifests::ResourceKey,
     model::{ApplicationSpec, Automated, Behaviour, Endpoint},
     openapi::{ApiSpec, Strictness},
@@ -245,7 +246,7 @@ impl World {
 
     fn publish(self: &Arc<Self>, inner: &mut Inner, kind: &'static str, object: Arc<Value>) {
         self.changed.send_modify(|count| *count += 1);
-        if self.options.list_lag.is_zero() {
+        if self.options.list_lag.is_zero() || kind == "ADDED" {
             return self.inform(inner, kind, object);
         }
         let world = Arc::clone(self);
@@ -262,6 +263,14 @@ impl World {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        // Delayed news may overtake each other; the older one is none any more.
+        if inner
+            .informer
+            .get(&name)
+            .is_some_and(|known| resource_version(known) > resource_version(&object))
+        {
+            return;
+        }
         match kind {
             "DELETED" => inner.informer.remove(&name),
             _ => inner.informer.insert(name, Arc::clone(&object)),
