@@ -40,7 +40,11 @@ pub(crate) fn build(repo: &Repository, options: &RepositoryOptions, parent: Comm
         on = id;
     }
     let pack = pack(repo, &mut written)?;
-    Ok(Built { parent, commits: built, pack })
+    Ok(Built {
+        parent,
+        commits: built,
+        pack,
+    })
 }
 
 /// The old side of every file must be what stands in the parent: a change is never carried over silently.
@@ -78,7 +82,10 @@ fn digest_of(
     let differences = tree::differences(repo, Some(old), Some(new), change.len() + 1)?;
     match tree::as_change(repo, &differences)? {
         Ok(real) => Ok(real.digest(&options.name, &options.branch)),
-        Err(path) => Err(BuildError::Unwritable { index, problem: format!("the built tree touches {path:?}, which no change may") }),
+        Err(path) => Err(BuildError::Unwritable {
+            index,
+            problem: format!("the built tree touches {path:?}, which no change may"),
+        }),
     }
 }
 
@@ -114,9 +121,12 @@ fn write_commit(
 /// Only ed25519: its signatures are deterministic, so that building again gives the same commit id.
 pub(crate) fn signing_key(path: &std::path::Path) -> Result<ssh_key::PrivateKey, GitError> {
     let problem = |problem: String| GitError::Config(format!("the signing key {} {problem}", path.display()));
-    let key = ssh_key::PrivateKey::read_openssh_file(path).map_err(|error| problem(format!("cannot be read as an OpenSSH key: {error}")))?;
+    let key =
+        ssh_key::PrivateKey::read_openssh_file(path).map_err(|error| problem(format!("cannot be read as an OpenSSH key: {error}")))?;
     if key.is_encrypted() {
-        return Err(problem("is encrypted; use one without a passphrase, readable by this service only".to_owned()));
+        return Err(problem(
+            "is encrypted; use one without a passphrase, readable by this service only".to_owned(),
+        ));
     }
     if key.algorithm() != ssh_key::Algorithm::Ed25519 {
         return Err(problem(format!("is of type {}; use ed25519", key.algorithm())));

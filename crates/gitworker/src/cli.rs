@@ -15,46 +15,49 @@ use tokio::process::{Child, Command};
 use crate::options::Address;
 use crate::{Credentials, GitError, RepositoryOptions, sanitize, transport::ssh};
 
-/// At most this much of what a child writes is kept.
-const OUTPUT_MAX: u64 = 64 * 1024;
+/// At most this much of what a child complains about is kept.
+const SAID_MAX: u64 = 64 * 1024;
 
-/// Runs `git` in the mirror.
+/// Runs `git` in the mirror and returns what it printed. `control` is the socket of a warm ssh connection, if there is one.
 pub(crate) async fn git(
     options: &RepositoryOptions,
+    control: Option<&Path>,
     mirror: &Path,
     step: &'static str,
     deadline: Duration,
     args: &[&str],
-) -> Result<(), GitError> {
+) -> Result<Vec<u8>, GitError> {
     let mut command = command("git", &options.url.0);
     command.arg("--git-dir").arg(mirror).args(args);
-    configure(&mut command, options)?;
+    configure(&mut command, options, control)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |detail: String| GitError::Command { step, detail };
     let mut child = Group::spawn(&mut command).map_err(|error| failed(format!("git cannot be started: {error}; is it installed?")))?;
-    let mut err = Vec::new();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
     let work = async {
         let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());
-        tokio::try_join!(drain(stdout, None), drain(stderr, Some(&mut err)))?;
+        tokio::try_join!(drain(stdout, &mut out, u64::MAX), drain(stderr, &mut err, SAID_MAX))?;
         child.child.wait().await
     };
     match tokio::time::timeout(deadline, work).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) if status.success() => Ok(out),
         Ok(Ok(status)) => {
             let said = sanitize::text(&err, &options.credentials.secrets());
             Err(explain(options, step, if said.is_empty() { status.to_string() } else { said }))
         }
         Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(GitError::Deadline { remote: options.url.to_string(), step, seconds: deadline.as_secs() }),
+        Err(_) => Err(GitError::Deadline {
+            remote: options.url.to_string(),
+            step,
+            seconds: deadline.as_secs(),
+        }),
     }
 }
 
 /// Reads to the end, keeping only the beginning: a child must never block on a full pipe.
-async fn drain(from: Option<impl tokio::io::AsyncRead + Unpin>, kept: Option<&mut Vec<u8>>) -> std::io::Result<()> {
+async fn drain(from: Option<impl tokio::io::AsyncRead + Unpin>, kept: &mut Vec<u8>, limit: u64) -> std::io::Result<()> {
     if let Some(mut from) = from {
-        if let Some(kept) = kept {
-            (&mut from).take(OUTPUT_MAX).read_to_end(kept).await?;
-        }
+        (&mut from).take(limit).read_to_end(kept).await?;
         tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
     }
     Ok(())
@@ -64,9 +67,26 @@ async fn drain(from: Option<impl tokio::io::AsyncRead + Unpin>, kept: Option<&mu
 fn explain(options: &RepositoryOptions, step: &'static str, detail: String) -> GitError {
     let remote = options.url.to_string();
     let says = |words: &[&str]| words.iter().any(|word| detail.contains(word));
-    if says(&["Authentication failed", "could not read Username", "error: 401", "error: 403", "Permission denied", "Host key verification failed"]) {
+    if says(&[
+        "Authentication failed",
+        "could not read Username",
+        "error: 401",
+        "error: 403",
+        "Permission denied",
+        "Host key verification failed",
+    ]) {
         GitError::Denied { remote, detail }
-    } else if says(&["Could not resolve", "Failed to connect", "Couldn't connect", "Connection refused", "Connection reset", "timed out", "unexpectedly"]) {
+    } else if says(&[
+        "Could not resolve",
+        "Failed to connect",
+        "Couldn't connect",
+        "Connection refused",
+        "Connection reset",
+        "timed out",
+        "unexpectedly",
+        "RPC failed",
+        "early EOF",
+    ]) {
         GitError::Unreachable { remote, detail }
     } else {
         GitError::Command { step, detail }
@@ -91,7 +111,7 @@ pub(crate) fn command(program: &str, address: &Address) -> Command {
 }
 
 /// Settings and credentials, all through the environment.
-fn configure(command: &mut Command, options: &RepositoryOptions) -> Result<(), GitError> {
+fn configure(command: &mut Command, options: &RepositoryOptions, control: Option<&Path>) -> Result<(), GitError> {
     let mut settings: Vec<(&str, OsString)> = vec![
         ("safe.directory", "*".into()),
         ("core.hooksPath", "/dev/null".into()),
@@ -101,7 +121,14 @@ fn configure(command: &mut Command, options: &RepositoryOptions) -> Result<(), G
     ];
     match &options.url.0 {
         Address::Http(url) => {
-            settings.push((if url.scheme() == "https" { "protocol.https.allow" } else { "protocol.http.allow" }, "always".into()));
+            settings.push((
+                if url.scheme() == "https" {
+                    "protocol.https.allow"
+                } else {
+                    "protocol.http.allow"
+                },
+                "always".into(),
+            ));
             settings.push(("http.followRedirects", "false".into()));
             if let Some(header) = options.credentials.authorization()? {
                 settings.push(("http.extraHeader", format!("Authorization: {}", header.expose_secret()).into()));
@@ -114,14 +141,18 @@ fn configure(command: &mut Command, options: &RepositoryOptions) -> Result<(), G
             settings.push(("protocol.ssh.allow", "always".into()));
             settings.push(("ssh.variant", "ssh".into()));
             if let Credentials::Ssh { .. } = &options.credentials {
-                command.env("GIT_SSH_COMMAND", ssh::shell_command(options));
+                command.env("GIT_SSH_COMMAND", ssh::shell_command(options, control));
             }
         }
         Address::Local(_) => settings.push(("protocol.file.allow", "always".into())),
     }
-    command.env("GIT_ASKPASS", "true").env("GIT_CONFIG_COUNT", settings.len().to_string());
+    command
+        .env("GIT_ASKPASS", "true")
+        .env("GIT_CONFIG_COUNT", settings.len().to_string());
     for (index, (key, value)) in settings.into_iter().enumerate() {
-        command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        command
+            .env(format!("GIT_CONFIG_KEY_{index}"), key)
+            .env(format!("GIT_CONFIG_VALUE_{index}"), value);
     }
     Ok(())
 }
@@ -146,5 +177,40 @@ impl Drop for Group {
         if let (Some(id), true) = (self.id, self.child.id().is_some()) {
             let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Deadlines, Identity, SecretSource};
+
+    #[test]
+    fn secrets_travel_in_the_environment_only() {
+        let options = RepositoryOptions {
+            name: "homelab".parse().expect("a name"),
+            url: "https://git.example/r".parse().expect("a URL"),
+            branch: "main".into(),
+            mirror: "/nowhere".into(),
+            credentials: Credentials::Bearer(SecretSource::Value("canary".into())),
+            author: Identity {
+                name: "countersign".into(),
+                email: "countersign@example.com".into(),
+            },
+            signing_key: None,
+            deadlines: Deadlines::default(),
+            push_with_git_cli: false,
+            extra_ca: None,
+        };
+        let mut command = command("git", &options.url.0);
+        configure(&mut command, &options, None).expect("settings");
+        let command = command.as_std();
+        assert!(command.get_args().all(|argument| !argument.to_string_lossy().contains("canary")));
+        let carried = command
+            .get_envs()
+            .filter(|(_, value)| value.is_some_and(|value| value.to_string_lossy().contains("canary")))
+            .count();
+        assert_eq!(carried, 1);
+        assert!(!format!("{options:?}").contains("canary"));
     }
 }

@@ -6,22 +6,55 @@ use std::fmt::Write as _;
 use domain::{ChangeSet, FileChange, RepoPath, Sha256Hash, is_text};
 use git2::{DiffOptions, ObjectType, Oid, Patch, Repository};
 
-use crate::{FileStats, GitError, UnifiedDiff, tree};
+use crate::repository::blocking;
+use crate::{Built, FileStats, GitError, UnifiedDiff, cli, tree};
 
 /// [`Repository::unified_diff`](crate::Repository::unified_diff).
 pub(crate) fn unified(repo: &Repository, change: &ChangeSet) -> Result<UnifiedDiff, GitError> {
     let mut old = BTreeMap::new();
     for (path, file) in change.iter() {
-        if let Some(version) = file.old {
-            old.insert(path.clone(), tree::bytes(repo, tree::oid(version.blob))?);
+        if let Some(version) = file.old
+            && let Some(bytes) = tree::blob(repo, tree::oid(version.blob))?
+        {
+            old.insert(path.clone(), bytes);
         }
     }
     Ok(plain_diff(change, |path| old.get(path).map(Vec::as_slice)))
 }
 
+/// [`Repository::format_patch`](crate::Repository::format_patch).
+pub(crate) async fn format_patch(repository: &crate::Repository, built: &Built) -> Result<String, GitError> {
+    let (inner, pack) = (repository.inner.clone(), built.pack.clone());
+    blocking(move || inner.mirror.absorb(&pack)).await?;
+    let options = repository.options();
+    let range = format!("{}..{}", built.parent, built.tip());
+    let args = [
+        "format-patch",
+        "--stdout",
+        "--binary",
+        "--no-renames",
+        "--no-signature",
+        "--zero-commit",
+        &range,
+    ];
+    let patch = cli::git(
+        options,
+        None,
+        repository.inner.mirror.path(),
+        "format-patch",
+        options.deadlines.fetch,
+        &args,
+    )
+    .await?;
+    Ok(String::from_utf8_lossy(&patch).into_owned())
+}
+
 /// The diff of a change, with its old contents looked up by path. An old content that cannot be had is said in its place.
 pub fn plain_diff<'a>(change: &ChangeSet, old: impl Fn(&RepoPath) -> Option<&'a [u8]>) -> UnifiedDiff {
-    let mut diff = UnifiedDiff { text: String::new(), files: Vec::with_capacity(change.len()) };
+    let mut diff = UnifiedDiff {
+        text: String::new(),
+        files: Vec::with_capacity(change.len()),
+    };
     for (path, file) in change.iter() {
         let stats = one_file(&mut diff.text, path, file, old(path));
         diff.files.push(stats);
@@ -31,7 +64,12 @@ pub fn plain_diff<'a>(change: &ChangeSet, old: impl Fn(&RepoPath) -> Option<&'a 
 
 fn one_file(text: &mut String, path: &RepoPath, file: &FileChange, before: Option<&[u8]>) -> FileStats {
     headers(text, path, file);
-    let mut stats = FileStats { path: path.clone(), added: 0, removed: 0, binary: false };
+    let mut stats = FileStats {
+        path: path.clone(),
+        added: 0,
+        removed: 0,
+        binary: false,
+    };
     let after = file.new.as_ref().map(|new| new.bytes.as_slice());
     if file.old.is_some() && before.is_none() {
         text.push_str("(the old content is not available)\n");
@@ -41,8 +79,19 @@ fn one_file(text: &mut String, path: &RepoPath, file: &FileChange, before: Optio
     } else if let Some((hunks, added, removed)) = hunks(before.unwrap_or_default(), after.unwrap_or_default()) {
         // git ends a name that holds a blank with a tab, so that tools find its end.
         let tab = if path.as_str().contains(' ') { "\t" } else { "" };
-        let name = |side: &str, there: bool| if there { format!("{side}/{path}{tab}") } else { "/dev/null".to_owned() };
-        let _ = write!(text, "--- {}\n+++ {}\n{hunks}", name("a", file.old.is_some()), name("b", file.new.is_some()));
+        let name = |side: &str, there: bool| {
+            if there {
+                format!("{side}/{path}{tab}")
+            } else {
+                "/dev/null".to_owned()
+            }
+        };
+        let _ = write!(
+            text,
+            "--- {}\n+++ {}\n{hunks}",
+            name("a", file.old.is_some()),
+            name("b", file.new.is_some())
+        );
         (stats.added, stats.removed) = (added, removed);
     }
     stats
@@ -60,16 +109,25 @@ fn headers(text: &mut String, path: &RepoPath, file: &FileChange) {
     .unwrap_or_default();
     let zero = "0".repeat(40);
     let before = file.old.map_or_else(|| zero.clone(), |old| old.blob.to_string());
-    let after = file.new.as_ref().and_then(|new| Oid::hash_object(ObjectType::Blob, &new.bytes).ok());
+    let after = file
+        .new
+        .as_ref()
+        .and_then(|new| Oid::hash_object(ObjectType::Blob, &new.bytes).ok());
     let after = after.map_or(zero, |id| id.to_string());
     if before != after {
-        let mode = old_mode.filter(|_| old_mode == new_mode).map(|mode| format!(" {:06o}", mode.bits())).unwrap_or_default();
+        let mode = old_mode
+            .filter(|_| old_mode == new_mode)
+            .map(|mode| format!(" {:06o}", mode.bits()))
+            .unwrap_or_default();
         let _ = writeln!(text, "index {}..{}{mode}", &before[..7], &after[..7]);
     }
 }
 
 fn summary(bytes: Option<&[u8]>) -> String {
-    bytes.map_or_else(|| "nothing".to_owned(), |bytes| format!("{} bytes, SHA-256 {}", bytes.len(), Sha256Hash::of(bytes)))
+    bytes.map_or_else(
+        || "nothing".to_owned(),
+        |bytes| format!("{} bytes, SHA-256 {}", bytes.len(), Sha256Hash::of(bytes)),
+    )
 }
 
 /// The hunks with their counts of added and removed lines; `None` when the texts are equal.

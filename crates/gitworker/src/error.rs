@@ -85,16 +85,21 @@ pub enum GitError {
 impl GitError {
     /// Whether the same call may succeed later without anybody changing something.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Deadline { .. } | Self::Mirror { .. } | Self::Command { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Deadline { .. } | Self::Mirror { .. } | Self::Command { .. }
+        )
     }
-
 }
 
 /// What a libgit2 call said. Callers handle the expected "not found" themselves, so what arrives here is a fault of the mirror,
 /// whose path [`Mirror::with`](crate::mirror::Mirror::with) fills in.
 impl From<git2::Error> for GitError {
     fn from(error: git2::Error) -> Self {
-        Self::Mirror { path: PathBuf::new(), detail: error.message().to_owned() }
+        Self::Mirror {
+            path: PathBuf::new(),
+            detail: error.message().to_owned(),
+        }
     }
 }
 

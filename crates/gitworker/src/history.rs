@@ -31,7 +31,13 @@ pub(crate) fn is_ancestor(repo: &Repository, ancestor: CommitId, descendant: Com
 }
 
 /// [`Repository::last_touching`](crate::Repository::last_touching).
-pub(crate) fn last_touching(repo: &Repository, from: CommitId, to: CommitId, paths: &[RepoPath], cap: usize) -> Result<Vec<Touch>, GitError> {
+pub(crate) fn last_touching(
+    repo: &Repository,
+    from: CommitId,
+    to: CommitId,
+    paths: &[RepoPath],
+    cap: usize,
+) -> Result<Vec<Touch>, GitError> {
     tree::require(repo, to)?;
     tree::require(repo, from)?;
     let mut walk = repo.revwalk()?;
@@ -119,7 +125,11 @@ pub(crate) fn standing(repo: &Repository, id: CommitId, change: &ChangeSet) -> R
     if sides.values().all(|side| side.old) {
         return Ok(Standing::AsBefore);
     }
-    let paths = sides.into_iter().filter(|(_, side)| !side.new).map(|(path, _)| path.clone()).collect();
+    let paths = sides
+        .into_iter()
+        .filter(|(_, side)| !side.new)
+        .map(|(path, _)| path.clone())
+        .collect();
     Ok(Standing::Otherwise { paths })
 }
 
@@ -142,9 +152,18 @@ impl<'c> Wanted<'c> {
     fn new(change: &'c ChangeSet) -> Result<Self, GitError> {
         let mut wanted = BTreeMap::new();
         for (path, file) in change.iter() {
-            let new = file.new.as_ref().map(|new| Ok::<_, GitError>((new.mode, Oid::hash_object(ObjectType::Blob, &new.bytes)?)));
+            let new = file
+                .new
+                .as_ref()
+                .map(|new| Ok::<_, GitError>((new.mode, Oid::hash_object(ObjectType::Blob, &new.bytes)?)));
             let old = file.old.map(|old| (old.mode, tree::oid(old.blob)));
-            wanted.insert(path, Sides { old, new: new.transpose()? });
+            wanted.insert(
+                path,
+                Sides {
+                    old,
+                    new: new.transpose()?,
+                },
+            );
         }
         Ok(Self(wanted))
     }
@@ -157,10 +176,22 @@ impl<'c> Wanted<'c> {
                 let here = tree.at(path)?;
                 let is = |version: Option<(FileMode, Oid)>| match (here, version) {
                     (None, None) => true,
-                    (Some(found), Some((mode, blob))) => found == Found { mode: mode.bits(), id: blob },
+                    (Some(found), Some((mode, blob))) => {
+                        found
+                            == Found {
+                                mode: mode.bits(),
+                                id: blob,
+                            }
+                    }
                     _ => false,
                 };
-                Ok((*path, Side { old: is(wanted.old), new: is(wanted.new) }))
+                Ok((
+                    *path,
+                    Side {
+                        old: is(wanted.old),
+                        new: is(wanted.new),
+                    },
+                ))
             })
             .collect()
     }
@@ -169,7 +200,9 @@ impl<'c> Wanted<'c> {
 /// [`Repository::landed`](crate::Repository::landed).
 pub(crate) fn landed(repo: &Repository, reference: &str, since: CommitId, change: &ChangeSet, proposal: &str) -> Result<Manual, GitError> {
     tree::require(repo, since)?;
-    let Some(tip) = branch_tip(repo, reference)? else { return Ok(Manual::NotYet) };
+    let Some(tip) = branch_tip(repo, reference)? else {
+        return Ok(Manual::NotYet);
+    };
     let mainline = mainline(repo, since, tip)?;
     let wanted = Wanted::new(change)?;
     let paths: Vec<RepoPath> = change.paths().cloned().collect();
@@ -188,7 +221,11 @@ pub(crate) fn landed(repo: &Repository, reference: &str, since: CommitId, change
     if sides.values().all(|side| side.new) {
         return Ok(Manual::AsProposed(tell(head.id())?));
     }
-    let astray: Vec<RepoPath> = sides.into_iter().filter(|(_, side)| !side.old && !side.new).map(|(path, _)| path.clone()).collect();
+    let astray: Vec<RepoPath> = sides
+        .into_iter()
+        .filter(|(_, side)| !side.old && !side.new)
+        .map(|(path, _)| path.clone())
+        .collect();
     if astray.is_empty() {
         return Ok(Manual::NotYet);
     }
@@ -260,7 +297,11 @@ pub(crate) fn describe(repo: &Repository, id: CommitId) -> Result<CommitInfo, Gi
         message,
         paths: differences.iter().map(|difference| lossy(&difference.path)).collect(),
         paths_cut,
-        change: if small(repo, &differences)? { tree::as_change(repo, &differences)?.ok() } else { None },
+        change: if small(repo, &differences)? {
+            tree::as_change(repo, &differences)?.ok()
+        } else {
+            None
+        },
     })
 }
 
@@ -270,7 +311,11 @@ fn small(repo: &Repository, differences: &[tree::Difference]) -> Result<bool, Gi
     }
     let odb = repo.odb()?;
     let mut bytes = 0;
-    for file in differences.iter().filter_map(|difference| difference.new).filter(|new| new.file().is_some()) {
+    for file in differences
+        .iter()
+        .filter_map(|difference| difference.new)
+        .filter(|new| new.file().is_some())
+    {
         bytes += odb.read_header(file.id)?.0;
     }
     Ok(bytes <= CHANGE_BYTES_MAX)
@@ -288,7 +333,11 @@ fn trailers(message: &str) -> Vec<(String, String)> {
 }
 
 fn person(signature: &Signature<'_>) -> Person {
-    Person { name: lossy(signature.name_bytes()), email: lossy(signature.email_bytes()), time: time(signature.when()) }
+    Person {
+        name: lossy(signature.name_bytes()),
+        email: lossy(signature.email_bytes()),
+        time: time(signature.when()),
+    }
 }
 
 /// A time that chrono cannot hold is shown as the epoch: it is somebody else's text and decides nothing.

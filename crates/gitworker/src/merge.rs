@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::{ChangeSet, CommitId, FileChange, FileVersion, NewFile, RepoPath, is_text};
-use git2::{ErrorCode, MergeFileInput, MergeFileOptions, ObjectType, Oid, Repository};
+use git2::{MergeFileInput, MergeFileOptions, ObjectType, Oid, Repository};
 
 use crate::resolve::case_twins;
 use crate::tree::{self, Found, Paths};
@@ -58,11 +58,17 @@ pub(crate) fn inverse(repo: &Repository, commit: CommitId, tip: CommitId) -> Res
     // Seen backwards: what the commit made is old, what stood before is new.
     let differences = tree::differences(repo, Some(undone.tree_id()), parent, INVERSE_FILES_MAX + 1)?;
     if differences.len() > INVERSE_FILES_MAX {
-        return Ok(Inverse::Unsupported { why: format!("it touches more than {INVERSE_FILES_MAX} files") });
+        return Ok(Inverse::Unsupported {
+            why: format!("it touches more than {INVERSE_FILES_MAX} files"),
+        });
     }
     let change = match tree::as_change(repo, &differences)? {
         Ok(change) => change,
-        Err(path) => return Ok(Inverse::Unsupported { why: format!("it touches {path:?}, which no proposal may") }),
+        Err(path) => {
+            return Ok(Inverse::Unsupported {
+                why: format!("it touches {path:?}, which no proposal may"),
+            });
+        }
     };
     let mut outcome = Outcome::default();
     for (path, file) in change.iter() {
@@ -71,9 +77,16 @@ pub(crate) fn inverse(repo: &Repository, commit: CommitId, tip: CommitId) -> Res
     outcome.refuse_twins(&tip_tree)?;
     if !outcome.conflicts.is_empty() {
         let between = history::last_touching(repo, commit, tip, &outcome.conflicts, BETWEEN_MAX)?;
-        return Ok(Inverse::Conflict { paths: outcome.conflicts, between });
+        return Ok(Inverse::Conflict {
+            paths: outcome.conflicts,
+            between,
+        });
     }
-    Ok(if outcome.files.is_empty() { Inverse::NothingLeft } else { Inverse::Change(ChangeSet::new(outcome.files)) })
+    Ok(if outcome.files.is_empty() {
+        Inverse::NothingLeft
+    } else {
+        Inverse::Change(ChangeSet::new(outcome.files))
+    })
 }
 
 #[derive(Default)]
@@ -99,7 +112,11 @@ impl Outcome {
         // A file, symlink or submodule stands where a directory is needed.
         let blocked = !complete && here.is_some_and(|found| !found.is_tree());
         let ours = here.filter(|_| complete);
-        let step = if blocked && wanted.is_some() { Step::Conflict } else { three_way(repo, base, ours, wanted)? };
+        let step = if blocked && wanted.is_some() {
+            Step::Conflict
+        } else {
+            three_way(repo, base, ours, wanted)?
+        };
         let old = ours.and_then(Found::file);
         let new = match step {
             Step::Conflict => {
@@ -146,7 +163,9 @@ fn three_way(repo: &Repository, base: Option<FileVersion>, ours: Option<Found>, 
     if same_as_base {
         return Ok(Step::Stands);
     }
-    let (Some(base), Some(found), Some(wanted)) = (base, ours, wanted) else { return Ok(Step::Conflict) };
+    let (Some(base), Some(found), Some(wanted)) = (base, ours, wanted) else {
+        return Ok(Step::Conflict);
+    };
     let Some(ours) = found.file() else { return Ok(Step::Conflict) };
     // There are two modes: if ours moved away from the base, both that moved are the same.
     let mode = if ours.mode == base.mode { wanted.mode } else { ours.mode };
@@ -161,22 +180,24 @@ fn three_way(repo: &Repository, base: Option<FileVersion>, ours: Option<Found>, 
         }
     };
     let as_ours = mode == ours.mode && Oid::hash_object(ObjectType::Blob, &bytes)? == found.id;
-    Ok(if as_ours { Step::Done } else { Step::Merged(NewFile { mode, bytes }) })
+    Ok(if as_ours {
+        Step::Done
+    } else {
+        Step::Merged(NewFile { mode, bytes })
+    })
 }
 
 /// `None`: the contents conflict, are not text, or the common ancestor is no longer known.
 fn merged_text(repo: &Repository, base: FileVersion, ours: &[u8], theirs: &[u8]) -> Result<Option<Vec<u8>>, GitError> {
-    let ancestor = match repo.find_blob(tree::oid(base.blob)) {
-        Ok(blob) => blob,
-        // After a forced push and a fresh clone the old content may be gone from everywhere.
-        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+    // After a forced push and a fresh clone the old content may be gone from everywhere.
+    let Some(ancestor) = tree::blob(repo, tree::oid(base.blob))? else {
+        return Ok(None);
     };
-    if ![ancestor.content(), ours, theirs].into_iter().all(is_text) {
+    if ![ancestor.as_slice(), ours, theirs].into_iter().all(is_text) {
         return Ok(None);
     }
     let (mut base_input, mut our_input, mut their_input) = (MergeFileInput::new(), MergeFileInput::new(), MergeFileInput::new());
-    base_input.content(ancestor.content());
+    base_input.content(&ancestor);
     our_input.content(ours);
     their_input.content(theirs);
     let result = git2::merge_file(&base_input, &our_input, &their_input, Some(&mut MergeFileOptions::new()))?;

@@ -60,16 +60,15 @@ impl Mirror {
             let mut handles = self.handles();
             (handles.generation, if private { None } else { handles.idle.pop() })
         };
-        if let Some(handle) = pooled {
-            let mut done = step(&handle);
-            if done.as_mut().err().and_then(MirrorFault::mirror_fault).is_none() {
-                self.put_back(generation, handle);
-                return done;
-            }
-        }
-        let generation = self.generation();
-        let handle = self.open()?;
+        let mut handle = match pooled {
+            Some(handle) => handle,
+            None => self.open()?,
+        };
         let mut done = step(&handle);
+        if done.as_mut().err().and_then(MirrorFault::mirror_fault).is_some() {
+            handle = self.open()?;
+            done = step(&handle);
+        }
         match done.as_mut().err().and_then(MirrorFault::mirror_fault) {
             Some((path, _)) => path.clone_from(&self.path),
             None if private => {}
@@ -90,7 +89,10 @@ impl Mirror {
     }
 
     fn fault(&self, detail: &str) -> GitError {
-        GitError::Mirror { path: self.path.clone(), detail: detail.to_owned() }
+        GitError::Mirror {
+            path: self.path.clone(),
+            detail: detail.to_owned(),
+        }
     }
 
     /// Whether the mirror can be used: it is bare, belongs to this remote, and the branch's commit and root tree can be read.
@@ -121,9 +123,15 @@ impl Mirror {
         Ok(())
     }
 
-    /// Drops what a killed `git` left locked. The mirror has one owner, so a lock found at start is nobody's.
+    /// Drops what a killed `git` left locked. The mirror has one owner, so a lock found while nobody works on it is nobody's.
     fn drop_stale_locks(&self) {
-        for name in ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock", &format!("{}.lock", self.reference)] {
+        for name in [
+            "HEAD.lock",
+            "config.lock",
+            "packed-refs.lock",
+            "shallow.lock",
+            &format!("{}.lock", self.reference),
+        ] {
             let lock = self.path.join(name);
             if std::fs::remove_file(&lock).is_ok() {
                 tracing::info!(lock = %lock.display(), "removed a stale lock of the mirror");
@@ -175,7 +183,12 @@ impl Mirror {
     /// How many packs there are.
     fn packs(&self) -> usize {
         std::fs::read_dir(self.path.join("objects/pack"))
-            .map(|entries| entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ext| ext == "pack")).count())
+            .map(|entries| {
+                entries
+                    .flatten()
+                    .filter(|entry| entry.path().extension().is_some_and(|ext| ext == "pack"))
+                    .count()
+            })
             .unwrap_or(0)
     }
 
@@ -205,7 +218,13 @@ fn remove(path: &Path) -> std::io::Result<()> {
         Ok(_) => std::fs::remove_file(path),
         Err(error) => Err(error),
     };
-    gone.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    gone.or_else(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 impl Repository {
@@ -235,7 +254,10 @@ impl Repository {
                 return Ok(());
             }
             if handles.healed.is_some_and(|last| last.elapsed() < HEAL_EVERY) {
-                return Err(self.inner.mirror.fault(&format!("{why} (cloned anew less than {} s ago)", HEAL_EVERY.as_secs())));
+                return Err(self
+                    .inner
+                    .mirror
+                    .fault(&format!("{why} (cloned anew less than {} s ago)", HEAL_EVERY.as_secs())));
             }
             handles.healed = Some(Instant::now());
         }
@@ -264,15 +286,37 @@ impl Repository {
     async fn fetch_into(&self, mirror: &Path, step: &'static str, deadline: Duration) -> Result<(), GitError> {
         let options = &self.inner.options;
         let refspec = format!("+{0}:{0}", options.reference());
-        let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "origin", &refspec];
-        crate::cli::git(options, mirror, step, deadline, &args).await
+        let args = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "origin",
+            &refspec,
+        ];
+        crate::cli::git(options, self.inner.transport.control(), mirror, step, deadline, &args)
+            .await
+            .map(drop)
+    }
+
+    /// The tip, if the remote was asked at this moment or later.
+    fn tip_since(&self, moment: Option<Instant>) -> Option<Tip> {
+        let known = *self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .filter(|(asked, _)| moment.is_none_or(|moment| *asked >= moment))
+            .map(|(_, tip)| tip)
     }
 
     pub(crate) async fn refresh_mirror(&self, max_age: Duration) -> Result<Tip, GitError> {
-        let known = *self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((asked, tip)) = known
-            && asked.elapsed() < max_age
-        {
+        let called = Instant::now();
+        if let Some(tip) = self.tip_since(called.checked_sub(max_age)) {
+            return Ok(tip);
+        }
+        // Those who wait here share the answer to a question that was asked after they called.
+        let _asking = self.inner.asking.lock().await;
+        if let Some(tip) = self.tip_since(Some(called)) {
             return Ok(tip);
         }
         let options = &self.inner.options;
@@ -280,19 +324,30 @@ impl Repository {
             let asked = Instant::now();
             let at = chrono::Utc::now();
             let Some(commit) = self.tip().await? else {
-                return Err(GitError::BranchMissing { remote: options.url.to_string(), branch: options.branch.clone() });
+                return Err(GitError::BranchMissing {
+                    remote: options.url.to_string(),
+                    branch: options.branch.clone(),
+                });
             };
-            if self.run(move |repo| Ok::<_, GitError>(tree::commit(repo, commit)?.is_some())).await? || self.fetch(commit).await? {
+            if self
+                .run(move |repo| Ok::<_, GitError>(tree::commit(repo, commit)?.is_some()))
+                .await?
+                || self.fetch(commit).await?
+            {
                 self.remember_tip(asked, Tip { commit, at }).await;
                 return Ok(Tip { commit, at });
             }
         }
         let detail = "the branch moves faster than it can be fetched".to_owned();
-        Err(GitError::Unreachable { remote: options.url.to_string(), detail })
+        Err(GitError::Unreachable {
+            remote: options.url.to_string(),
+            detail,
+        })
     }
 
     /// Fetches; whether `commit` is in the mirror afterwards. It is not when the branch was moved back meanwhile.
-    /// A fetch that fails while the remote answers is repeated on a fresh clone: a stale lock or a damaged pack stops `git fetch` as well.
+    /// A fetch that fails twice while the remote answers is repeated on a fresh clone:
+    /// a damaged pack stops `git fetch` as well.
     async fn fetch(&self, commit: CommitId) -> Result<bool, GitError> {
         let generation = self.inner.mirror.generation();
         let contains = || {
@@ -304,7 +359,14 @@ impl Repository {
             if contains().await? {
                 return Ok(true);
             }
-            self.fetch_into(self.inner.mirror.path(), "fetch", self.inner.options.deadlines.fetch).await
+            let fetch = || self.fetch_into(self.inner.mirror.path(), "fetch", self.inner.options.deadlines.fetch);
+            match fetch().await {
+                Err(GitError::Command { .. }) => {
+                    self.inner.mirror.drop_stale_locks();
+                    fetch().await
+                }
+                done => done,
+            }
         };
         match fetched {
             Ok(()) => self.join_packs().await?,
@@ -336,7 +398,7 @@ impl Repository {
         let _upkeep = self.inner.upkeep.lock().await;
         let options = &self.inner.options;
         let args = ["repack", "--geometric=2", "-d", "--quiet"];
-        if let Err(error) = crate::cli::git(options, self.inner.mirror.path(), "repack", options.deadlines.fetch, &args).await {
+        if let Err(error) = crate::cli::git(options, None, self.inner.mirror.path(), "repack", options.deadlines.fetch, &args).await {
             tracing::warn!(%error, "the mirror's packs could not be joined");
         }
         Ok(())

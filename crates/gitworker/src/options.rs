@@ -142,7 +142,10 @@ impl Credentials {
             Self::None | Self::Ssh { .. } => None,
             Self::Basic { username, password } => {
                 let pair = format!("{username}:{}", password.read()?.expose_secret());
-                Some(SecretString::from(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))))
+                Some(SecretString::from(format!(
+                    "Basic {}",
+                    base64::engine::general_purpose::STANDARD.encode(pair)
+                )))
             }
             Self::Bearer(token) => Some(SecretString::from(format!("Bearer {}", token.read()?.expose_secret()))),
         })
@@ -170,7 +173,12 @@ pub struct RemoteUrl(pub(crate) Address);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     Http(url::Url),
-    Ssh { user: Option<String>, host: String, port: Option<u16>, path: String },
+    Ssh {
+        user: Option<String>,
+        host: String,
+        port: Option<u16>,
+        path: String,
+    },
     Local(PathBuf),
 }
 
@@ -178,7 +186,9 @@ impl FromStr for RemoteUrl {
     type Err = GitError;
     fn from_str(text: &str) -> Result<Self, GitError> {
         parse(text).map(Self).map_err(|problem| {
-            GitError::Config(format!("the repository's url {problem}; use https://host/path, ssh://git@host/path, git@host:path or an absolute path"))
+            GitError::Config(format!(
+                "the repository's url {problem}; use https://host/path, ssh://git@host/path, git@host:path or an absolute path"
+            ))
         })
     }
 }
@@ -229,7 +239,10 @@ fn parse(text: &str) -> Result<Address, &'static str> {
     if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
         return Ok(Address::Local(PathBuf::from(text)));
     }
-    let (login, path) = text.split_once(':').filter(|(login, _)| !login.contains('/')).ok_or("is neither a URL nor an absolute path")?;
+    let (login, path) = text
+        .split_once(':')
+        .filter(|(login, _)| !login.contains('/'))
+        .ok_or("is neither a URL nor an absolute path")?;
     let (user, host) = match login.split_once('@') {
         Some((user, host)) => (Some(user.to_owned()), host),
         None => (None, login),
@@ -290,7 +303,10 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let credentials = Credentials::Basic { username: "bot".into(), password: SecretSource::Value("canary".into()) };
+        let credentials = Credentials::Basic {
+            username: "bot".into(),
+            password: SecretSource::Value("canary".into()),
+        };
         assert!(!format!("{credentials:?}").contains("canary"));
         assert_eq!(credentials.secrets().len(), 2);
     }

@@ -43,7 +43,9 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Packet, 
     let broken = |error: std::io::Error| Garbled::Broken(error.to_string());
     let mut head = [0; 4];
     from.read_exact(&mut head).await.map_err(broken)?;
-    let length = std::str::from_utf8(&head).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    let length = std::str::from_utf8(&head)
+        .ok()
+        .and_then(|text| usize::from_str_radix(text, 16).ok());
     match length {
         Some(0) => Ok(Packet::Flush),
         Some(1 | 2) => Ok(Packet::Mark),
@@ -122,7 +124,10 @@ pub(crate) async fn read_advert(from: &mut (impl AsyncRead + Unpin), reference: 
 
 /// `<id> <name>`.
 fn named_ref(line: &[u8]) -> Result<(CommitId, &[u8]), Garbled> {
-    let split = line.iter().position(|byte| *byte == b' ').ok_or_else(|| wrong("it is not a list of refs"))?;
+    let split = line
+        .iter()
+        .position(|byte| *byte == b' ')
+        .ok_or_else(|| wrong("it is not a list of refs"))?;
     if split == 64 {
         return Err(Garbled::Sha256);
     }
@@ -177,7 +182,12 @@ impl Update {
         let mut request = Vec::with_capacity(256);
         write(
             &mut request,
-            &format!("{} {} {}\0 report-status side-band-64k quiet object-format=sha1 {AGENT}", id(self.old), id(self.new), self.reference),
+            &format!(
+                "{} {} {}\0 report-status side-band-64k quiet object-format=sha1 {AGENT}",
+                id(self.old),
+                id(self.new),
+                self.reference
+            ),
         );
         request.extend_from_slice(b"0000");
         request
@@ -258,12 +268,32 @@ mod tests {
 
     #[tokio::test]
     async fn adverts_of_every_kind_are_read() {
-        let refs = |reference| Advert { reference, capabilities: vec!["report-status".into()], ..Advert::default() };
+        let refs = |reference| Advert {
+            reference,
+            capabilities: vec!["report-status".into()],
+            ..Advert::default()
+        };
         let id = ID.parse().ok();
         for (parts, expected) in [
             (vec![&*format!("{ID} {REF}\0report-status\n"), "0000"], Ok(refs(id))),
-            (vec!["# service=git-receive-pack\n", "0000", &*format!("{ID} {REF}\0report-status\n"), "0000"], Ok(refs(id))),
-            (vec!["version 1\n", &*format!("{ID} refs/heads/x\0report-status\n"), &*format!("{ID} {REF}\n"), "0000"], Ok(refs(id))),
+            (
+                vec![
+                    "# service=git-receive-pack\n",
+                    "0000",
+                    &*format!("{ID} {REF}\0report-status\n"),
+                    "0000",
+                ],
+                Ok(refs(id)),
+            ),
+            (
+                vec![
+                    "version 1\n",
+                    &*format!("{ID} refs/heads/x\0report-status\n"),
+                    &*format!("{ID} {REF}\n"),
+                    "0000",
+                ],
+                Ok(refs(id)),
+            ),
             (vec![&*format!("{ZERO} capabilities^{{}}\0report-status\n"), "0000"], Ok(refs(None))),
             (vec![&*format!("{ID} {REF}\0object-format=sha256\n"), "0000"], Err(Garbled::Sha256)),
             (vec![&*format!("{} {REF}\0x\n", "a".repeat(64)), "0000"], Err(Garbled::Sha256)),
@@ -286,8 +316,16 @@ mod tests {
     async fn reports_are_read_with_and_without_side_band() {
         for (status, accepted, said) in [
             (vec!["unpack ok\n", "ok refs/heads/main\n", "0000"], true, ""),
-            (vec!["unpack ok\n", "ng refs/heads/main stale info\n", "0000"], false, "\nng refs/heads/main stale info"),
-            (vec!["unpack index-pack abnormal exit\n", "ng refs/heads/main unpacker error\n", "0000"], false, "\nunpack index-pack abnormal exit\nng refs/heads/main unpacker error"),
+            (
+                vec!["unpack ok\n", "ng refs/heads/main stale info\n", "0000"],
+                false,
+                "\nng refs/heads/main stale info",
+            ),
+            (
+                vec!["unpack index-pack abnormal exit\n", "ng refs/heads/main unpacker error\n", "0000"],
+                false,
+                "\nunpack index-pack abnormal exit\nng refs/heads/main unpacker error",
+            ),
             (vec!["unpack ok\n", "ok refs/heads/other\n", "0000"], false, "\nok refs/heads/other"),
         ] {
             let bare = lines(&status);
@@ -297,10 +335,19 @@ mod tests {
             banded.extend_from_slice(b"0000");
             for answer in [bare, banded] {
                 let report = read_report(&mut &answer[..], REF).await;
-                assert_eq!(report, Ok(Report { accepted, said: said.as_bytes().to_vec() }));
+                assert_eq!(
+                    report,
+                    Ok(Report {
+                        accepted,
+                        said: said.as_bytes().to_vec()
+                    })
+                );
             }
         }
         let cut = lines(&["unpack ok\n"]);
-        assert!(matches!(read_report(&mut &cut[..], REF).await, Err(Garbled::Broken(_))), "a cut answer must not read as a refusal");
+        assert!(
+            matches!(read_report(&mut &cut[..], REF).await, Err(Garbled::Broken(_))),
+            "a cut answer must not read as a refusal"
+        );
     }
 }

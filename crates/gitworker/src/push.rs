@@ -22,8 +22,14 @@ pub(crate) async fn to_branch(repository: &Repository, built: &Built, expected: 
         tracing::warn!(%error, "the mirror did not take the pushed objects; they are fetched instead");
     }
     let outcome = decide(repository, &update, sent, true).await;
-    if outcome == PushOutcome::Confirmed && let Err(error) = repository.join_packs().await {
-        tracing::warn!(%error, "the mirror's packs could not be joined");
+    if outcome == PushOutcome::Confirmed {
+        // Upkeep, not part of the delivery: nobody waits for it.
+        let repository = repository.clone();
+        tokio::spawn(async move {
+            if let Err(error) = repository.join_packs().await {
+                tracing::warn!(%error, "the mirror's packs could not be joined");
+            }
+        });
     }
     outcome
 }
@@ -32,7 +38,9 @@ pub(crate) async fn to_branch(repository: &Repository, built: &Built, expected: 
 pub(crate) async fn to_side_branch(repository: &Repository, name: &str, expected: Option<CommitId>, built: Option<&Built>) -> PushOutcome {
     let reference = format!("refs/heads/{name}");
     if !git2::Reference::is_valid_name(&reference) || name == repository.options().branch {
-        return PushOutcome::Refused { message: format!("{name:?} cannot be used as the name of a side branch") };
+        return PushOutcome::Refused {
+            message: format!("{name:?} cannot be used as the name of a side branch"),
+        };
     }
     let update = Update {
         reference,
@@ -56,7 +64,11 @@ async fn decide(repository: &Repository, update: &Update, sent: Result<Report, G
     let asked = Instant::now();
     let now = match repository.inner.transport.tip(&update.reference).await {
         Ok(now) => now,
-        Err(error) => return PushOutcome::Unknown { why: format!("the branch could not be read back: {error}") },
+        Err(error) => {
+            return PushOutcome::Unknown {
+                why: format!("the branch could not be read back: {error}"),
+            };
+        }
     };
     if now == update.new {
         if let (Some(commit), true) = (now, main) {
@@ -79,15 +91,21 @@ async fn decide(repository: &Repository, update: &Update, sent: Result<Report, G
 /// The branch is where it was before: either the remote said no, or nobody knows what it will still do.
 fn unmoved(repository: &Repository, sent: Result<Report, GitError>) -> PushOutcome {
     match sent {
-        Ok(report) if report.accepted => PushOutcome::Unknown { why: "the remote reported success, but its branch has not moved".to_owned() },
+        Ok(report) if report.accepted => PushOutcome::Unknown {
+            why: "the remote reported success, but its branch has not moved".to_owned(),
+        },
         Ok(report) => {
             let message = sanitize::text(&report.said, &repository.options().credentials.secrets());
-            let message = if message.is_empty() { "the remote gave no reason".to_owned() } else { message };
+            let message = if message.is_empty() {
+                "the remote gave no reason".to_owned()
+            } else {
+                message
+            };
             PushOutcome::Refused { message }
         }
-        Err(error @ (GitError::Denied { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => {
-            PushOutcome::Refused { message: error.to_string() }
-        }
+        Err(error @ (GitError::Denied { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => PushOutcome::Refused {
+            message: error.to_string(),
+        },
         Err(error) => PushOutcome::Unknown { why: error.to_string() },
     }
 }
@@ -107,7 +125,15 @@ async fn contains(repository: &Repository, new: CommitId) -> PushOutcome {
 }
 
 async fn confirm(repository: &Repository, asked: Instant, commit: CommitId) {
-    repository.remember_tip(asked, Tip { commit, at: chrono::Utc::now() }).await;
+    repository
+        .remember_tip(
+            asked,
+            Tip {
+                commit,
+                at: chrono::Utc::now(),
+            },
+        )
+        .await;
 }
 
 async fn absorb(repository: &Repository, built: &Built) -> Result<(), GitError> {
@@ -122,12 +148,31 @@ async fn send_with_git(repository: &Repository, update: &Update) -> Result<Repor
         blocking(move || inner.mirror.absorb(&pack)).await?;
     }
     let options = repository.options();
-    let lease = format!("--force-with-lease={}:{}", update.reference, update.old.map(|id| id.to_string()).unwrap_or_default());
+    let lease = format!(
+        "--force-with-lease={}:{}",
+        update.reference,
+        update.old.map(|id| id.to_string()).unwrap_or_default()
+    );
     let refspec = format!("{}:{}", update.new.map(|id| id.to_string()).unwrap_or_default(), update.reference);
     let args = ["push", "--porcelain", "--no-verify", "--no-follow-tags", &lease, "origin", &refspec];
-    match cli::git(options, repository.inner.mirror.path(), "push", options.deadlines.push, &args).await {
-        Ok(_) => Ok(Report { accepted: true, said: Vec::new() }),
-        Err(GitError::Command { detail, .. }) => Ok(Report { accepted: false, said: detail.into_bytes() }),
+    match cli::git(
+        options,
+        repository.inner.transport.control(),
+        repository.inner.mirror.path(),
+        "push",
+        options.deadlines.push,
+        &args,
+    )
+    .await
+    {
+        Ok(_) => Ok(Report {
+            accepted: true,
+            said: Vec::new(),
+        }),
+        Err(GitError::Command { detail, .. }) => Ok(Report {
+            accepted: false,
+            said: detail.into_bytes(),
+        }),
         Err(error) => Err(error),
     }
 }

@@ -29,13 +29,19 @@ pub(crate) struct Inner {
     pub(crate) mirror: Mirror,
     /// Held while the mirror's files are changed by `git` or swapped.
     pub(crate) upkeep: tokio::sync::Mutex<()>,
+    /// Held while the remote is asked for its tip on behalf of a refresh.
+    pub(crate) asking: tokio::sync::Mutex<()>,
     pub(crate) tip: Mutex<Option<(Instant, Tip)>>,
     ancestry: Mutex<HashMap<(CommitId, CommitId), bool>>,
 }
 
 impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Repository({} {} {:?})", self.inner.options.name, self.inner.options.url, self.inner.options.branch)
+        write!(
+            f,
+            "Repository({} {} {:?})",
+            self.inner.options.name, self.inner.options.url, self.inner.options.branch
+        )
     }
 }
 
@@ -56,6 +62,7 @@ impl Repository {
             transport,
             mirror,
             upkeep: tokio::sync::Mutex::new(()),
+            asking: tokio::sync::Mutex::new(()),
             tip: Mutex::new(None),
             ancestry: Mutex::new(HashMap::new()),
         };
@@ -97,13 +104,17 @@ impl Repository {
     /// When the mirror cannot be read, even after it was cloned again.
     pub async fn is_ancestor(&self, ancestor: CommitId, descendant: CommitId) -> Result<Ancestry, GitError> {
         if ancestor == descendant {
-            let known = self.run(move |repo| Ok::<_, GitError>(crate::tree::commit(repo, ancestor)?.is_some())).await?;
+            let known = self
+                .run(move |repo| Ok::<_, GitError>(crate::tree::commit(repo, ancestor)?.is_some()))
+                .await?;
             return Ok(if known { Ancestry::Yes } else { Ancestry::Unknown });
         }
         if let Some(known) = self.ancestry().get(&(ancestor, descendant)) {
             return Ok(if *known { Ancestry::Yes } else { Ancestry::No });
         }
-        let answer = self.run(move |repo| crate::history::is_ancestor(repo, ancestor, descendant)).await?;
+        let answer = self
+            .run(move |repo| crate::history::is_ancestor(repo, ancestor, descendant))
+            .await?;
         if answer != Ancestry::Unknown {
             let mut kept = self.ancestry();
             if kept.len() >= ANCESTRY_KEPT {
@@ -121,7 +132,12 @@ impl Repository {
     pub async fn known_commit(&self, commit: CommitId) -> Result<Known, GitError> {
         let reference = self.inner.options.reference();
         let (known, tip) = self
-            .run(move |repo| Ok::<_, GitError>((crate::tree::commit(repo, commit)?.is_some(), crate::mirror::branch_tip(repo, &reference)?)))
+            .run(move |repo| {
+                Ok::<_, GitError>((
+                    crate::tree::commit(repo, commit)?.is_some(),
+                    crate::mirror::branch_tip(repo, &reference)?,
+                ))
+            })
             .await?;
         match tip {
             _ if !known => Ok(Known::Unknown),
@@ -146,7 +162,8 @@ impl Repository {
     /// [`GitError::UnknownCommit`].
     pub async fn last_touching(&self, from: CommitId, to: CommitId, paths: &[RepoPath], cap: usize) -> Result<Vec<Touch>, GitError> {
         let paths = paths.to_vec();
-        self.run(move |repo| crate::history::last_touching(repo, from, to, &paths, cap)).await
+        self.run(move |repo| crate::history::last_touching(repo, from, to, &paths, cap))
+            .await
     }
 
     /// Resolves wishes against a base to full contents with their old sides. What would change nothing is dropped, so the result may be empty.
@@ -191,7 +208,8 @@ impl Repository {
     pub async fn build(&self, parent: CommitId, commits: &[CommitSpec]) -> Result<Built, BuildError> {
         let commits = commits.to_vec();
         let inner = self.inner.clone();
-        self.run_on(true, move |repo| crate::build::build(repo, &inner.options, parent, &commits)).await
+        self.run_on(true, move |repo| crate::build::build(repo, &inner.options, parent, &commits))
+            .await
     }
 
     /// Moves the branch from `expected_tip` to the built commits, if it is still there: one compare-and-swap. Never forces anything.
@@ -218,7 +236,8 @@ impl Repository {
     pub async fn locate(&self, candidates: &[CommitId], proposal: &str) -> Result<Located, GitError> {
         let tip = self.refresh(Duration::ZERO).await?.commit;
         let (candidates, proposal) = (candidates.to_vec(), proposal.to_owned());
-        self.run(move |repo| crate::history::locate(repo, tip, &candidates, &proposal)).await
+        self.run(move |repo| crate::history::locate(repo, tip, &candidates, &proposal))
+            .await
     }
 
     /// What became of a change that a human commits, judged on the mirror's branch after `since`: refresh first.
@@ -228,7 +247,8 @@ impl Repository {
     pub async fn landed(&self, since: CommitId, change: &ChangeSet, proposal: &str) -> Result<Manual, GitError> {
         let reference = self.inner.options.reference();
         let (change, proposal) = (change.clone(), proposal.to_owned());
-        self.run(move |repo| crate::history::landed(repo, &reference, since, &change, &proposal)).await
+        self.run(move |repo| crate::history::landed(repo, &reference, since, &change, &proposal))
+            .await
     }
 
     /// How a change compares with the tree of one commit, such as the merge of a pull request.
@@ -248,13 +268,21 @@ impl Repository {
         self.run(move |repo| crate::history::describe(repo, commit)).await
     }
 
-    /// The whole change as a unified diff with git headers. The old contents come from the mirror.
+    /// The whole change as a unified diff with git headers. The old contents come from the mirror; one that is gone is said in its place.
     ///
     /// # Errors
-    /// When an old content is not in the mirror.
+    /// When the mirror cannot be read.
     pub async fn unified_diff(&self, change: &ChangeSet) -> Result<UnifiedDiff, GitError> {
         let change = change.clone();
         self.run(move |repo| crate::diff::unified(repo, &change)).await
+    }
+
+    /// The built commits as mail patches that `git am` takes: binary contents included, messages with their trailers kept.
+    ///
+    /// # Errors
+    /// When git cannot write them.
+    pub async fn format_patch(&self, built: &Built) -> Result<String, GitError> {
+        crate::diff::format_patch(self, built).await
     }
 
     /// Whether the mirror can be read: it opens, and the tip's commit and root tree are there. Asks nothing of the network.
@@ -289,7 +317,11 @@ impl Repository {
 
     /// Runs a step in a blocking thread; when the mirror is at fault, it is cloned again and the step is run once more.
     /// `private` gives the step a handle of its own that is dropped afterwards.
-    pub(crate) async fn run_on<T, E>(&self, private: bool, step: impl Fn(&git2::Repository) -> Result<T, E> + Send + Sync + 'static) -> Result<T, E>
+    pub(crate) async fn run_on<T, E>(
+        &self,
+        private: bool,
+        step: impl Fn(&git2::Repository) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: MirrorFault,
@@ -301,7 +333,10 @@ impl Repository {
         };
         let generation = self.inner.mirror.generation();
         let mut done = attempt().await;
-        let fault = done.as_mut().err().and_then(|error| error.mirror_fault().map(|(_, detail)| detail.to_owned()));
+        let fault = done
+            .as_mut()
+            .err()
+            .and_then(|error| error.mirror_fault().map(|(_, detail)| detail.to_owned()));
         match fault {
             None => done,
             Some(detail) => {

@@ -17,12 +17,20 @@ pub(crate) fn resolve(repo: &Repository, base: CommitId, request: &[RequestedCha
         match resolve_one(&tree, wish)? {
             Ok(Some(change)) => drop(files.insert(wish.path.clone(), change)),
             Ok(None) => {}
-            Err(problem) => refused.push(Refusal { index, path: wish.path.clone(), problem }),
+            Err(problem) => refused.push(Refusal {
+                index,
+                path: wish.path.clone(),
+                problem,
+            }),
         }
     }
     for (path, twin) in case_twins(&tree, &files)? {
         let index = request.iter().position(|wish| wish.path == path).unwrap_or(0);
-        refused.push(Refusal { index, path, problem: twin });
+        refused.push(Refusal {
+            index,
+            path,
+            problem: twin,
+        });
     }
     if refused.is_empty() {
         return Ok(ChangeSet::new(files));
@@ -62,7 +70,13 @@ fn resolve_one(tree: &Paths<'_>, wish: &RequestedChange) -> Result<Result<Option
             };
             let blob = Oid::hash_object(ObjectType::Blob, bytes)?;
             let same = old.is_some_and(|old| old.mode == mode && tree::oid(old.blob) == blob);
-            Ok((!same).then(|| FileChange { old, new: Some(NewFile { mode, bytes: bytes.clone() }) }))
+            Ok((!same).then(|| FileChange {
+                old,
+                new: Some(NewFile {
+                    mode,
+                    bytes: bytes.clone(),
+                }),
+            }))
         }
     })
 }
@@ -83,14 +97,26 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, wish) in request.iter().enumerate() {
         if let Some(first) = seen.insert(wish.path.as_str(), index) {
-            refused.push(Refusal { index, path: wish.path.clone(), problem: format!("change {first} already names it; name each path once") });
+            refused.push(Refusal {
+                index,
+                path: wish.path.clone(),
+                problem: format!("change {first} already names it; name each path once"),
+            });
         }
     }
     for (index, wish) in request.iter().enumerate() {
-        let above = wish.path.as_str().match_indices('/').find_map(|(at, _)| seen.get_key_value(&wish.path.as_str()[..at]));
+        let above = wish
+            .path
+            .as_str()
+            .match_indices('/')
+            .find_map(|(at, _)| seen.get_key_value(&wish.path.as_str()[..at]));
         if let Some((above, other)) = above {
             let problem = format!("change {other} names its parent {above:?} as a file; a path cannot be both");
-            refused.push(Refusal { index, path: wish.path.clone(), problem });
+            refused.push(Refusal {
+                index,
+                path: wish.path.clone(),
+                problem,
+            });
         }
     }
     refused
@@ -99,7 +125,11 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
 /// The added files whose names, or whose new directories' names, differ only by letter case from what stands beside them once the change
 /// is done: on some file systems they are one.
 pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange>) -> Result<Vec<(RepoPath, String)>, GitError> {
-    let added: Vec<&RepoPath> = files.iter().filter(|(_, change)| change.old.is_none()).map(|(path, _)| path).collect();
+    let added: Vec<&RepoPath> = files
+        .iter()
+        .filter(|(_, change)| change.old.is_none())
+        .map(|(path, _)| path)
+        .collect();
     let mut twins = Vec::new();
     // Names that this change itself writes: folded full path -> as written.
     let mut written: HashMap<String, &str> = HashMap::new();
@@ -115,7 +145,10 @@ pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange
             None => twin_in_base(tree, files, path)?,
         };
         if let Some(twin) = clash {
-            twins.push(((*path).clone(), format!("it differs only by letter case from {twin:?}; choose one spelling")));
+            twins.push((
+                (*path).clone(),
+                format!("it differs only by letter case from {twin:?}; choose one spelling"),
+            ));
         }
     }
     Ok(twins)
@@ -124,16 +157,26 @@ pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange
 /// Looks into the last existing directory of an added path for a name that folds to the same.
 fn twin_in_base(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange>, path: &RepoPath) -> Result<Option<String>, GitError> {
     let (Some(found), depth) = tree.walk(path)? else { return Ok(None) };
-    let Some(name) = path.parts().nth(depth).filter(|_| found.is_tree()) else { return Ok(None) };
+    let Some(name) = path.parts().nth(depth).filter(|_| found.is_tree()) else {
+        return Ok(None);
+    };
     let folded = fold(name);
     let directory = path.parts().take(depth).collect::<Vec<_>>().join("/");
     for entry in tree.tree(found.id)?.iter() {
-        let Ok(other) = std::str::from_utf8(entry.name_bytes()) else { continue };
+        let Ok(other) = std::str::from_utf8(entry.name_bytes()) else {
+            continue;
+        };
         if other == name || fold(other) != folded {
             continue;
         }
-        let full = if directory.is_empty() { other.to_owned() } else { format!("{directory}/{other}") };
-        let leaves = full.parse::<RepoPath>().is_ok_and(|full| files.get(&full).is_some_and(|change| change.new.is_none()));
+        let full = if directory.is_empty() {
+            other.to_owned()
+        } else {
+            format!("{directory}/{other}")
+        };
+        let leaves = full
+            .parse::<RepoPath>()
+            .is_ok_and(|full| files.get(&full).is_some_and(|change| change.new.is_none()));
         if !leaves {
             return Ok(Some(full));
         }

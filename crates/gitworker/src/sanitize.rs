@@ -9,7 +9,11 @@ const TEXT_MAX: usize = 2000;
 /// (progress meters), deceptive characters are replaced, secrets are blotted out, and the text is cut at its end.
 pub(crate) fn text(raw: &[u8], secrets: &[SecretString]) -> String {
     let mut text = String::from_utf8_lossy(raw).into_owned();
-    for secret in secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| secret.len() >= 3) {
+    for secret in secrets
+        .iter()
+        .map(|secret| secret.expose_secret())
+        .filter(|secret| secret.len() >= 3)
+    {
         text = text.replace(secret, "***");
     }
     let mut clean = String::new();

@@ -21,7 +21,10 @@ pub(crate) struct Found {
 impl Found {
     /// As a regular file; `None` for anything that a proposal may not touch.
     pub(crate) fn file(self) -> Option<FileVersion> {
-        Some(FileVersion { mode: FileMode::from_bits(self.mode)?, blob: blob_id(self.id) })
+        Some(FileVersion {
+            mode: FileMode::from_bits(self.mode)?,
+            blob: blob_id(self.id),
+        })
     }
 
     pub(crate) fn is_tree(self) -> bool {
@@ -54,13 +57,19 @@ pub(crate) fn commit(repo: &Repository, id: CommitId) -> Result<Option<git2::Com
     match repo.find_commit(oid(id)) {
         Ok(commit) => Ok(Some(commit)),
         Err(error) if error.code() == ErrorCode::NotFound => {
-            if let Some(tip) = repo.head().ok().and_then(|head| head.target()) {
-                repo.find_commit(tip)?;
-            }
+            check_tip(repo)?;
             Ok(None)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Something is missing: is it the mirror's fault?
+fn check_tip(repo: &Repository) -> Result<(), GitError> {
+    if let Some(tip) = repo.head().ok().and_then(|head| head.target()) {
+        repo.find_commit(tip)?;
+    }
+    Ok(())
 }
 
 /// A commit that must be there.
@@ -77,7 +86,11 @@ pub(crate) struct Paths<'r> {
 
 impl<'r> Paths<'r> {
     pub(crate) fn new(repo: &'r Repository, root: Option<Oid>) -> Self {
-        Self { repo, root, read: RefCell::default() }
+        Self {
+            repo,
+            root,
+            read: RefCell::default(),
+        }
     }
 
     pub(crate) fn of(repo: &'r Repository, commit: &git2::Commit<'_>) -> Self {
@@ -117,10 +130,25 @@ impl<'r> Paths<'r> {
 
 fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Found> {
     let entry = tree.get_name_bytes(name)?;
-    Some(Found { mode: u32::try_from(entry.filemode()).unwrap_or(0), id: entry.id() })
+    Some(Found {
+        mode: u32::try_from(entry.filemode()).unwrap_or(0),
+        id: entry.id(),
+    })
 }
 
-/// A blob's bytes.
+/// A blob's bytes; `None` when it is not there. When even the mirror's own branch cannot be read, the mirror is at fault.
+pub(crate) fn blob(repo: &Repository, id: Oid) -> Result<Option<Vec<u8>>, GitError> {
+    match repo.find_blob(id) {
+        Ok(blob) => Ok(Some(blob.content().to_vec())),
+        Err(error) if error.code() == ErrorCode::NotFound => {
+            check_tip(repo)?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The bytes of a blob that a tree names.
 pub(crate) fn bytes(repo: &Repository, id: Oid) -> Result<Vec<u8>, GitError> {
     Ok(repo.find_blob(id)?.content().to_vec())
 }
@@ -135,7 +163,11 @@ pub(crate) fn read(repo: &Repository, id: CommitId, paths: &[RepoPath]) -> Resul
                 None => Entry::Other { mode: found.mode },
                 Some(version) => {
                     let bytes = bytes(repo, found.id)?;
-                    Entry::File { version, size: bytes.len() as u64, bytes }
+                    Entry::File {
+                        version,
+                        size: bytes.len() as u64,
+                        bytes,
+                    }
                 }
             },
         })
@@ -174,7 +206,10 @@ fn edit_directory(
         }
     }
     for (name, below) in children {
-        let old = builder.get(name)?.filter(|entry| entry.kind() == Some(ObjectType::Tree)).map(|entry| entry.id());
+        let old = builder
+            .get(name)?
+            .filter(|entry| entry.kind() == Some(ObjectType::Tree))
+            .map(|entry| entry.id());
         match edit_directory(repo, old, &below, depth + 1, written)? {
             Some(id) => builder.insert(name, id, TREE as i32).map(drop)?,
             None if old.is_some() => builder.remove(name)?,
@@ -216,7 +251,18 @@ fn compare(
     let entries = |id: Option<Oid>| -> Result<BTreeMap<Vec<u8>, Found>, GitError> {
         let Some(id) = id else { return Ok(BTreeMap::new()) };
         let tree = repo.find_tree(id)?;
-        Ok(tree.iter().map(|e| (e.name_bytes().to_vec(), Found { mode: u32::try_from(e.filemode()).unwrap_or(0), id: e.id() })).collect())
+        Ok(tree
+            .iter()
+            .map(|e| {
+                (
+                    e.name_bytes().to_vec(),
+                    Found {
+                        mode: u32::try_from(e.filemode()).unwrap_or(0),
+                        id: e.id(),
+                    },
+                )
+            })
+            .collect())
     };
     let (before, mut after) = (entries(old)?, entries(new)?);
     let mut pairs: Vec<(Vec<u8>, Option<Found>, Option<Found>)> = Vec::new();
@@ -236,7 +282,11 @@ fn compare(
         let file = |side: Option<Found>| side.filter(|found| !found.is_tree());
         let directory = |side: Option<Found>| side.filter(|found| found.is_tree()).map(|found| found.id);
         if file(old).is_some() || file(new).is_some() {
-            found.push(Difference { path: prefix.clone(), old: file(old), new: file(new) });
+            found.push(Difference {
+                path: prefix.clone(),
+                old: file(old),
+                new: file(new),
+            });
         }
         if directory(old).is_some() || directory(new).is_some() {
             prefix.push(b'/');
@@ -252,14 +302,24 @@ pub(crate) fn as_change(repo: &Repository, differences: &[Difference]) -> Result
     let mut files = BTreeMap::new();
     for difference in differences {
         let shown = || String::from_utf8_lossy(&difference.path).into_owned();
-        let Some(path) = std::str::from_utf8(&difference.path).ok().and_then(|text| text.parse::<RepoPath>().ok()) else {
+        let Some(path) = std::str::from_utf8(&difference.path)
+            .ok()
+            .and_then(|text| text.parse::<RepoPath>().ok())
+        else {
             return Ok(Err(shown()));
         };
         let version = |side: Option<Found>| side.map(|found| found.file().ok_or(())).transpose();
         let (Ok(old), Ok(new)) = (version(difference.old), version(difference.new)) else {
             return Ok(Err(shown()));
         };
-        let new = new.map(|new| Ok::<_, GitError>(NewFile { mode: new.mode, bytes: bytes(repo, oid(new.blob))? })).transpose()?;
+        let new = new
+            .map(|new| {
+                Ok::<_, GitError>(NewFile {
+                    mode: new.mode,
+                    bytes: bytes(repo, oid(new.blob))?,
+                })
+            })
+            .transpose()?;
         files.insert(path, FileChange { old, new });
     }
     Ok(Ok(ChangeSet::new(files)))

@@ -13,9 +13,17 @@ pub(super) fn apply(file: &FilePatch, old: &[u8]) -> Result<Vec<u8>, DiffError> 
     let mut next = 0;
     for hunk in &file.hunks {
         // A hunk without old lines names the line after which it inserts.
-        let start = if hunk.old_count == 0 { hunk.old_start } else { hunk.old_start.saturating_sub(1) };
+        let start = if hunk.old_count == 0 {
+            hunk.old_start
+        } else {
+            hunk.old_start.saturating_sub(1)
+        };
         if start < next || start > lines.len() {
-            let problem = if start < next { "overlaps the one before it" } else { "starts after the end of the file" };
+            let problem = if start < next {
+                "overlaps the one before it"
+            } else {
+                "starts after the end of the file"
+            };
             return Err(fault(file, hunk.line, format!("the hunk {problem} ({} lines)", lines.len())));
         }
         out.extend_from_slice(&lines[next..start]);
@@ -24,7 +32,11 @@ pub(super) fn apply(file: &FilePatch, old: &[u8]) -> Result<Vec<u8>, DiffError> 
     out.extend_from_slice(&lines[next..]);
     if let Some(at) = out.iter().rev().skip(1).position(|line| !line.ends_with(b"\n")) {
         let line = out.len() - 1 - at;
-        return Err(fault(file, file.line, format!("line {line} of the result has no line ending but is not the last one")));
+        return Err(fault(
+            file,
+            file.line,
+            format!("line {line} of the result has no line ending but is not the last one"),
+        ));
     }
     Ok(out.concat())
 }
@@ -54,7 +66,11 @@ fn mismatch(at: usize, expected: &[u8], found: Option<&[u8]>) -> String {
         format!("{:?}", text.chars().take(SHOWN_MAX).collect::<String>())
     };
     let found = found.map_or_else(|| "the file ends there".to_owned(), |found| format!("it is {}", show(found)));
-    format!("line {} of the base should be {}, but {found}; make the diff against the base commit", at + 1, show(expected))
+    format!(
+        "line {} of the base should be {}, but {found}; make the diff against the base commit",
+        at + 1,
+        show(expected)
+    )
 }
 
 fn fault(file: &FilePatch, line: usize, problem: String) -> DiffError {

@@ -58,7 +58,11 @@ enum Kind {
 }
 
 fn refused(line: usize, path: Option<&RepoPath>, problem: impl Into<String>) -> DiffError {
-    DiffError::Refused { line, path: path.map(ToString::to_string), problem: problem.into() }
+    DiffError::Refused {
+        line,
+        path: path.map(ToString::to_string),
+        problem: problem.into(),
+    }
 }
 
 impl Action {
@@ -83,7 +87,11 @@ impl Action {
 /// [`Repository::apply_diff`](crate::Repository::apply_diff).
 pub(crate) fn apply(repo: &Repository, base: CommitId, files: &[FilePatch]) -> Result<Vec<RequestedChange>, DiffError> {
     once_each(files)?;
-    let paths: Vec<RepoPath> = files.iter().flat_map(|file| file.action.touched().into_iter().chain([file.action.source()])).cloned().collect();
+    let paths: Vec<RepoPath> = files
+        .iter()
+        .flat_map(|file| file.action.touched().into_iter().chain([file.action.source()]))
+        .cloned()
+        .collect();
     let entries = tree::read(repo, base, &paths)?;
     let mut changes = Vec::new();
     for file in files {
@@ -97,7 +105,11 @@ fn once_each(files: &[FilePatch]) -> Result<(), DiffError> {
     for file in files {
         for path in file.action.touched() {
             if let Some(first) = seen.insert(path, file.line) {
-                return Err(refused(file.line, Some(path), format!("line {first} already changes this file; put all its hunks together")));
+                return Err(refused(
+                    file.line,
+                    Some(path),
+                    format!("line {first} already changes this file; put all its hunks together"),
+                ));
             }
         }
     }
@@ -105,8 +117,14 @@ fn once_each(files: &[FilePatch]) -> Result<(), DiffError> {
 }
 
 fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mut Vec<RequestedChange>) -> Result<(), DiffError> {
-    let write = |path: &RepoPath, bytes: Vec<u8>, exec: Option<bool>| RequestedChange { path: path.clone(), edit: Edit::Write { bytes, exec } };
-    let delete = |path: &RepoPath| RequestedChange { path: path.clone(), edit: Edit::Delete };
+    let write = |path: &RepoPath, bytes: Vec<u8>, exec: Option<bool>| RequestedChange {
+        path: path.clone(),
+        edit: Edit::Write { bytes, exec },
+    };
+    let delete = |path: &RepoPath| RequestedChange {
+        path: path.clone(),
+        edit: Edit::Delete,
+    };
     let executable = |mode: FileMode| Some(mode == FileMode::Executable);
     match &file.action {
         Action::Create { path, exec } => {
@@ -120,7 +138,11 @@ fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mu
         Action::Delete { path } => {
             let (bytes, _) = present(file, path, entries)?;
             if !hunks::apply(file, bytes)?.is_empty() {
-                return Err(refused(file.line, Some(path), "it says that the file is deleted, but does not remove all its lines"));
+                return Err(refused(
+                    file.line,
+                    Some(path),
+                    "it says that the file is deleted, but does not remove all its lines",
+                ));
             }
             changes.push(delete(path));
         }
@@ -140,13 +162,21 @@ fn present<'e>(file: &FilePatch, path: &RepoPath, entries: &'e BTreeMap<RepoPath
     match entries.get(path) {
         Some(Entry::File { bytes, version, .. }) => Ok((bytes, version.mode)),
         Some(Entry::Other { .. }) => Err(refused(file.line, Some(path), "it is not a regular file in the base")),
-        Some(Entry::Absent) | None => Err(refused(file.line, Some(path), "it does not exist in the base; a new file starts with --- /dev/null")),
+        Some(Entry::Absent) | None => Err(refused(
+            file.line,
+            Some(path),
+            "it does not exist in the base; a new file starts with --- /dev/null",
+        )),
     }
 }
 
 fn absent(file: &FilePatch, path: &RepoPath, entries: &BTreeMap<RepoPath, Entry>) -> Result<(), DiffError> {
     match entries.get(path) {
         Some(Entry::Absent) | None => Ok(()),
-        Some(_) => Err(refused(file.line, Some(path), "it is to be created, but exists in the base already")),
+        Some(_) => Err(refused(
+            file.line,
+            Some(path),
+            "it is to be created, but exists in the base already",
+        )),
     }
 }

@@ -9,7 +9,10 @@ use crate::DiffError;
 
 /// Reads a whole diff. An empty one is refused.
 pub(crate) fn parse(diff: &str) -> Result<Vec<FilePatch>, DiffError> {
-    let mut reader = Reader { lines: diff.split('\n').collect(), at: 0 };
+    let mut reader = Reader {
+        lines: diff.split('\n').collect(),
+        at: 0,
+    };
     // What follows the last line ending is no line.
     if reader.lines.last() == Some(&"") {
         reader.lines.pop();
@@ -187,17 +190,30 @@ impl<'d> Reader<'d> {
             if old > old_count || new > new_count {
                 return Err(self.fault(counts(old_count, new_count, old, new)));
             }
-            lines.push(Line { kind, text: format!("{content}\n") });
+            lines.push(Line {
+                kind,
+                text: format!("{content}\n"),
+            });
             self.at += 1;
         }
         if self.peek().is_some_and(|text| text.starts_with('\\')) {
             end_without_newline(&mut lines);
             self.at += 1;
         }
-        if self.peek().is_some_and(|text| text.starts_with([' ', '+', '\\']) || (text.starts_with('-') && !text.starts_with("--- "))) {
-            return Err(self.fault(format!("the hunk of line {line} goes on after its {old_count} old and {new_count} new lines; correct its counts")));
+        if self
+            .peek()
+            .is_some_and(|text| text.starts_with([' ', '+', '\\']) || (text.starts_with('-') && !text.starts_with("--- ")))
+        {
+            return Err(self.fault(format!(
+                "the hunk of line {line} goes on after its {old_count} old and {new_count} new lines; correct its counts"
+            )));
         }
-        Ok(Hunk { line, old_start, old_count, lines })
+        Ok(Hunk {
+            line,
+            old_start,
+            old_count,
+            lines,
+        })
     }
 }
 
@@ -257,18 +273,27 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
     let path = |name: &str| RepoPath::from_str(name).map_err(|refusal| refused(line, None, refusal.to_string()));
     if let (Some(from), Some(to)) = (&header.rename.0, &header.rename.1) {
         agree(line, header, from, to, has_hunks)?;
-        return Ok(Action::Rename { from: path(from)?, to: path(to)? });
+        return Ok(Action::Rename {
+            from: path(from)?,
+            to: path(to)?,
+        });
     }
     if let (Some(from), Some(to)) = (&header.copy.0, &header.copy.1) {
         agree(line, header, from, to, has_hunks)?;
-        return Ok(Action::Copy { from: path(from)?, to: path(to)? });
+        return Ok(Action::Copy {
+            from: path(from)?,
+            to: path(to)?,
+        });
     }
     let (old, new) = match (&header.old, &header.new) {
         (Some(old), Some(new)) => strip_prefixes(old, new),
         _ if has_hunks => return Err(fault("the --- and +++ lines are missing above the hunks")),
         // An empty file: only the git line names it.
         _ => {
-            let name = header.git.and_then(same_name).ok_or_else(|| fault("the file's name cannot be read from the diff --git line"))?;
+            let name = header
+                .git
+                .and_then(same_name)
+                .ok_or_else(|| fault("the file's name cannot be read from the diff --git line"))?;
             match (header.created, header.deleted) {
                 (Some(_), false) => (Side::Nothing, Side::File(name)),
                 (None, true) => (Side::File(name), Side::Nothing),
@@ -277,11 +302,16 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
         }
     };
     let action = match (&old, &new) {
-        (Side::Nothing, Side::File(name)) => Action::Create { path: path(name)?, exec: header.created.map(|mode| mode == 0o100_755) },
+        (Side::Nothing, Side::File(name)) => Action::Create {
+            path: path(name)?,
+            exec: header.created.map(|mode| mode == 0o100_755),
+        },
         (Side::File(name), Side::Nothing) => Action::Delete { path: path(name)? },
         (Side::File(old), Side::File(new)) if old == new => Action::Modify { path: path(new)? },
         (Side::File(_), Side::File(_)) => {
-            return Err(fault("the --- and +++ lines name different files; declare a rename with rename from/rename to, or delete one and create the other"));
+            return Err(fault(
+                "the --- and +++ lines name different files; declare a rename with rename from/rename to, or delete one and create the other",
+            ));
         }
         (Side::Nothing, Side::Nothing) => return Err(fault("both sides are /dev/null")),
     };
@@ -291,10 +321,18 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
         _ => header.deleted || header.created.is_some(),
     };
     if contradicted {
-        return Err(refused(line, Some(action.source()), "the new or deleted file line contradicts the --- and +++ lines"));
+        return Err(refused(
+            line,
+            Some(action.source()),
+            "the new or deleted file line contradicts the --- and +++ lines",
+        ));
     }
     if header.git.and_then(same_name).is_some_and(|name| name != action.source().as_str()) {
-        return Err(refused(line, Some(action.source()), "the diff --git line names another file than the --- and +++ lines"));
+        return Err(refused(
+            line,
+            Some(action.source()),
+            "the diff --git line names another file than the --- and +++ lines",
+        ));
     }
     Ok(action)
 }

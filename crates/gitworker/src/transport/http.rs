@@ -1,6 +1,7 @@
 //! Smart HTTP: pre-emptive log-in, no redirects, bounded answers, total deadlines.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use domain::CommitId;
 use futures_util::StreamExt as _;
@@ -17,6 +18,8 @@ const UNKNOWN: u8 = 0;
 const VERSION_0: u8 = 1;
 const VERSION_2: u8 = 2;
 
+const IDLE: Duration = Duration::from_secs(45);
+
 pub(crate) struct Http {
     options: RepositoryOptions,
     client: Client,
@@ -32,7 +35,9 @@ impl Http {
         let mut builder = Client::builder()
             .user_agent(concat!("git/2.0 (countersign ", env!("CARGO_PKG_VERSION"), ")"))
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(options.deadlines.connect);
+            .connect_timeout(options.deadlines.connect)
+            // Shorter than hosts keep an idle connection: a push must not meet one that is just being closed.
+            .pool_idle_timeout(IDLE);
         if let Some(path) = &options.extra_ca {
             let unusable = |problem: String| GitError::Config(format!("the certificate file {} {problem}", path.display()));
             let pem = std::fs::read(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
@@ -40,7 +45,9 @@ impl Http {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        let client = builder.build().map_err(|error| GitError::Config(format!("the HTTP client cannot be set up: {error}")))?;
+        let client = builder
+            .build()
+            .map_err(|error| GitError::Config(format!("the HTTP client cannot be set up: {error}")))?;
         Ok(Self {
             options: options.clone(),
             client,
@@ -55,14 +62,20 @@ impl Http {
         within(&self.options, "asking for the tip", self.options.deadlines.request, async {
             if self.version.load(Ordering::Relaxed) != VERSION_2 {
                 let advert = self.advert("git-upload-pack", reference).await?;
-                self.version.store(if advert.version2 { VERSION_2 } else { VERSION_0 }, Ordering::Relaxed);
+                self.version
+                    .store(if advert.version2 { VERSION_2 } else { VERSION_0 }, Ordering::Relaxed);
                 if !advert.version2 {
                     return Ok(advert.reference);
                 }
             }
-            let request = self.post("git-upload-pack").header("Git-Protocol", "version=2").body(protocol::ls_refs(reference));
+            let request = self
+                .post("git-upload-pack")
+                .header("Git-Protocol", "version=2")
+                .body(protocol::ls_refs(reference));
             let body = self.fetch(request, protocol::REPORT_MAX).await?;
-            protocol::read_ls_refs(&mut &body[..], reference).await.map_err(|what| self.garbled(what))
+            protocol::read_ls_refs(&mut &body[..], reference)
+                .await
+                .map_err(|what| self.garbled(what))
         })
         .await
     }
@@ -76,14 +89,18 @@ impl Http {
             let mut body = update.command();
             body.extend_from_slice(&update.pack);
             let answer = self.fetch(self.post("git-receive-pack").body(body), protocol::REPORT_MAX).await?;
-            protocol::read_report(&mut &answer[..], &update.reference).await.map_err(|what| self.garbled(what))
+            protocol::read_report(&mut &answer[..], &update.reference)
+                .await
+                .map_err(|what| self.garbled(what))
         })
         .await
     }
 
     pub(crate) async fn can_push(&self) -> Result<(), GitError> {
         let ask = self.advert("git-receive-pack", "");
-        within(&self.options, "asking for the right to push", self.options.deadlines.request, ask).await.map(drop)
+        within(&self.options, "asking for the right to push", self.options.deadlines.request, ask)
+            .await
+            .map(drop)
     }
 
     async fn advert(&self, service: &str, reference: &str) -> Result<Advert, GitError> {
@@ -92,7 +109,9 @@ impl Http {
             request = request.header("Git-Protocol", "version=2");
         }
         let body = self.fetch(request, protocol::ADVERT_MAX).await?;
-        let advert = protocol::read_advert(&mut &body[..], reference).await.map_err(|what| self.garbled(what))?;
+        let advert = protocol::read_advert(&mut &body[..], reference)
+            .await
+            .map_err(|what| self.garbled(what))?;
         if service == "git-receive-pack" {
             self.push_advert_seen.store(true, Ordering::Relaxed);
         }
@@ -131,7 +150,10 @@ impl Http {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| self.unreachable(&error))?;
             if body.len() as u64 + chunk.len() as u64 > limit {
-                return Err(GitError::Protocol { remote: self.remote(), detail: format!("it is longer than {limit} bytes") });
+                return Err(GitError::Protocol {
+                    remote: self.remote(),
+                    detail: format!("it is longer than {limit} bytes"),
+                });
             }
             body.extend_from_slice(&chunk);
         }
@@ -142,13 +164,26 @@ impl Http {
         let remote = self.remote();
         match status {
             StatusCode::OK => Ok(()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(GitError::Denied { remote, detail: format!("HTTP {status}") }),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(GitError::Unreachable { remote, detail: format!("HTTP {status}") }),
-            status if status.is_server_error() => Err(GitError::Unreachable { remote, detail: format!("HTTP {status}") }),
-            status if status.is_redirection() => {
-                Err(GitError::Protocol { remote, detail: format!("HTTP {status}: redirects are not followed, configure the final URL") })
-            }
-            status => Err(GitError::Protocol { remote, detail: format!("HTTP {status}") }),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(GitError::Denied {
+                remote,
+                detail: format!("HTTP {status}"),
+            }),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(GitError::Unreachable {
+                remote,
+                detail: format!("HTTP {status}"),
+            }),
+            status if status.is_server_error() => Err(GitError::Unreachable {
+                remote,
+                detail: format!("HTTP {status}"),
+            }),
+            status if status.is_redirection() => Err(GitError::Protocol {
+                remote,
+                detail: format!("HTTP {status}: redirects are not followed, configure the final URL"),
+            }),
+            status => Err(GitError::Protocol {
+                remote,
+                detail: format!("HTTP {status}"),
+            }),
         }
     }
 
@@ -158,7 +193,10 @@ impl Http {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        GitError::Unreachable { remote: self.remote(), detail: cause.to_string() }
+        GitError::Unreachable {
+            remote: self.remote(),
+            detail: cause.to_string(),
+        }
     }
 
     fn garbled(&self, what: Garbled) -> GitError {

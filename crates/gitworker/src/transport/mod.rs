@@ -25,6 +25,14 @@ impl Transport {
         })
     }
 
+    /// The socket of the warm ssh connection.
+    pub(crate) fn control(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Http(_) => None,
+            Self::Pipe(pipe) => pipe.control(),
+        }
+    }
+
     /// Where a ref is; `None` when it does not exist.
     pub(crate) async fn tip(&self, reference: &str) -> Result<Option<CommitId>, GitError> {
         match self {
@@ -59,7 +67,11 @@ async fn within<T>(
 ) -> Result<T, GitError> {
     match tokio::time::timeout(deadline, work).await {
         Ok(done) => done,
-        Err(_) => Err(GitError::Deadline { remote: options.url.to_string(), step, seconds: deadline.as_secs() }),
+        Err(_) => Err(GitError::Deadline {
+            remote: options.url.to_string(),
+            step,
+            seconds: deadline.as_secs(),
+        }),
     }
 }
 
@@ -67,9 +79,15 @@ async fn within<T>(
 fn garbled(options: &RepositoryOptions, what: Garbled) -> GitError {
     let remote = options.url.to_string();
     match what {
-        Garbled::Broken(detail) => GitError::Unreachable { remote, detail: format!("the connection broke off ({detail})") },
+        Garbled::Broken(detail) => GitError::Unreachable {
+            remote,
+            detail: format!("the connection broke off ({detail})"),
+        },
         Garbled::Wrong(detail) => GitError::Protocol { remote, detail },
-        Garbled::Said(raw) => GitError::Protocol { remote, detail: sanitize::text(&raw, &options.credentials.secrets()) },
+        Garbled::Said(raw) => GitError::Protocol {
+            remote,
+            detail: sanitize::text(&raw, &options.credentials.secrets()),
+        },
         Garbled::Sha256 => GitError::Sha256Remote { remote },
     }
 }

@@ -1,6 +1,6 @@
 //! A git service as a child process: `ssh` for a remote host, the service itself for a local path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use domain::CommitId;
@@ -37,7 +37,14 @@ impl Pipe {
             Address::Ssh { .. } => Some(tempdir::Private::new()?),
             _ => None,
         };
-        Ok(Self { options: options.clone(), control })
+        Ok(Self {
+            options: options.clone(),
+            control,
+        })
+    }
+
+    pub(crate) fn control(&self) -> Option<&Path> {
+        self.control.as_ref().map(tempdir::Private::socket)
     }
 
     pub(crate) async fn tip(&self, reference: &str) -> Result<Option<CommitId>, GitError> {
@@ -59,16 +66,21 @@ impl Pipe {
     }
 
     pub(crate) async fn can_push(&self) -> Result<(), GitError> {
-        within(&self.options, "asking for the right to push", self.options.deadlines.request, async {
-            let mut service = self.start("git-receive-pack")?;
-            let answer = protocol::read_advert(&mut service.stdout, "").await;
-            self.finish(service, answer).await?;
-            match &self.options.url.0 {
-                // git tells nothing about a read-only directory before the push itself.
-                Address::Local(path) => writable(path).map_err(|error| self.denied(error.to_string())),
-                _ => Ok(()),
-            }
-        })
+        within(
+            &self.options,
+            "asking for the right to push",
+            self.options.deadlines.request,
+            async {
+                let mut service = self.start("git-receive-pack")?;
+                let answer = protocol::read_advert(&mut service.stdout, "").await;
+                self.finish(service, answer).await?;
+                match &self.options.url.0 {
+                    // git tells nothing about a read-only directory before the push itself.
+                    Address::Local(path) => writable(path).map_err(|error| self.denied(error.to_string())),
+                    _ => Ok(()),
+                }
+            },
+        )
         .await
     }
 
@@ -82,8 +94,7 @@ impl Pipe {
             }
             _ => {
                 let mut command = cli::command("ssh", &self.options.url.0);
-                let control = self.control.as_ref().map(tempdir::Private::socket);
-                command.args(ssh::service(&self.options, control.as_deref(), service)?);
+                command.args(ssh::service(&self.options, self.control(), service)?);
                 command
             }
         };
@@ -91,17 +102,30 @@ impl Pipe {
             command.env("GIT_PROTOCOL", "version=2");
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let unusable = |detail: String| GitError::Unreachable { remote: self.remote(), detail };
+        let unusable = |detail: String| GitError::Unreachable {
+            remote: self.remote(),
+            detail,
+        };
         let mut group = Group::spawn(&mut command).map_err(|error| unusable(format!("its program cannot be started: {error}")))?;
         match (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => Ok(Service { group, stdin, stdout: BufReader::new(stdout), stderr }),
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok(Service {
+                group,
+                stdin,
+                stdout: BufReader::new(stdout),
+                stderr,
+            }),
             _ => Err(unusable("its program has no pipes".to_owned())),
         }
     }
 
     /// Ends the child. When the answer was cut short, what the child said explains it better.
     async fn finish<T>(&self, service: Service, answer: Result<T, Garbled>) -> Result<T, GitError> {
-        let Service { mut group, stdin, stdout, mut stderr } = service;
+        let Service {
+            mut group,
+            stdin,
+            stdout,
+            mut stderr,
+        } = service;
         drop((stdin, stdout));
         let what = match answer {
             Ok(done) => {
@@ -122,23 +146,41 @@ impl Pipe {
 
     fn explain(&self, what: Garbled, status: Option<i32>, said: &[u8]) -> GitError {
         let text = sanitize::text(said, &self.secrets());
-        let refused = ["Permission denied", "Host key verification failed", "insufficient permission", "unable to write", "dubious ownership"];
+        let refused = [
+            "Permission denied",
+            "Host key verification failed",
+            "insufficient permission",
+            "unable to write",
+            "dubious ownership",
+        ];
         match what {
             Garbled::Broken(_) if refused.iter().any(|word| text.contains(word)) => self.denied(text),
             Garbled::Broken(_) if text.contains("does not appear to be a git repository") || text.contains("not a git repository") => {
-                GitError::Protocol { remote: self.remote(), detail: text }
+                GitError::Protocol {
+                    remote: self.remote(),
+                    detail: text,
+                }
             }
             Garbled::Broken(detail) if text.is_empty() => {
                 let status = status.map(|code| format!(", exit {code}")).unwrap_or_default();
-                GitError::Unreachable { remote: self.remote(), detail: format!("it broke off ({detail}{status})") }
+                GitError::Unreachable {
+                    remote: self.remote(),
+                    detail: format!("it broke off ({detail}{status})"),
+                }
             }
-            Garbled::Broken(_) => GitError::Unreachable { remote: self.remote(), detail: text },
+            Garbled::Broken(_) => GitError::Unreachable {
+                remote: self.remote(),
+                detail: text,
+            },
             other => garbled(&self.options, other),
         }
     }
 
     fn denied(&self, detail: String) -> GitError {
-        GitError::Denied { remote: self.remote(), detail }
+        GitError::Denied {
+            remote: self.remote(),
+            detail,
+        }
     }
 
     fn secrets(&self) -> Vec<SecretString> {
@@ -161,7 +203,10 @@ impl Service {
         let mut request = protocol::ls_refs(reference);
         // A second flush ends a protocol 2 conversation.
         request.extend_from_slice(b"0000");
-        self.stdin.write_all(&request).await.map_err(|error| Garbled::Broken(error.to_string()))?;
+        self.stdin
+            .write_all(&request)
+            .await
+            .map_err(|error| Garbled::Broken(error.to_string()))?;
         protocol::read_ls_refs(&mut self.stdout, reference).await
     }
 
@@ -180,8 +225,10 @@ impl Service {
 }
 
 /// Whether something can be created below a bare repository's objects.
-fn writable(path: &std::path::Path) -> std::io::Result<()> {
-    let objects = [path.join("objects"), path.join(".git/objects")].into_iter().find(|dir| dir.is_dir());
+fn writable(path: &Path) -> std::io::Result<()> {
+    let objects = [path.join("objects"), path.join(".git/objects")]
+        .into_iter()
+        .find(|dir| dir.is_dir());
     let Some(objects) = objects else { return Ok(()) };
     let probe = objects.join(format!("countersign-probe-{}", std::process::id()));
     std::fs::write(&probe, b"")?;
@@ -189,15 +236,17 @@ fn writable(path: &std::path::Path) -> std::io::Result<()> {
 }
 
 mod tempdir {
-    //! A directory that only this user can enter.
+    //! A directory that only this user can enter, for one socket.
 
-    use super::{GitError, PathBuf};
+    use super::{GitError, Path, PathBuf, ssh};
     use std::os::unix::fs::DirBuilderExt as _;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     static COUNT: AtomicU32 = AtomicU32::new(0);
 
-    pub(super) struct Private(PathBuf);
+    pub(super) struct Private {
+        socket: PathBuf,
+    }
 
     impl Private {
         pub(super) fn new() -> Result<Self, GitError> {
@@ -206,17 +255,22 @@ mod tempdir {
             let _ = std::fs::remove_dir_all(&path);
             let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
             made.map_err(|error| GitError::Config(format!("{} cannot be created for ssh: {error}; set TMPDIR", path.display())))?;
-            Ok(Self(path))
+            Ok(Self { socket: path.join("s") })
         }
 
-        pub(super) fn socket(&self) -> PathBuf {
-            self.0.join("s")
+        pub(super) fn socket(&self) -> &Path {
+            &self.socket
         }
     }
 
     impl Drop for Private {
         fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
+            if self.socket.exists() {
+                ssh::hang_up(&self.socket);
+            }
+            if let Some(directory) = self.socket.parent() {
+                let _ = std::fs::remove_dir_all(directory);
+            }
         }
     }
 }

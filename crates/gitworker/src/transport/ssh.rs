@@ -8,8 +8,17 @@ use crate::{Credentials, GitError, RepositoryOptions};
 /// How long an idle connection stays open for the next step.
 const KEEP_SECONDS: u32 = 600;
 
+/// Whether a call may leave a connection behind for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Master {
+    /// It opens one when there is none.
+    Auto,
+    /// It only uses one that is there: who waits for the end of its outputs would wait for the connection's end.
+    No,
+}
+
 /// The arguments before the host.
-pub(crate) fn arguments(options: &RepositoryOptions, control: Option<&Path>) -> Vec<String> {
+fn arguments(options: &RepositoryOptions, control: Option<&Path>, master: Master) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut set = |setting: String| args.extend(["-o".to_owned(), setting]);
     set("BatchMode=yes".to_owned());
@@ -22,17 +31,31 @@ pub(crate) fn arguments(options: &RepositoryOptions, control: Option<&Path>) -> 
     set("ServerAliveCountMax=2".to_owned());
     set("SendEnv=GIT_PROTOCOL".to_owned());
     if let Some(control) = control {
-        set("ControlMaster=auto".to_owned());
         set(format!("ControlPath={}", control.display()));
-        set(format!("ControlPersist={KEEP_SECONDS}"));
+        match master {
+            Master::Auto => {
+                set("ControlMaster=auto".to_owned());
+                set(format!("ControlPersist={KEEP_SECONDS}"));
+            }
+            Master::No => set("ControlMaster=no".to_owned()),
+        }
     }
-    if let Credentials::Ssh { key_file, known_hosts_file } = &options.credentials {
+    if let Credentials::Ssh {
+        key_file,
+        known_hosts_file,
+    } = &options.credentials
+    {
         set(format!("UserKnownHostsFile={}", quoted(known_hosts_file)));
         set("GlobalKnownHostsFile=/dev/null".to_owned());
         set("IdentitiesOnly=yes".to_owned());
         set("IdentityAgent=none".to_owned());
         set("PreferredAuthentications=publickey".to_owned());
-        args.extend(["-F".to_owned(), "/dev/null".to_owned(), "-i".to_owned(), key_file.display().to_string()]);
+        args.extend([
+            "-F".to_owned(),
+            "/dev/null".to_owned(),
+            "-i".to_owned(),
+            key_file.display().to_string(),
+        ]);
     }
     args
 }
@@ -43,9 +66,9 @@ fn quoted(path: &Path) -> String {
 }
 
 /// The same as one line for `GIT_SSH_COMMAND`, which a shell reads.
-pub(crate) fn shell_command(options: &RepositoryOptions) -> String {
+pub(crate) fn shell_command(options: &RepositoryOptions, control: Option<&Path>) -> String {
     let mut line = "ssh".to_owned();
-    for argument in arguments(options, None) {
+    for argument in arguments(options, control, Master::No) {
         line.push(' ');
         line.push_str(&shell_quote(&argument));
     }
@@ -57,7 +80,7 @@ pub(crate) fn service(options: &RepositoryOptions, control: Option<&Path>, servi
     let Address::Ssh { user, host, port, path } = &options.url.0 else {
         return Err(GitError::Internal("ssh was asked for another kind of address".to_owned()));
     };
-    let mut args = arguments(options, control);
+    let mut args = arguments(options, control, Master::Auto);
     if let Some(port) = port {
         args.extend(["-p".to_owned(), port.to_string()]);
     }
@@ -66,6 +89,14 @@ pub(crate) fn service(options: &RepositoryOptions, control: Option<&Path>, servi
     }
     args.extend(["--".to_owned(), host.clone(), format!("{service} {}", shell_quote(path))]);
     Ok(args)
+}
+
+/// Ends a warm connection.
+pub(crate) fn hang_up(control: &Path) {
+    let mut command = std::process::Command::new("ssh");
+    command.args(["-o", &format!("ControlPath={}", control.display()), "-O", "exit", "--", "none"]);
+    let null = std::process::Stdio::null;
+    let _ = command.stdin(null()).stdout(null()).stderr(null()).status();
 }
 
 /// As git quotes for the remote's shell.

@@ -22,11 +22,24 @@ async fn a_change_arrives_exactly_and_nothing_else_does() {
         write("apps/a/deployment.yaml", "image: a:2\n"),
         write("apps/new/deep/er/x.yaml", "x: 1\n"),
         delete("apps/b/deployment.yaml"),
-        RequestedChange { path: path("run.sh"), edit: Edit::Write { bytes: b"#!/bin/sh\n".to_vec(), exec: Some(true) } },
+        RequestedChange {
+            path: path("run.sh"),
+            edit: Edit::Write {
+                bytes: b"#!/bin/sh\n".to_vec(),
+                exec: Some(true),
+            },
+        },
     ];
     let (base, change) = change(&repository, wishes).await;
-    let built = repository.build(base, &[spec(&change, "apps: a to 2\n\nProposal-Id: prp_1")]).await.expect("a commit");
-    assert_eq!(built.commits[0].digest, change.digest(&name(), "main"), "what was built is what was shown");
+    let built = repository
+        .build(base, &[spec(&change, "apps: a to 2\n\nProposal-Id: prp_1")])
+        .await
+        .expect("a commit");
+    assert_eq!(
+        built.commits[0].digest,
+        change.digest(&name(), "main"),
+        "what was built is what was shown"
+    );
     assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
     assert_eq!(remote.head(), built.tip());
     remote.fsck();
@@ -35,11 +48,20 @@ async fn a_change_arrives_exactly_and_nothing_else_does() {
         log.trim_end(),
         format!("countersign <countersign@example.com>|countersign|1800000000|1800000000|{base}|apps: a to 2\n\nProposal-Id: prp_1")
     );
-    let raw = git(&remote.path(), &["diff-tree", "-r", "--no-renames", "--no-commit-id", "--abbrev=1", "main"]);
-    let touched: Vec<String> = raw.lines().map(|line| [&line[1..14], line.split(' ').next_back().unwrap_or_default()].join(" ")).collect();
+    let raw = git(
+        &remote.path(),
+        &["diff-tree", "-r", "--no-renames", "--no-commit-id", "--abbrev=1", "main"],
+    );
+    let touched: Vec<String> = raw
+        .lines()
+        .map(|line| [&line[1..14], line.split(' ').next_back().unwrap_or_default()].join(" "))
+        .collect();
     assert_eq!(touched.len(), 4, "{raw}");
     assert!(raw.contains(":000000 100755") && raw.contains("run.sh"), "{raw}");
-    assert!(raw.contains(":100644 000000") && raw.contains("D\tapps/b/deployment.yaml"), "the emptied directory went with its file: {raw}");
+    assert!(
+        raw.contains(":100644 000000") && raw.contains("D\tapps/b/deployment.yaml"),
+        "the emptied directory went with its file: {raw}"
+    );
     assert_eq!(remote.show("main:apps/a/deployment.yaml"), "image: a:2");
     assert_eq!(remote.show("main:apps/a/service.yaml"), "port: 80");
 }
@@ -61,7 +83,9 @@ async fn the_same_inputs_give_the_same_ids_even_from_a_new_mirror() {
 async fn fifty_approvals_are_fifty_commits_and_one_push() {
     let remote = Remote::with(SEED);
     let repository = remote.open().await;
-    let wishes: Vec<_> = (0..50).map(|n| write(&format!("apps/app-{n}/values.yaml"), &format!("n: {n}\n"))).collect();
+    let wishes: Vec<_> = (0..50)
+        .map(|n| write(&format!("apps/app-{n}/values.yaml"), &format!("n: {n}\n")))
+        .collect();
     let (base, _) = change(&repository, vec![]).await;
     let mut specs = Vec::new();
     for (n, wish) in wishes.into_iter().enumerate() {
@@ -75,7 +99,11 @@ async fn fifty_approvals_are_fifty_commits_and_one_push() {
     let log = git(&remote.path(), &["rev-list", "--reverse", &format!("{base}..main")]);
     assert_eq!(log.lines().collect::<Vec<_>>(), ids);
     remote.fsck();
-    assert_eq!(repository.cached_tip().map(|tip| tip.commit), Some(built.tip()), "the mirror followed without fetching");
+    assert_eq!(
+        repository.cached_tip().map(|tip| tip.commit),
+        Some(built.tip()),
+        "the mirror followed without fetching"
+    );
     let again = repository.refresh(Duration::ZERO).await.expect("a tip");
     assert_eq!(again.commit, built.tip());
 }
@@ -89,11 +117,22 @@ async fn a_foreign_push_in_between_is_seen_by_id_and_never_overwritten() {
     let theirs = remote.commit(&[("apps/b/deployment.yaml", "image: b:2\n")], "theirs");
     assert_eq!(repository.push(&built, base).await, PushOutcome::Moved { tip: Some(theirs) });
     assert_eq!(remote.head(), theirs);
-    let on_top = repository.build(theirs, &[spec(&change, "ours")]).await.expect("a commit on the new tip");
+    let on_top = repository
+        .build(theirs, &[spec(&change, "ours")])
+        .await
+        .expect("a commit on the new tip");
     assert_eq!(repository.push(&on_top, theirs).await, PushOutcome::Confirmed);
-    assert_eq!(repository.push(&on_top, theirs).await, PushOutcome::Confirmed, "pushing again is boring");
+    assert_eq!(
+        repository.push(&on_top, theirs).await,
+        PushOutcome::Confirmed,
+        "pushing again is boring"
+    );
     remote.commit(&[("apps/a/service.yaml", "port: 81\n")], "on top of ours");
-    assert_eq!(repository.push(&on_top, theirs).await, PushOutcome::Confirmed, "ours is below the tip");
+    assert_eq!(
+        repository.push(&on_top, theirs).await,
+        PushOutcome::Confirmed,
+        "ours is below the tip"
+    );
     remote.fsck();
 }
 
@@ -134,8 +173,13 @@ async fn a_hook_says_no_in_its_own_words() {
         options.push_with_git_cli = cli;
         let repository = gitworker::Repository::open(options).await.expect("a repository");
         let (_, outcome) = deliver(&repository, vec![write("README.md", "x\n")], "x").await;
-        let PushOutcome::Refused { message } = outcome else { panic!("{outcome:?}") };
-        assert!(message.contains("no deploys on Friday") && !message.contains('\u{1b}'), "{message:?}");
+        let PushOutcome::Refused { message } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(
+            message.contains("no deploys on Friday") && !message.contains('\u{1b}'),
+            "{message:?}"
+        );
     }
 }
 
@@ -162,13 +206,28 @@ async fn a_force_pushed_or_deleted_branch_is_reported_not_repaired() {
     let repository = remote.open().await;
     let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
     let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
-    let other = git(&remote.path(), &["-c", "user.name=b", "-c", "user.email=b@example.com", "commit-tree", "-m", "rewritten", "main^{tree}"]);
+    let other = git(
+        &remote.path(),
+        &[
+            "-c",
+            "user.name=b",
+            "-c",
+            "user.email=b@example.com",
+            "commit-tree",
+            "-m",
+            "rewritten",
+            "main^{tree}",
+        ],
+    );
     git(&remote.path(), &["update-ref", "refs/heads/main", &other]);
     assert_eq!(repository.push(&built, base).await, PushOutcome::Moved { tip: other.parse().ok() });
     git(&remote.path(), &["update-ref", "-d", "refs/heads/main"]);
     assert_eq!(repository.push(&built, base).await, PushOutcome::Moved { tip: None });
     assert_eq!(repository.tip().await, Ok(None));
-    assert!(matches!(repository.refresh(Duration::ZERO).await, Err(GitError::BranchMissing { .. })));
+    assert!(matches!(
+        repository.refresh(Duration::ZERO).await,
+        Err(GitError::BranchMissing { .. })
+    ));
 }
 
 #[tokio::test]
@@ -179,12 +238,30 @@ async fn stale_and_empty_changes_are_not_built() {
     let moved = remote.commit(&[("README.md", "theirs\n")], "theirs");
     repository.refresh(Duration::ZERO).await.expect("a tip");
     let stale = repository.build(moved, &[spec(&change, "x")]).await;
-    assert_eq!(stale, Err(BuildError::Stale { index: 0, path: path("README.md") }));
+    assert_eq!(
+        stale,
+        Err(BuildError::Stale {
+            index: 0,
+            path: path("README.md")
+        })
+    );
     let twice = repository.build(base, &[spec(&change, "x"), spec(&change, "again")]).await;
-    assert_eq!(twice, Err(BuildError::Stale { index: 1, path: path("README.md") }));
-    let nothing = repository.resolve(base, vec![write("README.md", "hello\n")]).await.expect("no refusal");
+    assert_eq!(
+        twice,
+        Err(BuildError::Stale {
+            index: 1,
+            path: path("README.md")
+        })
+    );
+    let nothing = repository
+        .resolve(base, vec![write("README.md", "hello\n")])
+        .await
+        .expect("no refusal");
     assert!(nothing.is_empty());
-    assert_eq!(repository.build(base, &[spec(&nothing, "x")]).await, Err(BuildError::Empty { index: 0 }));
+    assert_eq!(
+        repository.build(base, &[spec(&nothing, "x")]).await,
+        Err(BuildError::Empty { index: 0 })
+    );
 }
 
 #[tokio::test]
@@ -197,14 +274,30 @@ async fn side_branches_are_created_once_moved_by_compare_and_swap_and_deleted() 
     let two = repository.build(base, &[spec(&two, "two")]).await.expect("a commit");
     let branch = "countersign/prp_1";
     assert_eq!(repository.push_branch(branch, &one, None).await, PushOutcome::Confirmed);
-    assert_eq!(repository.push_branch(branch, &one, None).await, PushOutcome::Confirmed, "again is boring");
-    assert_eq!(repository.push_branch(branch, &two, None).await, PushOutcome::Moved { tip: Some(one.tip()) });
+    assert_eq!(
+        repository.push_branch(branch, &one, None).await,
+        PushOutcome::Confirmed,
+        "again is boring"
+    );
+    assert_eq!(
+        repository.push_branch(branch, &two, None).await,
+        PushOutcome::Moved { tip: Some(one.tip()) }
+    );
     assert_eq!(repository.push_branch(branch, &two, Some(one.tip())).await, PushOutcome::Confirmed);
-    assert_eq!(repository.delete_branch(branch, one.tip()).await, PushOutcome::Moved { tip: Some(two.tip()) });
+    assert_eq!(
+        repository.delete_branch(branch, one.tip()).await,
+        PushOutcome::Moved { tip: Some(two.tip()) }
+    );
     assert_eq!(repository.delete_branch(branch, two.tip()).await, PushOutcome::Confirmed);
     assert_eq!(repository.delete_branch(branch, two.tip()).await, PushOutcome::Confirmed);
-    assert!(matches!(repository.push_branch("main", &one, None).await, PushOutcome::Refused { .. }));
-    assert!(matches!(repository.push_branch("../x", &one, None).await, PushOutcome::Refused { .. }));
+    assert!(matches!(
+        repository.push_branch("main", &one, None).await,
+        PushOutcome::Refused { .. }
+    ));
+    assert!(matches!(
+        repository.push_branch("../x", &one, None).await,
+        PushOutcome::Refused { .. }
+    ));
     assert_eq!(remote.head(), base);
 }
 
@@ -215,19 +308,55 @@ async fn what_stands_at_a_path_is_told_apart() {
     std::fs::write(remote.work().join("run.sh"), "#!/bin/sh\n").expect("a file");
     git(&remote.work(), &["add", "-A"]);
     git(&remote.work(), &["update-index", "--chmod=+x", "run.sh"]);
-    git(&remote.work(), &["update-index", "--add", "--cacheinfo", "160000,da39a3ee5e6b4b0d3255bfef95601890afd80709,module"]);
+    git(
+        &remote.work(),
+        &[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            "160000,da39a3ee5e6b4b0d3255bfef95601890afd80709,module",
+        ],
+    );
     git(&remote.work(), &["commit", "-q", "-m", "odd things"]);
     git(&remote.work(), &["push", "-q", "origin", "HEAD:refs/heads/main"]);
     let repository = remote.open().await;
     let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
-    let paths: Vec<_> = ["README.md", "run.sh", "link", "module", "apps", "none", "README.md/below", "link/below"].map(path).into();
+    let paths: Vec<_> = [
+        "README.md",
+        "run.sh",
+        "link",
+        "module",
+        "apps",
+        "none",
+        "README.md/below",
+        "link/below",
+    ]
+    .map(path)
+    .into();
     let read = repository.read(tip, &paths).await.expect("entries");
     let shown: Vec<String> = paths.iter().map(|path| format!("{:?}", read[path])).collect();
-    assert!(shown[0].starts_with("File(Regular") && shown[0].ends_with("6 bytes)"), "{}", shown[0]);
+    assert!(
+        shown[0].starts_with("File(Regular") && shown[0].ends_with("6 bytes)"),
+        "{}",
+        shown[0]
+    );
     assert!(shown[1].starts_with("File(Executable"), "{}", shown[1]);
-    assert_eq!(shown[2..], ["Other(120000)", "Other(160000)", "Other(040000)", "Absent", "Absent", "Absent"]);
+    assert_eq!(
+        shown[2..],
+        ["Other(120000)", "Other(160000)", "Other(040000)", "Absent", "Absent", "Absent"]
+    );
     assert!(matches!(&read[&paths[0]], Entry::File { bytes, .. } if bytes == b"hello\n"));
-    let kept = repository.resolve(tip, vec![write("run.sh", "#!/bin/bash\n")]).await.expect("a change");
+    let kept = repository
+        .resolve(tip, vec![write("run.sh", "#!/bin/bash\n")])
+        .await
+        .expect("a change");
     let new = kept.iter().next().and_then(|(_, file)| file.new.clone());
-    assert_eq!(new, Some(NewFile { mode: FileMode::Executable, bytes: b"#!/bin/bash\n".to_vec() }), "the mode is kept");
+    assert_eq!(
+        new,
+        Some(NewFile {
+            mode: FileMode::Executable,
+            bytes: b"#!/bin/bash\n".to_vec()
+        }),
+        "the mode is kept"
+    );
 }

@@ -44,7 +44,10 @@ async fn a_delivery_is_found_by_id_then_by_trailer() {
     let remote = Remote::with(SEED);
     let repository = remote.open().await;
     let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
-    let built = repository.build(base, &[spec(&change, "size\n\nProposal-Id: prp_1")]).await.expect("a commit");
+    let built = repository
+        .build(base, &[spec(&change, "size\n\nProposal-Id: prp_1")])
+        .await
+        .expect("a commit");
     let ours = built.tip();
     assert_eq!(repository.locate(&[ours], "prp_1").await, Ok(Located::NotLanded { tip: base }));
     repository.push(&built, base).await;
@@ -82,7 +85,11 @@ async fn a_change_that_a_human_commits_is_recognised() {
     let second_half = remote.commit(&[("main.tf", "size = 2\n")], "the other half");
     assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(second_half)));
     remote.commit(&[("main.tf", "size = 3\n")], "and on it goes");
-    assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(second_half)), "it did land, whatever came later");
+    assert_eq!(
+        landed(&repository, base, &change).await,
+        ("as proposed", Some(second_half)),
+        "it did land, whatever came later"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +129,12 @@ async fn a_change_is_compared_with_one_commit() {
     let half = remote.commit(&[("main.tf", "size = 2\n")], "half");
     let whole = remote.commit(&[("other.tf", "")], "whole");
     repository.refresh(Duration::ZERO).await.expect("a tip");
-    assert_eq!(repository.standing(half, &change).await, Ok(Standing::Otherwise { paths: vec![path("other.tf")] }));
+    assert_eq!(
+        repository.standing(half, &change).await,
+        Ok(Standing::Otherwise {
+            paths: vec![path("other.tf")]
+        })
+    );
     assert_eq!(repository.standing(whole, &change).await, Ok(Standing::AsProposed));
 }
 
@@ -135,12 +147,31 @@ async fn a_commit_is_described_and_its_change_has_the_digest_of_the_proposal() {
     let built = repository.build(base, &[spec(&change, message)]).await.expect("a commit");
     repository.push(&built, base).await;
     let info = repository.describe_commit(built.tip()).await.expect("facts");
-    assert_eq!((info.parents, info.author.name.as_str(), info.committer.email.as_str()), (vec![base], "countersign", "countersign@example.com"));
-    assert_eq!(info.trailers, [("Proposal-Id".to_owned(), "prp_1".to_owned()), ("Approved-by".to_owned(), "alice".to_owned())]);
-    assert_eq!((info.paths, info.paths_cut), (vec!["main.tf".to_owned(), "other.tf".to_owned()], false));
-    assert_eq!(info.change.map(|change| change.digest(&name(), "main")), Some(change.digest(&name(), "main")));
+    assert_eq!(
+        (info.parents, info.author.name.as_str(), info.committer.email.as_str()),
+        (vec![base], "countersign", "countersign@example.com")
+    );
+    assert_eq!(
+        info.trailers,
+        [
+            ("Proposal-Id".to_owned(), "prp_1".to_owned()),
+            ("Approved-by".to_owned(), "alice".to_owned())
+        ]
+    );
+    assert_eq!(
+        (info.paths, info.paths_cut),
+        (vec!["main.tf".to_owned(), "other.tf".to_owned()], false)
+    );
+    assert_eq!(
+        info.change.map(|change| change.digest(&name(), "main")),
+        Some(change.digest(&name(), "main"))
+    );
     let seed = repository.describe_commit(base).await.expect("facts");
-    assert_eq!((seed.parents.len(), seed.paths.len()), (0, 2), "the first commit is measured against nothing");
+    assert_eq!(
+        (seed.parents.len(), seed.paths.len()),
+        (0, 2),
+        "the first commit is measured against nothing"
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ const SEED: &[(&str, &str)] = &[("README.md", "hello\n"), ("apps/a.yaml", "a: 1\
 const SECRET: &str = "canary-5ecret";
 
 fn login(password: &str) -> Credentials {
-    Credentials::Basic { username: "bot".into(), password: SecretSource::Value(password.into()) }
+    Credentials::Basic {
+        username: "bot".into(),
+        password: SecretSource::Value(password.into()),
+    }
 }
 
 #[tokio::test]
@@ -27,7 +30,11 @@ async fn a_push_is_one_request_and_reading_back_another() {
     let built = repository.build(base, &[spec(&change, "two")]).await.expect("a commit");
     server.reset_requests();
     assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
-    let asked: Vec<_> = server.requests().into_iter().map(|request| (request.endpoint, request.status)).collect();
+    let asked: Vec<_> = server
+        .requests()
+        .into_iter()
+        .map(|request| (request.endpoint, request.status))
+        .collect();
     assert_eq!(asked, [(GitEndpoint::ReceivePack, Some(200)), (GitEndpoint::UploadPack, Some(200))]);
     assert_eq!(remote.head(), built.tip());
     remote.fsck();
@@ -40,7 +47,10 @@ async fn what_others_pushed_is_fetched_with_the_log_in() {
     let mut options = remote.options_over(&server);
     let file = remote.dir.path().join("token");
     std::fs::write(&file, format!("{SECRET}\n")).expect("a file");
-    options.credentials = Credentials::Basic { username: "bot".into(), password: SecretSource::File(file.clone()) };
+    options.credentials = Credentials::Basic {
+        username: "bot".into(),
+        password: SecretSource::File(file.clone()),
+    };
     let repository = Repository::open(options).await.expect("a repository");
     let theirs = remote.commit(&[("README.md", "theirs\n")], "theirs");
     assert_eq!(repository.refresh(Duration::ZERO).await.map(|tip| tip.commit), Ok(theirs));
@@ -71,7 +81,9 @@ async fn wrong_log_in_and_read_only_rights_are_told_apart_without_the_secret() {
     assert!(matches!(repository.can_push().await, Err(GitError::Denied { .. })));
     let before = remote.head();
     let (_, outcome) = deliver(&repository, vec![write("README.md", "x\n")], "x").await;
-    let PushOutcome::Refused { message } = outcome else { panic!("{outcome:?}") };
+    let PushOutcome::Refused { message } = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(message.contains("403"), "{message}");
     assert_eq!(remote.head(), before);
 }
@@ -97,7 +109,10 @@ async fn when_the_branch_cannot_be_read_back_either_nobody_pretends_to_know() {
     let server = remote.serve(None).await;
     let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
     let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
-    let built = repository.build(base, &[spec(&change, "x\n\nProposal-Id: prp_1")]).await.expect("a commit");
+    let built = repository
+        .build(base, &[spec(&change, "x\n\nProposal-Id: prp_1")])
+        .await
+        .expect("a commit");
     server.fail_next_at(GitEndpoint::ReceivePack, Fault::LoseAnswer, 1);
     server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(500), 1);
     let outcome = repository.push(&built, base).await;
@@ -116,7 +131,10 @@ async fn a_command_that_never_arrived_is_unknown_and_may_be_sent_again() {
     let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
     server.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(502), 1);
     let outcome = repository.push(&built, base).await;
-    assert!(matches!(&outcome, PushOutcome::Unknown { why } if why.contains("502")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, PushOutcome::Unknown { why } if why.contains("502")),
+        "{outcome:?}"
+    );
     assert_eq!(remote.head(), base);
     assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
 }
@@ -134,13 +152,20 @@ async fn a_silent_server_meets_the_deadline() {
     assert!(matches!(impatient.tip().await, Err(GitError::Deadline { .. })));
     server.fail_next_at(GitEndpoint::PushRefs, Fault::Hang, 1);
     assert!(matches!(impatient.can_push().await, Err(GitError::Deadline { .. })));
-    options.deadlines = Deadlines { push: short, fetch: short, ..Deadlines::default() };
+    options.deadlines = Deadlines {
+        push: short,
+        fetch: short,
+        ..Deadlines::default()
+    };
     let repository = Repository::open(options).await.expect("a repository");
     let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
     let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
     server.fail_next_at(GitEndpoint::PushRefs, Fault::Hang, 1);
     let outcome = repository.push(&built, base).await;
-    assert!(matches!(&outcome, PushOutcome::Unknown { why } if why.contains("took longer")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, PushOutcome::Unknown { why } if why.contains("took longer")),
+        "{outcome:?}"
+    );
     // `git fetch` hangs as well: it and its helper are killed.
     remote.commit(&[("README.md", "theirs\n")], "theirs");
     server.fail_next_at(GitEndpoint::FetchRefs, Fault::Hang, 1);
@@ -151,7 +176,9 @@ async fn a_silent_server_meets_the_deadline() {
 async fn answers_that_are_not_git_are_said_to_be_so() {
     let remote = Remote::with(SEED);
     let server = remote.serve(None).await;
-    let missing = Repository::open(remote.options_at(&server.url("nothing"))).await.expect_err("no such repository");
+    let missing = Repository::open(remote.options_at(&server.url("nothing")))
+        .await
+        .expect_err("no such repository");
     assert!(matches!(&missing, GitError::Protocol { .. }), "{missing:?}");
     let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
     server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(302), 1);

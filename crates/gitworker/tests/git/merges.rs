@@ -22,31 +22,93 @@ fn words(outcome: &Rebase) -> String {
     }
 }
 
-/// A file `f` and others; the agent's wishes, then what a person pushes meanwhile.
+/// What happens, what the agent wishes, what a person pushes meanwhile, and what comes of it.
+type Row<'t> = (&'static str, Vec<RequestedChange>, Vec<(&'t str, &'t str)>, &'static str);
+
 #[tokio::test]
 async fn every_way_in_which_a_branch_moves() {
     let far = TEN.replace("ten", "TEN");
     let first = TEN.replace("one", "ONE");
     let other_first = TEN.replace("one", "EINS");
     let adjacent = TEN.replace("two", "TWO");
-    let rows: Vec<(&str, Vec<RequestedChange>, Vec<(&str, &str)>, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("another file", vec![write("f", &first)], vec![("g", "x\n")], "untouched"),
         ("far lines", vec![write("f", &first)], vec![("f", &far)], "merged 1"),
-        ("far lines and another file", vec![write("f", &first), write("h", "new\n")], vec![("f", &far)], "merged 2"),
+        (
+            "far lines and another file",
+            vec![write("f", &first), write("h", "new\n")],
+            vec![("f", &far)],
+            "merged 2",
+        ),
         ("the same change", vec![write("f", &first)], vec![("f", &first)], "already there"),
-        ("half of it", vec![write("f", &first), write("h", "new\n")], vec![("h", "new\n")], "merged 1"),
-        ("adjacent lines", vec![write("f", &first)], vec![("f", &adjacent)], "conflict [\"f\"]"),
-        ("the same line", vec![write("f", &first)], vec![("f", &other_first)], "conflict [\"f\"]"),
-        ("branch deleted, we edit", vec![write("f", &first)], vec![("f", "")], "conflict [\"f\"]"),
+        (
+            "half of it",
+            vec![write("f", &first), write("h", "new\n")],
+            vec![("h", "new\n")],
+            "merged 1",
+        ),
+        (
+            "adjacent lines",
+            vec![write("f", &first)],
+            vec![("f", &adjacent)],
+            "conflict [\"f\"]",
+        ),
+        (
+            "the same line",
+            vec![write("f", &first)],
+            vec![("f", &other_first)],
+            "conflict [\"f\"]",
+        ),
+        (
+            "branch deleted, we edit",
+            vec![write("f", &first)],
+            vec![("f", "")],
+            "conflict [\"f\"]",
+        ),
         ("branch edited, we delete", vec![delete("f")], vec![("f", &far)], "conflict [\"f\"]"),
         ("both deleted", vec![delete("f")], vec![("f", "")], "already there"),
-        ("branch renamed, we edit the old name", vec![write("f", &first)], vec![("f", ""), ("moved", TEN)], "conflict [\"f\"]"),
-        ("both added, alike", vec![write("new", "x\n")], vec![("new", "x\n")], "already there"),
-        ("both added, otherwise", vec![write("new", "x\n")], vec![("new", "y\n")], "conflict [\"new\"]"),
-        ("a file where we need a directory", vec![write("new/x", "x\n")], vec![("new", "y\n")], "conflict [\"new/x\"]"),
-        ("a directory where we need a file", vec![write("new", "x\n")], vec![("new/x", "y\n")], "conflict [\"new\"]"),
-        ("another letter case appeared", vec![write("New", "x\n")], vec![("new", "y\n")], "conflict [\"New\"]"),
-        ("binary on both sides", vec![write("bin", "\0a")], vec![("bin", "\0b")], "conflict [\"bin\"]"),
+        (
+            "branch renamed, we edit the old name",
+            vec![write("f", &first)],
+            vec![("f", ""), ("moved", TEN)],
+            "conflict [\"f\"]",
+        ),
+        (
+            "both added, alike",
+            vec![write("new", "x\n")],
+            vec![("new", "x\n")],
+            "already there",
+        ),
+        (
+            "both added, otherwise",
+            vec![write("new", "x\n")],
+            vec![("new", "y\n")],
+            "conflict [\"new\"]",
+        ),
+        (
+            "a file where we need a directory",
+            vec![write("new/x", "x\n")],
+            vec![("new", "y\n")],
+            "conflict [\"new/x\"]",
+        ),
+        (
+            "a directory where we need a file",
+            vec![write("new", "x\n")],
+            vec![("new/x", "y\n")],
+            "conflict [\"new\"]",
+        ),
+        (
+            "another letter case appeared",
+            vec![write("New", "x\n")],
+            vec![("new", "y\n")],
+            "conflict [\"New\"]",
+        ),
+        (
+            "binary on both sides",
+            vec![write("bin", "\0a")],
+            vec![("bin", "\0b")],
+            "conflict [\"bin\"]",
+        ),
     ];
     for (case, wishes, theirs, expected) in rows {
         let remote = Remote::with(&[("f", TEN), ("g", "g\n"), ("bin", "\0")]);
@@ -61,12 +123,20 @@ async fn every_way_in_which_a_branch_moves() {
             Rebase::Untouched => change.clone(),
             _ => continue,
         };
-        assert_eq!(carried.digest(&name(), "main") == change.digest(&name(), "main"), expected == "untouched", "{case}");
+        assert_eq!(
+            carried.digest(&name(), "main") == change.digest(&name(), "main"),
+            expected == "untouched",
+            "{case}"
+        );
         let built = repository.build(tip, &[spec(&carried, "carried over")]).await.expect("a commit");
         let ours = repository.build(base, &[spec(&change, "ours")]).await.expect("a commit");
         assert_eq!(repository.push_branch("ours", &ours, None).await, gitworker::PushOutcome::Confirmed);
         assert_eq!(repository.push(&built, tip).await, gitworker::PushOutcome::Confirmed);
-        assert_eq!(tree_of(&remote, "main"), git_merge(&remote, &base, &tip, "ours"), "{case}: git's own merge makes the same tree");
+        assert_eq!(
+            tree_of(&remote, "main"),
+            git_merge(&remote, &base, &tip, "ours"),
+            "{case}: git's own merge makes the same tree"
+        );
     }
 }
 
@@ -76,7 +146,18 @@ fn tree_of(remote: &Remote, what: &str) -> String {
 
 fn git_merge(remote: &Remote, base: &CommitId, tip: &CommitId, ours: &str) -> String {
     let base = format!("--merge-base={base}");
-    git(&remote.path(), &["-c", "merge.renames=false", "merge-tree", "--write-tree", &base, &tip.to_string(), ours])
+    git(
+        &remote.path(),
+        &[
+            "-c",
+            "merge.renames=false",
+            "merge-tree",
+            "--write-tree",
+            &base,
+            &tip.to_string(),
+            ours,
+        ],
+    )
 }
 
 #[tokio::test]
@@ -88,9 +169,14 @@ async fn modes_merge_like_contents() {
     git(&remote.work(), &["commit", "-q", "-m", "executable"]);
     git(&remote.work(), &["push", "-q", "origin", "HEAD:refs/heads/main"]);
     let tip = tip(&repository).await;
-    let Ok(Rebase::Merged(merged)) = repository.rebase(base, tip, &edit).await else { panic!("it merges") };
+    let Ok(Rebase::Merged(merged)) = repository.rebase(base, tip, &edit).await else {
+        panic!("it merges")
+    };
     let new = merged.iter().next().and_then(|(_, file)| file.new.clone()).expect("a file");
-    assert_eq!((new.mode, new.bytes), (domain::FileMode::Executable, TEN.replace("one", "ONE").into_bytes()));
+    assert_eq!(
+        (new.mode, new.bytes),
+        (domain::FileMode::Executable, TEN.replace("one", "ONE").into_bytes())
+    );
 }
 
 #[tokio::test]
@@ -99,9 +185,14 @@ async fn a_commit_is_taken_back_alone() {
     let repository = remote.open().await;
     let wishes = vec![write("f", &TEN.replace("one", "ONE")), delete("gone"), write("new", "n\n")];
     let (built, _) = deliver(&repository, wishes, "to be taken back").await;
-    remote.commit(&[("f", &TEN.replace("one", "ONE").replace("ten", "TEN")), ("same", "t\n")], "later work");
+    remote.commit(
+        &[("f", &TEN.replace("one", "ONE").replace("ten", "TEN")), ("same", "t\n")],
+        "later work",
+    );
     let tip = tip(&repository).await;
-    let Ok(Inverse::Change(back)) = repository.inverse(built.tip(), tip).await else { panic!("it applies") };
+    let Ok(Inverse::Change(back)) = repository.inverse(built.tip(), tip).await else {
+        panic!("it applies")
+    };
     let reverted = repository.build(tip, &[spec(&back, "back")]).await.expect("a commit");
     assert_eq!(repository.push(&reverted, tip).await, gitworker::PushOutcome::Confirmed);
     assert_eq!(remote.show("main:f"), TEN.replace("ten", "TEN").trim_end());
@@ -124,9 +215,14 @@ async fn a_revert_that_no_longer_applies_names_the_commits_in_between() {
     remote.commit(&[("g", "other\n")], "elsewhere");
     let second = remote.commit(&[("f", &TEN.replace("one", "UNO"))], "second thoughts");
     let tip = tip(&repository).await;
-    let Ok(Inverse::Conflict { paths, between }) = repository.inverse(built.tip(), tip).await else { panic!("a conflict") };
+    let Ok(Inverse::Conflict { paths, between }) = repository.inverse(built.tip(), tip).await else {
+        panic!("a conflict")
+    };
     assert_eq!(paths, [path("f")]);
-    let told: Vec<_> = between.iter().map(|touch| (touch.id, touch.author.as_str(), touch.summary.as_str())).collect();
+    let told: Vec<_> = between
+        .iter()
+        .map(|touch| (touch.id, touch.author.as_str(), touch.summary.as_str()))
+        .collect();
     assert_eq!(told, [(second, "alice", "second thoughts")]);
 }
 
@@ -152,8 +248,14 @@ async fn random_edits_merge_as_git_merges_them() {
         let borrowed: Vec<_> = base_files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         remote.commit(&borrowed, "base");
         let repository = remote.open().await;
-        let wishes: Vec<_> = base_files.iter().filter_map(|(path, text)| random.edit(text).map(|new| wish(path, new))).collect();
-        let theirs: Vec<_> = base_files.iter().filter_map(|(path, text)| Some((path.clone(), random.edit(text)?.unwrap_or_default()))).collect();
+        let wishes: Vec<_> = base_files
+            .iter()
+            .filter_map(|(path, text)| random.edit(text).map(|new| wish(path, new)))
+            .collect();
+        let theirs: Vec<_> = base_files
+            .iter()
+            .filter_map(|(path, text)| Some((path.clone(), random.edit(text)?.unwrap_or_default())))
+            .collect();
         let (base, change) = change(&repository, wishes).await;
         if change.is_empty() {
             continue;
@@ -165,8 +267,18 @@ async fn random_edits_merge_as_git_merges_them() {
         let branch = format!("ours-{round}");
         repository.push_branch(&branch, &ours, None).await;
         let base_arg = format!("--merge-base={base}");
-        let merged =
-            git_output(&remote.path(), &["-c", "merge.renames=false", "merge-tree", "--write-tree", &base_arg, &tip.to_string(), &branch]);
+        let merged = git_output(
+            &remote.path(),
+            &[
+                "-c",
+                "merge.renames=false",
+                "merge-tree",
+                "--write-tree",
+                &base_arg,
+                &tip.to_string(),
+                &branch,
+            ],
+        );
         let outcome = repository.rebase(base, tip, &change).await.expect("an outcome");
         let carried = match &outcome {
             Rebase::Conflict { .. } => None,
@@ -189,7 +301,10 @@ async fn random_edits_merge_as_git_merges_them() {
         repository.push_branch(&format!("carried-{round}"), &built, None).await;
         assert_eq!(tree_of(&remote, &format!("carried-{round}")), expected, "round {round}");
     }
-    assert!(clean > 5 && conflicts > 3, "both kinds are seen: {clean} clean, {conflicts} conflicts");
+    assert!(
+        clean > 5 && conflicts > 3,
+        "both kinds are seen: {clean} clean, {conflicts} conflicts"
+    );
 }
 
 fn wish(at: &str, new: Option<String>) -> RequestedChange {

@@ -11,7 +11,15 @@ async fn odd() -> (Remote, Repository, domain::CommitId) {
     let remote = Remote::with(&[("README.md", "hello\n"), ("apps/a.yaml", "a: 1\n"), ("Upper/x.yaml", "x: 1\n")]);
     std::os::unix::fs::symlink("/etc", remote.work().join("link")).expect("a symlink");
     git(&remote.work(), &["add", "-A"]);
-    git(&remote.work(), &["update-index", "--add", "--cacheinfo", "160000,da39a3ee5e6b4b0d3255bfef95601890afd80709,module"]);
+    git(
+        &remote.work(),
+        &[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            "160000,da39a3ee5e6b4b0d3255bfef95601890afd80709,module",
+        ],
+    );
     git(&remote.work(), &["commit", "-q", "-m", "odd things"]);
     git(&remote.work(), &["push", "-q", "origin", "HEAD:refs/heads/main"]);
     let repository = remote.open().await;
@@ -24,25 +32,57 @@ async fn wishes_that_a_tree_forbids_are_refused_with_index_and_path() {
     let (_remote, repository, tip) = odd().await;
     for (wishes, refusals) in [
         (vec![write("link", "x")], vec!["change 0: link: it is a symlink in the base"]),
-        (vec![write("link/passwd", "x")], vec!["change 0: link/passwd: its parent \"link\" is a symlink"]),
+        (
+            vec![write("link/passwd", "x")],
+            vec!["change 0: link/passwd: its parent \"link\" is a symlink"],
+        ),
         (vec![write("module", "x")], vec!["change 0: module: it is a submodule"]),
-        (vec![write("module/x", "x")], vec!["change 0: module/x: its parent \"module\" is a submodule"]),
+        (
+            vec![write("module/x", "x")],
+            vec!["change 0: module/x: its parent \"module\" is a submodule"],
+        ),
         (vec![write("apps", "x")], vec!["change 0: apps: it is a directory"]),
-        (vec![write("README.md/x", "x")], vec!["change 0: README.md/x: its parent \"README.md\" is a file"]),
-        (vec![delete("README.md"), write("README.md/x", "x")], vec!["change 1: README.md/x: change 0 names its parent"]),
+        (
+            vec![write("README.md/x", "x")],
+            vec!["change 0: README.md/x: its parent \"README.md\" is a file"],
+        ),
+        (
+            vec![delete("README.md"), write("README.md/x", "x")],
+            vec!["change 1: README.md/x: change 0 names its parent"],
+        ),
         (vec![delete("none")], vec!["change 0: none: it does not exist in the base"]),
         (vec![delete("link")], vec!["change 0: link: it is a symlink"]),
         (vec![delete("apps")], vec!["change 0: apps: it is a directory"]),
-        (vec![write("x", "1"), write("x", "2")], vec!["change 1: x: change 0 already names it"]),
-        (vec![write("new/x", "1"), write("new", "2")], vec!["change 0: new/x: change 1 names its parent"]),
-        (vec![write("readme.md", "x")], vec!["change 0: readme.md: it differs only by letter case from \"README.md\""]),
-        (vec![write("Apps/b.yaml", "x")], vec!["change 0: Apps/b.yaml: it differs only by letter case from \"apps\""]),
-        (vec![write("apps/A.yaml", "x")], vec!["change 0: apps/A.yaml: it differs only by letter case from \"apps/a.yaml\""]),
+        (
+            vec![write("x", "1"), write("x", "2")],
+            vec!["change 1: x: change 0 already names it"],
+        ),
+        (
+            vec![write("new/x", "1"), write("new", "2")],
+            vec!["change 0: new/x: change 1 names its parent"],
+        ),
+        (
+            vec![write("readme.md", "x")],
+            vec!["change 0: readme.md: it differs only by letter case from \"README.md\""],
+        ),
+        (
+            vec![write("Apps/b.yaml", "x")],
+            vec!["change 0: Apps/b.yaml: it differs only by letter case from \"apps\""],
+        ),
+        (
+            vec![write("apps/A.yaml", "x")],
+            vec!["change 0: apps/A.yaml: it differs only by letter case from \"apps/a.yaml\""],
+        ),
         (vec![write("n/x", "1"), write("N/y", "2")], vec!["letter case"]),
-        (vec![write("ok", "1"), delete("none"), write("link", "x")], vec!["change 1: none", "change 2: link"]),
+        (
+            vec![write("ok", "1"), delete("none"), write("link", "x")],
+            vec!["change 1: none", "change 2: link"],
+        ),
     ] {
         let result = repository.resolve(tip, wishes.clone()).await;
-        let Err(ResolveError::Refused(found)) = result else { panic!("{wishes:?}: {result:?}") };
+        let Err(ResolveError::Refused(found)) = result else {
+            panic!("{wishes:?}: {result:?}")
+        };
         assert_eq!(found.len(), refusals.len(), "{wishes:?}: {found:?}");
         for (found, expected) in found.iter().zip(refusals) {
             assert!(found.to_string().contains(expected), "{found} should say {expected}");
@@ -53,7 +93,13 @@ async fn wishes_that_a_tree_forbids_are_refused_with_index_and_path() {
 #[tokio::test]
 async fn wishes_that_a_tree_allows_become_changes() {
     let (_remote, repository, tip) = odd().await;
-    let exec = |at: &str, content: &str, exec| RequestedChange { path: path(at), edit: Edit::Write { bytes: content.into(), exec: Some(exec) } };
+    let exec = |at: &str, content: &str, exec| RequestedChange {
+        path: path(at),
+        edit: Edit::Write {
+            bytes: content.into(),
+            exec: Some(exec),
+        },
+    };
     for (wishes, touched) in [
         (vec![], 0),
         (vec![write("README.md", "hello\n")], 0),
@@ -65,7 +111,10 @@ async fn wishes_that_a_tree_allows_become_changes() {
         (vec![write("ünï/cödé.yaml", "x")], 1),
         (vec![write("a-b", "1"), write("a/c", "2"), write("a.d", "3")], 3),
     ] {
-        let change = repository.resolve(tip, wishes.clone()).await.unwrap_or_else(|error| panic!("{wishes:?}: {error}"));
+        let change = repository
+            .resolve(tip, wishes.clone())
+            .await
+            .unwrap_or_else(|error| panic!("{wishes:?}: {error}"));
         assert_eq!(change.len(), touched, "{wishes:?}");
         if !change.is_empty() {
             let built = repository.build(tip, &[spec(&change, "x")]).await.expect("a commit");

@@ -24,11 +24,17 @@ impl Drop for Sshd {
 }
 
 fn program() -> Option<PathBuf> {
-    ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].map(PathBuf::from).into_iter().find(|path| path.exists())
+    ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
 }
 
 fn keygen(file: &Path) {
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file).status();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(file)
+        .status();
     assert!(made.expect("ssh-keygen is installed").success());
 }
 
@@ -47,7 +53,10 @@ impl Sshd {
         std::fs::copy(dir.join("user.pub"), dir.join("authorized")).expect("a file");
         // Needed by the server when it runs as root.
         let _ = std::fs::create_dir_all("/run/sshd");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
         let show = |name: &str| dir.join(name).display().to_string();
         let settings = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
@@ -57,8 +66,17 @@ impl Sshd {
         );
         std::fs::write(dir.join("config"), settings).expect("a file");
         let log = std::fs::File::create(dir.join("log")).expect("a file");
-        let child = Command::new(program).args(["-D", "-e", "-f"]).arg(dir.join("config")).stdout(Stdio::null()).stderr(log).spawn();
-        let mut server = Self { child: child.expect("sshd starts"), port, dir };
+        let child = Command::new(program)
+            .args(["-D", "-e", "-f"])
+            .arg(dir.join("config"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let mut server = Self {
+            child: child.expect("sshd starts"),
+            port,
+            dir,
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = server.child.try_wait().ok().flatten().is_some();
@@ -83,7 +101,10 @@ impl Sshd {
         let user = String::from_utf8(Command::new("id").arg("-un").output().expect("id runs").stdout).expect("a name");
         let url = format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, remote.path().display());
         let mut options = remote.options_at(&url);
-        options.credentials = Credentials::Ssh { key_file: self.dir.join(key), known_hosts_file: self.dir.join(known_hosts) };
+        options.credentials = Credentials::Ssh {
+            key_file: self.dir.join(key),
+            known_hosts_file: self.dir.join(known_hosts),
+        };
         options
     }
 }
@@ -92,7 +113,9 @@ impl Sshd {
 async fn a_change_travels_over_ssh_on_one_warm_connection() {
     let remote = Remote::with(&[("README.md", "hello\n")]);
     let Some(server) = Sshd::start(remote.dir.path()) else { return };
-    let repository = Repository::open(server.options(&remote, "user", "known_hosts")).await.expect("a repository");
+    let repository = Repository::open(server.options(&remote, "user", "known_hosts"))
+        .await
+        .expect("a repository");
     assert_eq!(repository.can_push().await, Ok(()));
     let (built, outcome) = deliver(&repository, vec![write("README.md", "over ssh\n")], "over ssh").await;
     assert_eq!(outcome, PushOutcome::Confirmed);
@@ -101,9 +124,25 @@ async fn a_change_travels_over_ssh_on_one_warm_connection() {
     assert_eq!(repository.refresh(Duration::ZERO).await.map(|tip| tip.commit), Ok(theirs));
     remote.hook("pre-receive", "echo not today >&2; exit 1");
     let (_, outcome) = deliver(&repository, vec![write("README.md", "x\n")], "x").await;
-    assert!(matches!(&outcome, PushOutcome::Refused { message } if message.contains("not today")), "{outcome:?}");
-    // With the server gone, the warm connection still carries a question: it was kept.
+    assert!(
+        matches!(&outcome, PushOutcome::Refused { message } if message.contains("not today")),
+        "{outcome:?}"
+    );
     remote.fsck();
+    // The server takes no new connections any more, yet the warm one still carries a question.
+    let mut server = server;
+    server.child.kill().expect("a running server");
+    server.child.wait().expect("its end");
+    assert_eq!(repository.tip().await, Ok(Some(remote.head())));
+    drop(repository);
+    assert!(
+        Repository::open(server.options(&remote, "user", "known_hosts"))
+            .await
+            .expect("a mirror")
+            .tip()
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -123,7 +162,12 @@ async fn a_repository_that_is_not_there_is_said_to_be_missing() {
     let remote = Remote::with(&[("README.md", "hello\n")]);
     let Some(server) = Sshd::start(remote.dir.path()) else { return };
     std::fs::rename(remote.path(), remote.dir.path().join("away.git")).expect("a remote");
-    let error = Repository::open(server.options(&remote, "user", "known_hosts")).await.expect_err("nothing there");
-    assert!(matches!(&error, GitError::Protocol { detail, .. } if detail.contains("does not appear")), "{error:?}");
+    let error = Repository::open(server.options(&remote, "user", "known_hosts"))
+        .await
+        .expect_err("nothing there");
+    assert!(
+        matches!(&error, GitError::Protocol { detail, .. } if detail.contains("does not appear")),
+        "{error:?}"
+    );
     drop(server);
 }

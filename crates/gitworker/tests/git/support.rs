@@ -8,9 +8,7 @@ use chrono::DateTime;
 use domain::{ChangeSet, CommitId, RepoPath, RepositoryName};
 use simulators::git::{GitOptions, GitRemote};
 
-use gitworker::{
-    Built, CommitSpec, Credentials, Deadlines, Edit, Identity, PushOutcome, Repository, RepositoryOptions, RequestedChange,
-};
+use gitworker::{Built, CommitSpec, Credentials, Deadlines, Edit, Identity, PushOutcome, Repository, RepositoryOptions, RequestedChange};
 
 /// A bare remote with one branch `main`.
 pub struct Remote {
@@ -27,7 +25,16 @@ pub fn git(dir: &Path, args: &[&str]) -> String {
 pub fn git_output(dir: &Path, args: &[&str]) -> std::process::Output {
     Command::new("git")
         .current_dir(dir)
-        .args(["-c", "user.name=alice", "-c", "user.email=alice@example.com", "-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"])
+        .args([
+            "-c",
+            "user.name=alice",
+            "-c",
+            "user.email=alice@example.com",
+            "-c",
+            "commit.gpgsign=false",
+            "-c",
+            "init.defaultBranch=main",
+        ])
         .args(args)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -38,7 +45,9 @@ pub fn git_output(dir: &Path, args: &[&str]) -> std::process::Output {
 impl Remote {
     /// A remote whose first commit holds these files.
     pub fn with(files: &[(&str, &str)]) -> Self {
-        let remote = Self { dir: tempfile::tempdir().expect("a temporary directory") };
+        let remote = Self {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+        };
         std::fs::create_dir(remote.work()).expect("a work tree");
         git(remote.dir.path(), &["init", "-q", "--bare", "remote.git"]);
         git(&remote.path(), &["config", "http.receivepack", "true"]);
@@ -130,7 +139,10 @@ impl Remote {
             branch: "main".into(),
             mirror: self.mirror(),
             credentials: Credentials::None,
-            author: Identity { name: "countersign".into(), email: "countersign@example.com".into() },
+            author: Identity {
+                name: "countersign".into(),
+                email: "countersign@example.com".into(),
+            },
             signing_key: None,
             deadlines: Deadlines::default(),
             push_with_git_cli: false,
@@ -157,11 +169,20 @@ pub fn path(text: &str) -> RepoPath {
 }
 
 pub fn write(at: &str, content: &str) -> RequestedChange {
-    RequestedChange { path: path(at), edit: Edit::Write { bytes: content.into(), exec: None } }
+    RequestedChange {
+        path: path(at),
+        edit: Edit::Write {
+            bytes: content.into(),
+            exec: None,
+        },
+    }
 }
 
 pub fn delete(at: &str) -> RequestedChange {
-    RequestedChange { path: path(at), edit: Edit::Delete }
+    RequestedChange {
+        path: path(at),
+        edit: Edit::Delete,
+    }
 }
 
 /// A change against the newest commit.
@@ -171,7 +192,11 @@ pub async fn change(repository: &Repository, wishes: Vec<RequestedChange>) -> (C
 }
 
 pub fn spec(change: &ChangeSet, message: &str) -> CommitSpec {
-    CommitSpec { change: change.clone(), message: message.into(), time: DateTime::from_timestamp(1_800_000_000, 0).expect("a time") }
+    CommitSpec {
+        change: change.clone(),
+        message: message.into(),
+        time: DateTime::from_timestamp(1_800_000_000, 0).expect("a time"),
+    }
 }
 
 /// Resolves, builds and pushes on the newest tip.
