@@ -195,3 +195,50 @@ pub(crate) async fn whole(connection: &mut SqliteConnection) -> Result<(), Store
         Err(StoreError::Corrupt { why: found })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_connection_keeps_its_promises_and_readers_only_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut opened = open(&dir.path().join("store.db"), 3).await.expect("opens");
+        let mut readers = Vec::new();
+        for _ in 0..3 {
+            readers.push(opened.readers.acquire().await.expect("a reader"));
+        }
+        let mut all: Vec<&mut SqliteConnection> = readers.iter_mut().map(|reader| &mut **reader).collect();
+        all.push(&mut opened.writer);
+        for connection in all {
+            keeps_promises(connection).await.expect("keeps its promises");
+            let synchronous: i64 = sqlx::query_scalar("pragma synchronous")
+                .fetch_one(connection)
+                .await
+                .expect("answers");
+            assert_eq!(synchronous, 2);
+        }
+        for reader in &mut readers {
+            let refused = sqlx::query("delete from meta").execute(&mut **reader).await.expect_err("read-only");
+            assert!(refused.to_string().contains("readonly"), "{refused}");
+        }
+    }
+
+    /// The check above must be able to fail.
+    #[tokio::test]
+    async fn a_connection_that_would_lose_commits_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("store.db");
+        create(&path).expect("creates");
+        for pragma in [
+            "pragma synchronous = normal",
+            "pragma foreign_keys = off",
+            "pragma trusted_schema = on",
+        ] {
+            let mut connection = connect(&path).await.expect("connects");
+            sqlx::raw_sql(pragma).execute(&mut connection).await.expect(pragma);
+            let why = keeps_promises(&mut connection).await.expect_err(pragma);
+            assert!(why.contains("does not keep its promises"), "{why}");
+        }
+    }
+}

@@ -52,7 +52,8 @@ pub struct Store {
 pub struct DueBell(watch::Receiver<u64>);
 
 impl DueBell {
-    /// Waits for the next ring since this bell was made or last heard; rings while nobody listens are not lost. Never returns once the store is closed.
+    /// Waits for the next ring since this bell was made or last heard; a ring while nobody listens is not lost. Never returns once the store
+    /// is closed.
     pub async fn rung(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -133,7 +134,9 @@ impl Store {
 
     /// A bell that rings when workers should look for due effects.
     pub fn due(&self) -> DueBell {
-        DueBell(self.due.clone())
+        let mut rings = self.due.clone();
+        rings.mark_unchanged();
+        DueBell(rings)
     }
 
     /// How many durable commits the writer has made since the store was opened.

@@ -122,7 +122,9 @@ async fn one_more_may_wait_beside_a_running_one_and_starts_when_it_ends() {
     assert_eq!(it.next_due().await, Some(60), "nothing to do before the lease ends");
     let mut bell = it.store.due();
     it.finish(running[0].effect_id).await;
-    bell.rung().await;
+    tokio::time::timeout(std::time::Duration::from_secs(60), bell.rung())
+        .await
+        .expect("workers are told");
     assert_eq!(it.claimed(10, 70).await, ["000001 edit_cards #1"]);
 }
 
