@@ -4,10 +4,11 @@ use std::fmt;
 
 use super::error::{EditError, EditErrorKind, Result};
 use super::locate::{self, Found};
+use super::plan::{self, Plan};
 use super::scalar;
-use super::splice::{self, Plan};
 use super::tree::{self, Node};
 use super::{Path, Scalar, Step};
+use super::{add, remove, replace};
 
 /// One change of one value.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,12 +131,12 @@ pub fn apply(text: &str, document: &Selector, edit: &Edit, limits: &Limits) -> R
     let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |body| ("\u{feff}", body));
     let documents = tree::parse(body, limits)?;
     let which = locate::document(&documents, document)?;
-    let plan = plan(body, &documents[which], edit)?;
+    let plan = plan_for(body, &documents[which], edit)?;
     let mut expected = documents;
     let line = plan.line;
     plan.change.make(&mut expected[which]);
     for candidate in &plan.candidates {
-        let result = splice::splice(body, candidate);
+        let result = plan::splice(body, candidate);
         // The result may be as large as the limit and the new value together.
         let room = Limits {
             bytes: result.len(),
@@ -171,15 +172,15 @@ fn at_path<'n>(root: &'n Node, at: &[usize]) -> Option<&'n Node> {
     at.iter().try_fold(root, |node, &index| node.child(index))
 }
 
-fn plan(text: &str, root: &Node, edit: &Edit) -> Result<Plan> {
+fn plan_for(text: &str, root: &Node, edit: &Edit) -> Result<Plan> {
     let found = locate::locate(root, edit.path())?;
     match (edit, found) {
-        (Edit::Set { value, .. } | Edit::Put { value, .. }, Found::At(at)) => splice::set(text, root, &at, value),
-        (Edit::SetImageTag { tag, .. }, Found::At(at)) => splice::set_image_tag(text, root, &at, tag),
-        (Edit::Remove { .. }, Found::At(at)) => splice::remove(text, root, &at),
-        (Edit::Append { value, .. }, Found::At(at)) => splice::append(text, root, &at, value),
+        (Edit::Set { value, .. } | Edit::Put { value, .. }, Found::At(at)) => replace::set(text, root, &at, value),
+        (Edit::SetImageTag { tag, .. }, Found::At(at)) => replace::set_image_tag(text, root, &at, tag),
+        (Edit::Remove { .. }, Found::At(at)) => remove::remove(text, root, &at),
+        (Edit::Append { value, .. }, Found::At(at)) => add::append(text, root, &at, value),
         (Edit::Put { value, .. } | Edit::Insert { value, .. }, Found::Missing { parent, keys }) => {
-            splice::insert(text, root, &parent, &keys, value)
+            add::insert(text, root, &parent, &keys, value)
         }
         (Edit::Insert { path, .. }, Found::At(at)) => {
             let message = format!("`{path}` is in the file already");

@@ -6,14 +6,17 @@
 //!
 //! Aliases are never expanded, so a file cannot blow up in memory, and sizes and nesting have [limits](Limits).
 
+mod add;
 mod edit;
 mod error;
 mod image;
 mod layout;
 mod locate;
 mod path;
+mod plan;
+mod remove;
+mod replace;
 mod scalar;
-mod splice;
 mod tree;
 
 pub use edit::{Edit, Limits, Selector, apply, get};

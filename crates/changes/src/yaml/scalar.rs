@@ -124,7 +124,10 @@ pub(super) fn is_safe_plain(text: &str) -> bool {
         return false;
     }
     let safe = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-' | b'+' | b':' | b'@' | b' ');
-    bytes.iter().all(safe) && !text.contains(": ") && !text.contains("  ") && !text.starts_with("...") && !reads_as_other_type(text)
+    let words = text
+        .split(' ')
+        .all(|word| word.starts_with(|c: char| !matches!(c, '-' | '+' | '@' | ':')));
+    bytes.iter().all(safe) && words && !text.contains(": ") && !text.starts_with("...") && !reads_as_other_type(text)
 }
 
 /// Words, numbers, times and the like that some reader turns into something else than a string.
