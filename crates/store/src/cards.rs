@@ -87,7 +87,7 @@ impl Tx {
     }
 }
 
-const COUNT_SINCE: &str = "select count(*) from cards where chat = ? and sent_at >= ?";
+pub(crate) const COUNT_SINCE: &str = "select count(*) from cards where chat = ? and sent_at >= ?";
 
 pub(crate) async fn card_count_since(connection: &mut SqliteConnection, chat: i64, since: Timestamp) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_SINCE)
@@ -98,14 +98,14 @@ pub(crate) async fn card_count_since(connection: &mut SqliteConnection, chat: i6
     found.map(sql::count).map_err(sql::failed)
 }
 
-const BY_PROPOSAL: &str = "select * from cards where proposal = ? order by id";
+pub(crate) const BY_PROPOSAL: &str = "select * from cards where proposal = ? order by id";
 
 pub(crate) async fn cards(connection: &mut SqliteConnection, proposal: ProposalId) -> Result<Vec<Card>, StoreError> {
     let rows = sqlx::query(BY_PROPOSAL).bind(proposal.to_string()).fetch_all(connection).await;
     rows.map_err(sql::failed)?.iter().map(decode).collect()
 }
 
-const BY_NONCE: &str = "select * from cards where nonce = ?";
+pub(crate) const BY_NONCE: &str = "select * from cards where nonce = ?";
 
 pub(crate) async fn card_by_nonce(connection: &mut SqliteConnection, nonce: &str) -> Result<Option<Card>, StoreError> {
     let row = sqlx::query(BY_NONCE).bind(nonce).fetch_optional(connection).await;
@@ -113,7 +113,7 @@ pub(crate) async fn card_by_nonce(connection: &mut SqliteConnection, nonce: &str
 }
 
 // Message ids start anew when a group becomes a supergroup, so one pair may name two cards: the newest is the one on the screen.
-const BY_MESSAGE: &str = "select * from cards where chat = ? and message = ? order by id desc limit 1";
+pub(crate) const BY_MESSAGE: &str = "select * from cards where chat = ? and message = ? order by id desc limit 1";
 
 pub(crate) async fn cards_by_message(connection: &mut SqliteConnection, chat: i64, message: i64) -> Result<Option<Card>, StoreError> {
     let row = sqlx::query(BY_MESSAGE).bind(chat).bind(message).fetch_optional(connection).await;
@@ -121,7 +121,8 @@ pub(crate) async fn cards_by_message(connection: &mut SqliteConnection, chat: i6
 }
 
 // `cross join` keeps the order of the loops: from the few open proposals to their cards, never over all cards.
-const OPEN: &str = "select cards.* from proposals indexed by proposals_open_newest cross join cards on cards.proposal = proposals.id
+pub(crate) const OPEN: &str =
+    "select cards.* from proposals indexed by proposals_open_newest cross join cards on cards.proposal = proposals.id
  where proposals.outcome is null and cards.state in ('sending', 'shown') order by cards.id";
 
 pub(crate) async fn open_cards(connection: &mut SqliteConnection) -> Result<Vec<Card>, StoreError> {
@@ -168,13 +169,3 @@ fn decode(row: &SqliteRow) -> Result<Card, StoreError> {
         sent_at: sql::time(columns.sent_at)?,
     })
 }
-
-/// What is asked for every card or tap: see the test that reads their plans.
-#[cfg(test)]
-pub(crate) const HOT: [(&str, &str); 5] = [
-    ("COUNT_SINCE", COUNT_SINCE),
-    ("BY_PROPOSAL", BY_PROPOSAL),
-    ("BY_NONCE", BY_NONCE),
-    ("BY_MESSAGE", BY_MESSAGE),
-    ("OPEN", OPEN),
-];

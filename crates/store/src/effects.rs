@@ -170,7 +170,7 @@ impl Tx {
 
 /// Candidates are the due waiting rows and the running ones whose lease has ended. Of those with the same proposal and key only one is
 /// taken: the running one before a waiting one, else the one that is due first.
-const CLAIM: &str = "
+pub(crate) const CLAIM: &str = "
 update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in (
     select effect_id from (
         select effect_id, due from outbox waiting
@@ -188,12 +188,12 @@ update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in 
     ) order by due, effect_id limit ?3)
 returning effect_id, proposal, key, effect, attempts, due";
 
-const LIKE_WAITS: &str = "
+pub(crate) const LIKE_WAITS: &str = "
 select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
     and other.key = mine.key and other.leased_until is null and other.parked = 0
     where mine.effect_id = ? and other.effect_id <> mine.effect_id)";
 
-const MERGE: &str = "
+pub(crate) const MERGE: &str = "
 update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?
     and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)";
 
@@ -219,7 +219,7 @@ fn decoded(effect_id: i64, proposal: Option<&str>, effect: &str, attempts: i64, 
     })
 }
 
-const WAITING: &str = "
+pub(crate) const WAITING: &str = "
 select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
 where leased_until is null and parked = 0 and ifnull(proposal, '') = ?1
 union all select effect_id, proposal, key, effect, due, attempts, leased_until, parked, error from outbox
@@ -253,7 +253,7 @@ pub(crate) async fn next_due(connection: &mut SqliteConnection) -> Result<Option
 }
 
 /// The first waiting row whose like is not running (at most as many rows are passed over as there are running ones), and the first end of a lease.
-const NEXT_DUE: &str = "
+pub(crate) const NEXT_DUE: &str = "
 select (select due from outbox waiting where leased_until is null and parked = 0
         and not exists (select 1 from outbox running
             where running.leased_until is not null and running.parked = 0
@@ -274,13 +274,3 @@ fn owed((effect_id, proposal, key, effect, due, attempts, leased_until, parked, 
         error,
     })
 }
-
-/// What workers ask all the time: see the test that reads their plans.
-#[cfg(test)]
-pub(crate) const HOT: [(&str, &str); 5] = [
-    ("CLAIM", CLAIM),
-    ("NEXT_DUE", NEXT_DUE),
-    ("LIKE_WAITS", LIKE_WAITS),
-    ("MERGE", MERGE),
-    ("WAITING", WAITING),
-];

@@ -26,7 +26,7 @@ pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, ListFilter, NewCard, Owed, Pruned,
-    Scopes, StoredAnswer,
+    Scopes, Standing, StoredAnswer,
 };
 pub use reads::Reader;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};

@@ -195,10 +195,8 @@ fn private_empty(path: &Path) -> std::io::Result<()> {
 
 /// On disk first, then its name, then the name on disk: after a power cut there is a whole backup or none.
 fn keep(partial: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::File::open(partial)?.sync_all()?;
+    let file = std::fs::File::open(partial)?;
+    file.sync_all()?;
     std::fs::rename(partial, to)?;
-    match to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => std::fs::File::open(parent)?.sync_all(),
-        None => std::fs::File::open(".")?.sync_all(),
-    }
+    open::durable(&file, to)
 }

@@ -87,6 +87,17 @@ pub enum AuditReport {
     },
 }
 
+/// What the intake must know about an agent before it stores a proposal, asked at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its proposals without an outcome.
+    pub open: u64,
+    /// Its proposals made since the asked moment.
+    pub created: u64,
+    /// Its pending proposal with exactly the asked content and base.
+    pub pending: Option<ProposalId>,
+}
+
 /// What a proposal list is narrowed to; the default is everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListFilter {

@@ -118,14 +118,21 @@ fn create(path: &Path) -> Result<(), StoreError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
+    match options.open(path).and_then(|file| durable(&file, path)) {
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Open {
             path: path.to_owned(),
             why: format!("{error}; its directory must exist and be writable for the service"),
         }),
     }
+}
+
+/// A file that was just made keeps its name through a power cut only once its directory is on disk.
+pub(crate) fn durable(file: &std::fs::File, path: &Path) -> std::io::Result<()> {
+    file.sync_all()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn at_open(path: &Path, error: StoreError) -> StoreError {

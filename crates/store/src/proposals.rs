@@ -6,7 +6,7 @@ use domain::{AgentName, ChangeSet, CommitId, Decision, Origin, Proposal, Proposa
 use domain::{Delivery, Revision};
 use sqlx::SqliteConnection;
 
-use crate::model::{Audit, Changed, Cursor, ListFilter};
+use crate::model::{Audit, Changed, Cursor, ListFilter, Standing};
 use crate::{StoreError, Tx, effects, sql};
 
 /// The longest page of a list.
@@ -160,7 +160,7 @@ const fn origin(origin: &Origin) -> &'static str {
     }
 }
 
-const BY_ID: &str = "select document from proposals where id = ?";
+pub(crate) const BY_ID: &str = "select document from proposals where id = ?";
 
 pub(crate) async fn proposal(connection: &mut SqliteConnection, id: ProposalId) -> Result<Option<Proposal>, StoreError> {
     let document: Option<String> = sqlx::query_scalar(BY_ID)
@@ -171,7 +171,7 @@ pub(crate) async fn proposal(connection: &mut SqliteConnection, id: ProposalId) 
     document.map(|json| sql::decode("proposal", &id.to_string(), &json)).transpose()
 }
 
-const CONTENTS: &str = "select body from contents where proposal = ? and number = ?";
+pub(crate) const CONTENTS: &str = "select body from contents where proposal = ? and number = ?";
 
 pub(crate) async fn contents(connection: &mut SqliteConnection, id: ProposalId, revision: u32) -> Result<Option<ChangeSet>, StoreError> {
     let body: Option<String> = sqlx::query_scalar(CONTENTS)
@@ -183,7 +183,7 @@ pub(crate) async fn contents(connection: &mut SqliteConnection, id: ProposalId, 
     body.map(|json| sql::decode("contents of", &id.to_string(), &json)).transpose()
 }
 
-const REVISIONS: &str = "select document from revisions where proposal = ? order by number";
+pub(crate) const REVISIONS: &str = "select document from revisions where proposal = ? order by number";
 
 pub(crate) async fn revisions(connection: &mut SqliteConnection, id: ProposalId) -> Result<Vec<Revision>, StoreError> {
     let rows: Vec<String> = sqlx::query_scalar(REVISIONS)
@@ -208,10 +208,10 @@ macro_rules! list {
     };
 }
 
-const LIST: &str = list!("proposals_newest", "(?1 is null) and ");
-const LIST_OPEN: &str = list!("proposals_open_newest", "(?1 is null) and outcome is null and ");
-const LIST_AGENT: &str = list!("proposals_by_agent", "agent = ?1 and ");
-const LIST_AGENT_OPEN: &str = list!("proposals_open_by_agent", "agent = ?1 and outcome is null and ");
+pub(crate) const LIST: &str = list!("proposals_newest", "(?1 is null) and ");
+pub(crate) const LIST_OPEN: &str = list!("proposals_open_newest", "(?1 is null) and outcome is null and ");
+pub(crate) const LIST_AGENT: &str = list!("proposals_by_agent", "agent = ?1 and ");
+pub(crate) const LIST_AGENT_OPEN: &str = list!("proposals_open_by_agent", "agent = ?1 and outcome is null and ");
 
 pub(crate) async fn list(
     connection: &mut SqliteConnection,
@@ -252,7 +252,7 @@ pub(crate) async fn list(
     Ok((page.collect::<Result<_, _>>()?, next))
 }
 
-const PENDING_BY_DIGEST: &str = "select id from proposals indexed by proposals_open_by_agent
+pub(crate) const PENDING_BY_DIGEST: &str = "select id from proposals indexed by proposals_open_by_agent
  where outcome is null and agent = ? and digest = ? and base = ?
  and decision = 'pending' order by created_at limit 1";
 
@@ -272,7 +272,7 @@ pub(crate) async fn pending_by_digest(
     found.as_deref().map(sql::id).transpose()
 }
 
-const OBSERVED: &str = "select id from proposals where repository = ? and commit_id = ? and origin = 'observed'";
+pub(crate) const OBSERVED: &str = "select id from proposals where repository = ? and commit_id = ? and origin = 'observed'";
 
 pub(crate) async fn observed(
     connection: &mut SqliteConnection,
@@ -282,7 +282,7 @@ pub(crate) async fn observed(
     of_commit(connection, OBSERVED, repository, commit).await
 }
 
-const BY_COMMIT: &str = "select id from proposals where repository = ? and commit_id = ? order by created_at limit 1";
+pub(crate) const BY_COMMIT: &str = "select id from proposals where repository = ? and commit_id = ? order by created_at limit 1";
 
 pub(crate) async fn by_commit(
     connection: &mut SqliteConnection,
@@ -307,8 +307,9 @@ async fn of_commit(
     found.as_deref().map(sql::id).transpose()
 }
 
-const BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? order by created_at desc limit 20";
-const PENDING_BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? and outcome is null order by created_at desc limit 20";
+pub(crate) const BY_SHORT: &str = "select id from proposals where substr(id, -6) = ? order by created_at desc limit 20";
+pub(crate) const PENDING_BY_SHORT: &str =
+    "select id from proposals where substr(id, -6) = ? and outcome is null order by created_at desc limit 20";
 
 pub(crate) async fn pending_prefix(connection: &mut SqliteConnection, text: &str) -> Result<Vec<ProposalId>, StoreError> {
     spoken(connection, PENDING_BY_SHORT, text).await
@@ -337,7 +338,7 @@ async fn spoken(connection: &mut SqliteConnection, statement: &'static str, text
     Ok(ids.into_iter().filter(|id| whole.is_none_or(|whole| whole == *id)).collect())
 }
 
-const DELIVERABLE: &str = "select id from proposals where outcome is null and delivery in ('queued', 'committing')
+pub(crate) const DELIVERABLE: &str = "select id from proposals where outcome is null and delivery in ('queued', 'committing')
  and repository = ? and branch = ? order by decided_at, id";
 
 pub(crate) async fn deliverable(
@@ -354,7 +355,7 @@ pub(crate) async fn deliverable(
     found.iter().map(|id| sql::id(id)).collect()
 }
 
-const IN_DELIVERY: &str = "select id, document from proposals where outcome is null
+pub(crate) const IN_DELIVERY: &str = "select id, document from proposals where outcome is null
  and delivery in (select value from json_each(?)) order by created_at, id";
 
 pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Delivery]) -> Result<Vec<Proposal>, StoreError> {
@@ -366,14 +367,14 @@ pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Del
     found.iter().map(|(id, json)| sql::decode("proposal", id, json)).collect()
 }
 
-const COUNT_OPEN: &str = "select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?";
+pub(crate) const COUNT_OPEN: &str = "select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?";
 
 pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentName) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_OPEN).bind(agent.as_str()).fetch_one(connection).await;
     found.map(sql::count).map_err(sql::failed)
 }
 
-const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
+pub(crate) const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
 
 pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent: &AgentName, since: Timestamp) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_CREATED_SINCE)
@@ -384,23 +385,30 @@ pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent
     found.map(sql::count).map_err(sql::failed)
 }
 
-/// What is asked for every call or tap: see the test that reads their plans.
-#[cfg(test)]
-pub(crate) const HOT: [(&str, &str); 16] = [
-    ("BY_ID", BY_ID),
-    ("CONTENTS", CONTENTS),
-    ("REVISIONS", REVISIONS),
-    ("LIST", LIST),
-    ("LIST_OPEN", LIST_OPEN),
-    ("LIST_AGENT", LIST_AGENT),
-    ("LIST_AGENT_OPEN", LIST_AGENT_OPEN),
-    ("PENDING_BY_DIGEST", PENDING_BY_DIGEST),
-    ("OBSERVED", OBSERVED),
-    ("BY_COMMIT", BY_COMMIT),
-    ("BY_SHORT", BY_SHORT),
-    ("PENDING_BY_SHORT", PENDING_BY_SHORT),
-    ("DELIVERABLE", DELIVERABLE),
-    ("IN_DELIVERY", IN_DELIVERY),
-    ("COUNT_OPEN", COUNT_OPEN),
-    ("COUNT_CREATED_SINCE", COUNT_CREATED_SINCE),
-];
+pub(crate) const STANDING: &str = "
+select (select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?1),
+       (select count(*) from proposals where agent = ?1 and created_at >= ?2),
+       (select id from proposals indexed by proposals_open_by_agent
+        where outcome is null and agent = ?1 and digest = ?3 and base = ?4 and decision = 'pending' order by created_at limit 1)";
+
+pub(crate) async fn standing(
+    connection: &mut SqliteConnection,
+    agent: &AgentName,
+    since: Timestamp,
+    digest: Sha256Hash,
+    base: CommitId,
+) -> Result<Standing, StoreError> {
+    let (open, created, pending): (i64, i64, Option<String>) = sqlx::query_as(STANDING)
+        .bind(agent.as_str())
+        .bind(sql::micros(since))
+        .bind(digest.to_string())
+        .bind(base.to_string())
+        .fetch_one(connection)
+        .await
+        .map_err(sql::failed)?;
+    Ok(Standing {
+        open: sql::count(open),
+        created: sql::count(created),
+        pending: pending.as_deref().map(sql::id).transpose()?,
+    })
+}

@@ -3,7 +3,7 @@
 use domain::{AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, Sha256Hash, Timestamp};
 use sqlx::SqlitePool;
 
-use crate::model::{Agent, AuditRow, Card, Cursor, ListFilter, Owed, StoredAnswer};
+use crate::model::{Agent, AuditRow, Card, Cursor, ListFilter, Owed, Standing, StoredAnswer};
 use crate::{StoreError, Tx, agents, answers, audit, cards, effects, proposals, sql};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -64,6 +64,8 @@ reads! {
     proposals::count_open(agent: &AgentName) -> u64;
     /// How many proposals this agent has made at or after `since`.
     proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
+    /// `count_open`, `count_created_since` and `pending_by_digest` in one question: the intake asks all three for every proposal.
+    proposals::standing(agent: &AgentName, since: Timestamp, digest: Sha256Hash, base: CommitId) -> Standing;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

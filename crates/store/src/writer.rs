@@ -357,3 +357,37 @@ async fn discard(tx: Tx) {
         tracing::warn!(%error, "closing a failed connection");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{BoxFuture, Store, StoreError, StoreOptions, Tx};
+
+    /// The limit belongs to the writer's connection and goes with it: as if space had been freed.
+    fn fill(tx: &mut Tx) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let limit = sqlx::query("pragma max_page_count = 1").execute(&mut tx.connection).await;
+            limit.map_err(crate::sql::failed)?;
+            tx.set_meta("small", "1").await?;
+            // The caller goes on although the disk is full: nothing of that may stay either.
+            let full = tx.set_meta("large", &"x".repeat(1 << 20)).await;
+            assert!(matches!(full, Err(StoreError::DiskFull { .. })), "{full:?}");
+            let after = tx.set_meta("after", "1").await;
+            assert!(matches!(after, Err(StoreError::DiskFull { .. })), "{after:?}");
+            Ok(())
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_the_store_works_again_without_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("store.db"), StoreOptions::default())
+            .await
+            .expect("opens");
+        let answer = store.write(fill).await.expect_err("not stored").to_string();
+        assert!(answer.contains("the disk is full"), "{answer}");
+        for key in ["small", "large", "after"] {
+            assert_eq!(store.read().meta(key).await, Ok(None), "{key}");
+        }
+        store.check_writable().await.expect("works again");
+    }
+}

@@ -200,6 +200,15 @@ async fn questions_of_the_intake() {
     assert_eq!(by_digest(commit(2)).await, Ok(None));
     assert_eq!(reader.count_open(&first.agent).await, Ok(2));
     assert_eq!(reader.count_created_since(&first.agent, at(2)).await, Ok(1));
+    let standing = reader.standing(&first.agent, at(2), first.revision.digest, commit(1)).await;
+    assert_eq!(
+        standing,
+        Ok(store::Standing {
+            open: 2,
+            created: 1,
+            pending: Some(id(1))
+        })
+    );
     it.change(id(1), |next| {
         // A conflict ends a proposal while its decision is still pending.
         end(next, Outcome::Conflicted, at(9));
