@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::facts::{Found, Operated, Question};
-use super::judge::Case;
+use super::rows::Case;
 use super::{Arrival, Latch, Note, Verdict};
 use crate::model::{Application, Health, SyncCode};
 

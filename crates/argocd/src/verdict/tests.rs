@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Application, View};
+use crate::repo::Target;
+use crate::windows::SyncWindows;
 
 const REPO: &str = "https://git.example.com/org/home";
 
@@ -428,6 +430,10 @@ fn row_7_cannot_compare_counts_twice_in_answers_to_our_refreshes() {
     );
     assert_eq!(verdict.ending(), Some(Ending::SyncFailed));
 
+    // An application that never had an operation.
+    let mut story = Story::new();
+    let new = with(broken.clone(), "/status/operationState", Value::Null);
+    assert_eq!(story.says(1, &new), "Argo CD reports that it cannot compare: helm template failed");
     // An error that went away in between starts anew.
     let mut story = Story::new();
     story.refreshed(2);
@@ -800,7 +806,10 @@ fn trap_8_an_early_error_has_no_result_and_no_revision() {
     );
     let mut empty = error.clone();
     empty["syncResult"] = json!({"revision": ""});
-    assert_eq!(first(&broken(&empty)), "The sync failed at ccccccc: failed to render");
+    assert_eq!(
+        first(&broken(&empty)),
+        "Argo CD cannot render or compare the application at ccccccc: failed to render"
+    );
     let mut older = error;
     older["operation"]["sync"]["revision"] = sha("b").into();
     assert_eq!(first(&broken(&older)), "Argo CD has not seen the commit yet");
@@ -855,6 +864,12 @@ fn trap_17_a_hydrated_application_is_followed_through_the_dry_commit() {
         says(&hydrated("c", "9", Value::Null, "9")),
         "Deployed at 9999999; healthy, making sure that it stays so"
     );
+    // The next dry commit is hydrated and not yet synced, and the mirror does not know the hydrated branch.
+    let mut story = Story::without_baseline();
+    story.see(22, &hydrated("c", "9", Value::Null, "9"));
+    let mut pending = with(hydrated("d", "8", Value::Null, "9"), "/status/sync/revision", sha("8").into());
+    pending["status"]["sync"]["status"] = "OutOfSync".into();
+    assert!(story.says(23, &pending).starts_with("Deployed at 9999999"), "not rolled back");
     // A dry commit that changes nothing keeps the hydrated commit: its old operation proves nothing, good or bad.
     let same = hydrated("c", "1", Value::Null, "1");
     let same = with(same, "/status/operationState", operation("Failed", "1", -1000, Some(-990)));

@@ -102,6 +102,9 @@ impl Shared {
         let Ok(slot) = self.slots.clone().acquire_owned().await else {
             return;
         };
+        // It may have moved to another project since: under the old one it would not be found.
+        let known = lock(&self.state).application(&app.key()).map(crate::model::Application::app_ref);
+        let app = known.as_ref().unwrap_or(app);
         let asked_at = clock();
         let result = match kind {
             Kind::Refresh => self.refresh_now(app, asked_at).await,

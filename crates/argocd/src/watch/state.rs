@@ -131,6 +131,9 @@ impl State {
                 merged.changed.push(key);
                 continue;
             };
+            if entry.trouble.take().is_some() {
+                merged.changed.push(key);
+            }
             if entry.is_newer_than(sent, list.version) || same(&entry.app, &app) {
                 continue;
             }

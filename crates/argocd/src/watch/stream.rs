@@ -16,7 +16,7 @@ use crate::client::Error;
 use crate::model::{AppKey, Application, View};
 
 /// A connection that lived this long was a good one: the next failure starts with the shortest pause again.
-const GOOD_AFTER: Duration = Duration::from_secs(30);
+const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// How a connection ended.
 enum End {
     /// It was open and broke; nothing to tell anybody.

@@ -74,6 +74,19 @@ async fn what_waits_says_why() {
 }
 
 #[tokio::test]
+async fn an_application_that_moves_to_another_project_is_still_found() {
+    let lab = Lab::new().await;
+    lab.sim.set_behaviour("web", Behaviour::StaleHealthy);
+    let change = lab.push("web", 2).await;
+    lab.sim.edit_spec("web", |spec| spec.project = "other".to_owned());
+    // The caller still asks with the project of before.
+    assert_eq!(
+        lab.follow("web", &change).await,
+        format!("Deployed and healthy at {}", &change.commit[..7])
+    );
+}
+
+#[tokio::test]
 async fn retries_are_not_failures() {
     let lab = Lab::new().await;
     lab.sim.set_behaviour("web", Behaviour::Retry { failures: 2 });

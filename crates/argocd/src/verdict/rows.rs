@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::facts::{Ancestry, Found, Operated, Question};
+use super::facts::{Ancestry, Contains, Found, Operated, Question};
 use super::{
-    Arrival, Baseline, Change, CompareError, Evidence, GoneReason, Judgement, Latch, Presence, Stage, Tracking, Verdict, Want, health,
+    Arrival, Change, CompareError, Ending, Evidence, GoneReason, Judgement, Latch, Patience, Presence, Stage, Tracking, Verdict, Want,
+    health, signs,
 };
-use crate::model::{Application, Phase, Resource, SyncCode, is_commit_id, label};
-use crate::repo::Target;
+use crate::model::{Application, Phase, Resource, SyncCode, View};
 
 /// Judges one application for one change.
 ///
@@ -89,10 +89,12 @@ impl Case<'_> {
         if let Some(verdict) = self.going(app) {
             return verdict;
         }
-        if self.tracking.latch.is_none() && !follows(app, &self.change.target) {
-            return Verdict::NotTracked { now: sources_of(app) };
+        if self.tracking.latch.is_none() && !signs::follows(app, &self.change.target) {
+            return Verdict::NotTracked {
+                now: signs::sources_of(app),
+            };
         }
-        if app.view == crate::model::View::List {
+        if app.view == View::List {
             self.wants.push(Want::Details {
                 not_before: self.change.pushed_at,
             });
@@ -168,11 +170,8 @@ impl Case<'_> {
         // The hydrated branch need not be in our mirror: its newest commit that carries ours is recognised by equality.
         let newest = done.and_then(|done| done.hydrated_sha.clone());
         let carries = |revision: &str, commit: &str| match newest.as_deref() == Some(revision) {
-            true => super::Contains::Yes,
-            false => match ancestry(revision, commit) {
-                super::Contains::Unknown => super::Contains::No,
-                known => known,
-            },
+            true => Contains::Yes,
+            false => ancestry(revision, commit),
         };
         self.rows(app, &question(app, change, &hydrated, &carries))
     }
@@ -183,22 +182,26 @@ impl Case<'_> {
         let mut op = question.operated(app);
         if let Some(op) = &mut op
             && question.any_source
-            && is_from_before(op, self.change.baseline.as_ref())
+            && signs::is_from_before(op, self.change.baseline.as_ref())
         {
             // A dry commit that renders to the hydrated commit of before: that one's operation proves nothing about ours.
-            op.found.contains = super::Contains::No;
+            op.found.contains = Contains::Unknown;
         }
-        self.fetch_unknown([Some(&compared), op.as_ref().map(|op| &op.found)]);
+        if !question.any_source {
+            self.fetch_unknown([Some(&compared), op.as_ref().map(|op| &op.found)]);
+        }
         if self.tracking.latch.is_some() {
             return match self.rolled_back(app, question, op.as_ref(), &compared) {
                 Some(verdict) => verdict,
                 None => health::gate(self, app, question, op.as_ref(), &compared),
             };
         }
-        let verdict = op.as_ref().and_then(|op| self.operation(app, op, &compared));
+        let verdict = op.as_ref().and_then(|op| self.operation(app, op));
         if !matches!(verdict, Some(Verdict::WaitingOlderOperation { .. })) {
             self.tracking.blocked_since = None;
         }
+        let is_applied = op.as_ref().is_some_and(|op| signs::applied(app, op, &compared));
+        let verdict = verdict.or_else(|| if is_applied { None } else { self.comparison(app) });
         let verdict = verdict.or_else(|| {
             let arrived = self.arrival(app, op.as_ref(), &compared)?;
             self.tracking.latch = Some(arrived);
@@ -216,8 +219,8 @@ impl Case<'_> {
         self.not_seen(compared.revision)
     }
 
-    /// Rows 3, 4, 5 and, in the place that the table gives it, 7.
-    fn operation(&mut self, app: &Application, op: &Operated, compared: &Found) -> Option<Verdict> {
+    /// Rows 3, 4 and 5.
+    fn operation(&mut self, app: &Application, op: &Operated) -> Option<Verdict> {
         if op.in_flight {
             let terminating = op.phase == Some(Phase::Terminating);
             if op.found.yes() && !op.dry_run {
@@ -231,10 +234,7 @@ impl Case<'_> {
             }
             return Some(self.older_operation(op, terminating));
         }
-        if op.failed() && op.found.yes() && !op.dry_run {
-            return Some(apply_failed(app, op));
-        }
-        if applied(app, op, compared) { None } else { self.comparison(app) }
+        (op.failed() && op.found.yes() && !op.dry_run).then(|| signs::apply_failed(app, op))
     }
 
     /// Row 4.
@@ -259,7 +259,7 @@ impl Case<'_> {
             how,
             seen_at: self.now,
         };
-        if let Some(op) = op.filter(|op| applied(app, op, compared)) {
+        if let Some(op) = op.filter(|op| signs::applied(app, op, compared)) {
             return Some(latch(&op.found, Arrival::Applied));
         }
         let synced = app.status.sync.status == Some(SyncCode::Synced) && compared.yes();
@@ -268,7 +268,7 @@ impl Case<'_> {
 
     /// Row 7: an error counts in the answer to a refresh asked after the push, and twice.
     fn comparison(&mut self, app: &Application) -> Option<Verdict> {
-        let Some(message) = comparison_error(app) else {
+        let Some(message) = signs::comparison_error(app) else {
             self.tracking.compare_error = None;
             return None;
         };
@@ -276,7 +276,7 @@ impl Case<'_> {
             let later = app.status.reconciled_at.is_some_and(|reconciled| reconciled > refresh.asked_at);
             refresh.asked_at >= self.change.pushed_at && (refresh.answered_at.is_some() || later)
         });
-        if is_passing_trouble(&message) {
+        if signs::is_passing_trouble(&message) {
             self.refresh_again();
             return Some(Verdict::ComparisonFailing { message });
         }
@@ -312,7 +312,7 @@ impl Case<'_> {
     /// Row 12: an operation of an older revision has succeeded after the commit was deployed.
     fn rolled_back(&self, app: &Application, question: &Question<'_>, op: Option<&Operated>, compared: &Found) -> Option<Verdict> {
         let op = op.filter(|op| op.succeeded() && !op.dry_run && !op.partial)?;
-        if op.found.contains != super::Contains::No || op.found.revision.is_none() {
+        if op.found.contains != Contains::No || op.found.revision.is_none() {
             return None;
         }
         if compared.yes() && app.status.sync.status == Some(SyncCode::Synced) {
@@ -329,13 +329,13 @@ impl Case<'_> {
 
     /// Rows 9, 10 and 11: compared with the commit, and different from what is live.
     fn out_of_sync(&mut self, app: &Application, question: &Question<'_>, op: Option<&Operated>, compared: &Found) -> Verdict {
-        if let Some(message) = sync_error(app, question) {
+        if let Some(message) = signs::sync_error(app, question) {
             let (stage, revision) = (Stage::Apply, compared.revision.clone());
             return Verdict::SyncFailed {
                 stage,
                 revision,
                 message,
-                resources: failed_resources(app),
+                resources: signs::failed_resources(app),
             };
         }
         let revision = compared.short();
@@ -357,7 +357,7 @@ impl Case<'_> {
         let Some(resources) = self.resources(app, asking) else {
             return Verdict::AboutToSync { revision };
         };
-        let (all, surplus, different) = count(resources);
+        let (all, surplus, different) = signs::count(resources);
         if different > 0 && different == surplus && !automated.prune {
             self.tracking.latch = Some(Latch {
                 revision,
@@ -457,7 +457,7 @@ impl Case<'_> {
     }
 
     /// One of the limits.
-    pub fn limit(&self, of: impl Fn(&super::Patience) -> u32) -> TimeDelta {
+    pub fn limit(&self, of: impl Fn(&Patience) -> u32) -> TimeDelta {
         TimeDelta::milliseconds(i64::from(of(&self.change.patience)))
     }
 
@@ -536,7 +536,7 @@ impl Case<'_> {
             _ => settled,
         };
         self.tracking.settled = Some(verdict.clone());
-        let settling = self.tracking.latch.is_some() && matches!(verdict.ending(), Some(ending) if ending != super::Ending::Synced);
+        let settling = self.tracking.latch.is_some() && matches!(verdict.ending(), Some(ending) if ending != Ending::Synced);
         self.wants
             .retain(|want| settling && matches!(want, Want::Details { .. } | Want::WakeAt(_)));
         Judgement {
@@ -565,108 +565,4 @@ fn deleted(commit: &str) -> Verdict {
         recovered: false,
         notes: Vec::new(),
     }
-}
-
-/// Row 2: whether any source follows the branch.
-fn follows(app: &Application, target: &Target) -> bool {
-    match &app.spec.source_hydrator {
-        Some(hydrator) => {
-            let repository = hydrator.sync_source.repo_url.as_deref().unwrap_or(&hydrator.dry_source.repo_url);
-            let wet = target.is_repository(repository) && hydrator.sync_source.target_branch == target.branch;
-            target.tracks(&hydrator.dry_source) || wet
-        }
-        None => app.spec.all_sources().into_iter().any(|source| target.tracks(source)),
-    }
-}
-
-/// What an application follows, without user names or passwords of addresses.
-fn sources_of(app: &Application) -> String {
-    let dry = app.spec.source_hydrator.as_ref().map(|hydrator| &hydrator.dry_source);
-    let sources = dry.into_iter().chain(app.spec.all_sources());
-    let words: Vec<String> = sources
-        .map(|source| {
-            let repository = crate::repo::RepoKey::of(&source.repo_url).map_or("?".to_owned(), |key| key.to_string());
-            format!("{repository} at {}", source.target_revision.as_deref().unwrap_or("HEAD"))
-        })
-        .collect();
-    words.join(", ")
-}
-
-/// Row 6: a whole operation, or a partial one that left the application in sync at the commit.
-fn applied(app: &Application, op: &Operated, compared: &Found) -> bool {
-    let synced = app.status.sync.status == Some(SyncCode::Synced) && compared.yes();
-    op.succeeded() && op.found.yes() && !op.dry_run && (!op.partial || synced)
-}
-
-fn is_from_before(op: &Operated, baseline: Option<&Baseline>) -> bool {
-    let before = baseline.and_then(|baseline| baseline.operation_started_at);
-    before.is_some() && before == op.started_at
-}
-
-/// Row 5. An operation that never came to the apply is told apart.
-fn apply_failed(app: &Application, op: &Operated) -> Verdict {
-    let state = app.status.operation_state.as_ref();
-    let early = op.phase == Some(Phase::Error) && state.is_some_and(|state| state.sync_result.is_none());
-    Verdict::SyncFailed {
-        stage: if early { Stage::Compare } else { Stage::Apply },
-        revision: op.found.revision.clone(),
-        message: op.message.clone(),
-        resources: failed_resources(app),
-    }
-}
-
-/// Resources and hooks that failed in the last operation.
-fn failed_resources(app: &Application) -> Vec<String> {
-    let result = app.status.operation_state.as_ref().and_then(|state| state.sync_result.as_ref());
-    let failed = result
-        .into_iter()
-        .flat_map(|result| &result.resources)
-        .filter(|resource| resource.status == "SyncFailed" || matches!(resource.hook_phase.as_str(), "Failed" | "Error"));
-    failed
-        .map(|r| format!("{}: {}", label(&r.kind, &r.namespace, &r.name), r.message))
-        .collect()
-}
-
-/// Why the last comparison failed, if it did.
-fn comparison_error(app: &Application) -> Option<String> {
-    let error = |kind: &str| app.status.conditions.iter().find(|condition| condition.kind == kind);
-    if let Some(condition) = error("ComparisonError").or_else(|| error("InvalidSpecError")) {
-        return Some(condition.message.clone());
-    }
-    let unknown = app.status.sync.status == Some(SyncCode::Unknown);
-    unknown.then(|| error("UnknownError").map_or("the sync status is Unknown".to_owned(), |c| c.message.clone()))
-}
-
-/// Trouble of the network or of Argo CD's own parts passes; it says nothing about the commit.
-fn is_passing_trouble(message: &str) -> bool {
-    let words = [
-        "code = Unavailable",
-        "code = DeadlineExceeded",
-        "context deadline exceeded",
-        "connection refused",
-        "i/o timeout",
-        "no such host",
-        "connection reset",
-        "TLS handshake timeout",
-    ];
-    words.iter().any(|word| message.contains(word))
-}
-
-/// Row 9. The condition names the commit of the failed attempt; one that does not contain ours is left over from before.
-fn sync_error(app: &Application, question: &Question<'_>) -> Option<String> {
-    let condition = app.status.conditions.iter().find(|condition| condition.kind == "SyncError")?;
-    let named = condition
-        .message
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .find(|word| is_commit_id(word));
-    let stale = named.is_some_and(|sha| !question.contains(sha));
-    (!stale).then(|| condition.message.clone())
-}
-
-/// How many resources there are, are to be pruned, and differ.
-fn count(resources: &[Resource]) -> (usize, usize, usize) {
-    let compared = || resources.iter().filter(|resource| !resource.hook);
-    let surplus = compared().filter(|resource| resource.requires_pruning).count();
-    let different = compared().filter(|resource| resource.status == Some(SyncCode::OutOfSync)).count();
-    (compared().count(), surplus, different)
 }
