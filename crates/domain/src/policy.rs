@@ -196,6 +196,15 @@ impl Policy {
             .collect()
     }
 
+    /// The groups that somebody is in.
+    pub fn groups_of(&self, id: UserId) -> Vec<&GroupName> {
+        self.groups
+            .iter()
+            .filter(|(_, members)| members.contains(&id))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// The first rule that covers a path.
     pub fn rule_for(&self, repository: &RepositoryName, path: &RepoPath) -> Option<&Rule> {
         self.rules

@@ -1,1 +1,172 @@
-//! The use cases and the workers that execute effects.
+//! The use cases, and the workers that execute the effects they owe. HTTP and Telegram are two faces of the same use cases.
+//!
+//! Everything that happens becomes an [`domain::Event`]; the database's writer loads the row, calls [`domain::decide()`] and writes state, audit row
+//! and owed effects in one transaction. Workers claim effects, execute them outside any transaction, and feed the result back as an event.
+
+mod act;
+mod book;
+mod cards;
+mod hub;
+mod inbound;
+mod intake;
+mod problem;
+mod requests;
+mod settings;
+mod usecases;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use domain::{RepositoryName, Timestamp};
+use store::Store;
+
+pub use act::Failed;
+pub use book::{Book, FileProblem};
+pub use problem::Problem;
+pub use requests::{
+    Agent, Answer, Check, Content, Created, Evaluation, FileRequest, FileSummary, Health, Idempotency, Listing, Me, ObservationRequest,
+    ProposalRequest, Until,
+};
+pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
+pub use workers::Running;
+
+/// The service's heart. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    book: ArcSwap<Book>,
+    repositories: BTreeMap<RepositoryName, RepositorySetup>,
+    telegram: Option<TelegramSetup>,
+    argocd: BTreeMap<String, ArgocdSetup>,
+    limits: Limits,
+    clock: Clock,
+    crash: CrashPoints,
+    hub: hub::Hub,
+    /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
+    confirming: Mutex<BTreeMap<i64, inbound::OpenStep>>,
+    telegram_seen: Mutex<Option<Timestamp>>,
+    /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
+    baselines: Mutex<workers::Baselines>,
+    wake: tokio::sync::Notify,
+}
+
+impl Engine {
+    /// Puts the rooms together. Nothing runs before [`Engine::start`].
+    pub fn new(options: EngineOptions) -> Self {
+        let repositories = options
+            .repositories
+            .into_iter()
+            .map(|repository| (repository.name.clone(), repository))
+            .collect();
+        let argocd = options
+            .argocd
+            .into_iter()
+            .map(|instance| (instance.name.clone(), instance))
+            .collect();
+        Self(Arc::new(Inner {
+            store: options.store,
+            book: ArcSwap::from_pointee(options.book),
+            repositories,
+            telegram: options.telegram,
+            argocd,
+            limits: options.limits,
+            clock: options.clock,
+            crash: options.crash,
+            hub: hub::Hub::default(),
+            confirming: Mutex::new(BTreeMap::new()),
+            telegram_seen: Mutex::new(None),
+            baselines: Mutex::default(),
+            wake: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The policy and runbooks in force.
+    pub fn book(&self) -> Arc<Book> {
+        self.0.book.load_full()
+    }
+
+    /// Puts another policy and other runbooks in force. Pending proposals meet them at the next tap, and before their push.
+    pub fn put_in_force(&self, book: Book) {
+        self.0.book.store(Arc::new(book));
+    }
+
+    /// Reads policy and runbooks again; a file with problems changes nothing.
+    ///
+    /// # Errors
+    /// Every problem found; what was in force stays in force.
+    pub fn reload_book(&self) -> Result<bool, Vec<FileProblem>> {
+        let current = self.book();
+        let fresh = current.reload()?;
+        let same = fresh.policy.hash() == current.policy.hash()
+            && fresh.runbooks.len() == current.runbooks.len()
+            && fresh
+                .runbooks
+                .iter()
+                .zip(current.runbooks.iter())
+                .all(|(a, b)| a.0 == b.0 && a.1.content_hash() == b.1.content_hash());
+        if !same {
+            self.put_in_force(fresh);
+        }
+        Ok(!same)
+    }
+
+    pub(crate) fn repository(&self, name: &RepositoryName) -> Option<&RepositorySetup> {
+        self.0.repositories.get(name)
+    }
+
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = &RepositorySetup> {
+        self.0.repositories.values()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn telegram(&self) -> Option<&TelegramSetup> {
+        self.0.telegram.as_ref()
+    }
+
+    pub(crate) fn instance_of(&self, repository: &RepositorySetup) -> Option<&ArgocdSetup> {
+        repository.argocd.as_ref().and_then(|name| self.0.argocd.get(name))
+    }
+
+    pub(crate) fn crash(&self, name: &str) {
+        self.0.crash.pass(name);
+    }
+
+    /// Random bytes from the operating system.
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            // Without randomness no button and no id can be trusted; Linux blocks rather than fails here.
+            panic!("the operating system gives no random bytes: {error}");
+        }
+        bytes
+    }
+
+    /// A fresh proposal id: UUIDv7, so that ids sort by time.
+    pub(crate) fn fresh_id(&self, now: Timestamp) -> domain::ProposalId {
+        let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+        domain::ProposalId::new(uuid::Builder::from_unix_timestamp_millis(millis, &self.random()).into_uuid())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}

@@ -17,6 +17,7 @@ mod open;
 mod plans;
 mod proposals;
 mod reads;
+mod recover;
 mod sql;
 mod store;
 mod tx;

@@ -1,0 +1,146 @@
+//! The one way in which anything happens to a proposal: load, decide, write, in one transaction.
+
+use domain::{ChangeSet, Event, Proposal, ProposalId, Refusal, decide};
+use serde_json::json;
+use store::{Actor, Audit, StoreError};
+
+use crate::Engine;
+
+/// Why an event changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// There is no such proposal.
+    #[error("there is no proposal {0}")]
+    Missing(ProposalId),
+    /// It does not fit the state or the person.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An event with what belongs into the same transaction.
+pub(crate) struct Act {
+    pub id: ProposalId,
+    pub actor: Actor,
+    pub event: Event,
+    /// The contents of a new revision.
+    pub contents: Option<ChangeSet>,
+    /// Further facts for the audit row.
+    pub details: serde_json::Value,
+    /// Refused attempts of people and agents leave an audit row; the service's own do not.
+    pub audit_refusal: bool,
+    /// The version that the caller saw; another one is refused.
+    pub expected_version: Option<u64>,
+}
+
+impl Act {
+    pub(crate) fn service(id: ProposalId, event: Event) -> Self {
+        Self {
+            id,
+            actor: Actor::Service,
+            event,
+            contents: None,
+            details: json!({}),
+            audit_refusal: false,
+            expected_version: None,
+        }
+    }
+}
+
+/// What an act came to.
+pub(crate) enum Acted {
+    /// Done; the proposal afterwards and the sentence for people.
+    Done(Box<Proposal>, String),
+    /// Refused, and audited where asked.
+    Refused(Refusal),
+    /// The version is another one; the current.
+    Stale(u64),
+    /// No such proposal.
+    Missing,
+}
+
+impl Engine {
+    /// Runs one act in the writer.
+    pub(crate) async fn act(&self, act: Act) -> Result<Acted, StoreError> {
+        let (policy, now) = (self.book().policy.clone(), self.now());
+        let acted = self
+            .0
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let Some(proposal) = tx.proposal(act.id).await? else {
+                        return Ok::<_, StoreError>(Acted::Missing);
+                    };
+                    if act.expected_version.is_some_and(|expected| expected != proposal.version) {
+                        return Ok(Acted::Stale(proposal.version));
+                    }
+                    let mut audit = Audit {
+                        proposal: Some(act.id),
+                        actor: act.actor,
+                        event: act.event.name().to_owned(),
+                        summary: String::new(),
+                        details: act.details,
+                        at: now,
+                    };
+                    match decide(&proposal, act.event, &policy, now) {
+                        Ok(transition) => {
+                            audit.summary.clone_from(&transition.summary);
+                            if let Some(contents) = &act.contents {
+                                tx.insert_contents(act.id, transition.next.revision.number, contents).await?;
+                            }
+                            let next = tx.apply(&transition, audit).await?;
+                            Ok(Acted::Done(Box::new(next), transition.summary))
+                        }
+                        Err(refusal) => {
+                            if act.audit_refusal {
+                                audit.event = format!("refused_{}", audit.event);
+                                audit.summary = refusal.to_string();
+                                tx.audit(audit).await?;
+                            }
+                            Ok(Acted::Refused(refusal))
+                        }
+                    }
+                })
+            })
+            .await?;
+        if let Acted::Done(proposal, _) = &acted {
+            self.0.hub.ring(proposal.id);
+            self.0.wake.notify_waiters();
+        }
+        Ok(acted)
+    }
+
+    /// Runs a service event whose refusal is ordinary: the world moved on meanwhile.
+    pub(crate) async fn happen(&self, id: ProposalId, event: Event) -> Result<Option<Proposal>, StoreError> {
+        let name = event.name();
+        match self.act(Act::service(id, event)).await? {
+            Acted::Done(proposal, summary) => {
+                tracing::info!(proposal = %id, event = name, "{summary}");
+                Ok(Some(*proposal))
+            }
+            Acted::Refused(refusal) => {
+                tracing::debug!(proposal = %id, event = name, %refusal, "an event came too late");
+                Ok(None)
+            }
+            Acted::Stale(_) | Acted::Missing => Ok(None),
+        }
+    }
+
+    /// An audit row of its own: something a person, an agent or the world tried.
+    pub(crate) async fn record(&self, proposal: Option<ProposalId>, actor: Actor, event: &str, summary: String) -> Result<(), StoreError> {
+        let audit = Audit {
+            proposal,
+            actor,
+            event: event.to_owned(),
+            summary,
+            details: json!({}),
+            at: self.now(),
+        };
+        self.0
+            .store
+            .write(move |tx| Box::pin(async move { tx.audit(audit).await.map(|_| ()) }))
+            .await
+    }
+}

@@ -1,0 +1,322 @@
+//! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
+
+use domain::{Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
+use store::{Card as StoredCard, CardState, StoreError};
+use telegram::{
+    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, FileLine, Progress, Requirement, Superseded,
+};
+
+use crate::{Engine, RepositorySetup};
+
+/// Reasons that a reject can carry with one more tap.
+pub(crate) const CHIPS: [&str; 5] = ["wrong target", "wrong time", "too big", "needs tests", "not needed"];
+
+impl Engine {
+    /// What a card of this proposal shows now. `stored` is the card's own row: an older revision's card says that it is superseded.
+    pub(crate) async fn card(&self, proposal: &Proposal, stored: Option<&StoredCard>) -> Result<Card, StoreError> {
+        let mut card = Card::new(
+            kind_of(proposal),
+            Some(proposal.id),
+            proposal.tier(),
+            proposal.agent.clone(),
+            proposal.repository.clone(),
+            proposal.created_at,
+        );
+        self.fill_request(&mut card, proposal).await?;
+        self.fill_state(&mut card, proposal);
+        if let Some(stored) = stored
+            && (stored.state == CardState::Superseded || stored.revision < proposal.revision.number)
+        {
+            card.superseded = Some(Superseded {
+                revision: proposal.revision.number,
+                url: None,
+            });
+            card.buttons.clear();
+            return Ok(card);
+        }
+        let now = self.now();
+        card.buttons = self.buttons(proposal);
+        if proposal
+            .ended_by
+            .as_ref()
+            .is_some_and(|ending| ending.reason.is_none() && ending.reason_until.is_some_and(|until| until > now))
+        {
+            card.chips = CHIPS.iter().map(|chip| (*chip).to_owned()).collect();
+        }
+        let step = stored.and_then(|stored| self.open_step(stored.id));
+        if let Some(step) = step.filter(|_| !proposal.is_over() || step_fits_the_end(proposal)) {
+            card.confirm = Some(ConfirmStep {
+                action: step.action,
+                worst: worst_line(proposal, &card),
+                who: step.who,
+            });
+        }
+        Ok(card)
+    }
+
+    async fn fill_request(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
+        let route = &proposal.revision.route;
+        card.rule = route.rule.clone().unwrap_or_default();
+        card.why.clone_from(&route.why);
+        card.title.clone_from(&proposal.title);
+        card.reason.clone_from(&proposal.reason);
+        card.branch.clone_from(&proposal.branch);
+        card.base = Some(proposal.revision.base);
+        card.digest = Some(proposal.revision.digest);
+        card.revision = proposal.revision.number;
+        card.revision_author =
+            (proposal.revision.author == domain::RevisionAuthor::Countersign).then(|| "merged by countersign: the branch moved".to_owned());
+        card.policy = route.policy.short();
+        card.runbook = match &proposal.origin {
+            Origin::Runbook(call) | Origin::Observed(call) => Some(format!("{} {}", call.runbook, parameters(&call.parameters))),
+            Origin::Change | Origin::Revert { .. } => None,
+        };
+        if let Origin::Revert { of, .. } = &proposal.origin {
+            card.revert_of = Some(*of);
+        }
+        let Some(contents) = self.store().read().contents(proposal.id, proposal.revision.number).await? else {
+            card.remarks.push("the contents are past their retention".to_owned());
+            return Ok(());
+        };
+        if let Some(setup) = self.repository(&proposal.repository)
+            && let Ok(diff) = setup.git.unified_diff(&contents).await
+        {
+            for stats in &diff.files {
+                if let Some(change) = contents.get(&stats.path) {
+                    card.files.push(file_line(stats, change));
+                }
+            }
+            card.diff = diff.text;
+        } else {
+            card.remarks
+                .push("the diff cannot be read at the moment: open it before you decide".to_owned());
+        }
+        card.remarks.extend(
+            changes::inspect(&contents)
+                .into_iter()
+                .map(|remark| format!("{}: {}", remark.path, remark.message)),
+        );
+        Ok(())
+    }
+
+    fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
+        card.decision = proposal.decision;
+        card.delivery = proposal.delivery;
+        card.outcome = proposal.outcome;
+        card.landed = proposal.landed;
+        card.note.clone_from(&proposal.note);
+        card.expires_at = (proposal.decision == Decision::Pending).then_some(proposal.expires_at);
+        card.hold_until = proposal.hold_until;
+        card.reverted_by = proposal.reverted_by;
+        card.recovered_at = proposal.recovered_at;
+        card.requirements = self.requirements(proposal);
+        card.decided = decided(proposal);
+        let setup = self.repository(&proposal.repository);
+        card.commit = proposal.commit.map(|id| CommitLine {
+            id,
+            url: setup
+                .and_then(|setup| setup.commit_url.as_ref())
+                .map(|url| url.replace("{commit}", &id.to_string())),
+            author: proposal.committed_by.clone(),
+        });
+        card.pull_request_url = proposal.pull.as_ref().map(|pull| pull.url.clone());
+        card.applications = proposal
+            .applications
+            .iter()
+            .map(|app| ApplicationLine {
+                name: app.name.clone(),
+                headline: app.headline.clone(),
+                state: progress_of(&app.state),
+            })
+            .collect();
+        if proposal.applications.is_empty() && proposal.commit.is_some() {
+            card.untracked = match setup {
+                Some(setup) if setup.argocd.is_none() => Some("no Argo CD is configured for this repository".to_owned()),
+                Some(_) if proposal.outcome == Some(Outcome::Pushed) => Some("no application tracks these files".to_owned()),
+                Some(_) | None => None,
+            };
+        }
+        if proposal.tier() == Tier::Manual && proposal.pull.is_none() && !proposal.is_over() && proposal.commit.is_none() {
+            card.commands = setup.map(|setup| commands(setup, proposal)).unwrap_or_default();
+        }
+    }
+
+    fn requirements(&self, proposal: &Proposal) -> Vec<Requirement> {
+        let policy = self.book().policy.clone();
+        proposal
+            .revision
+            .route
+            .requirements
+            .iter()
+            .map(|requirement| {
+                let counts = |user| policy.counted(requirement, proposal.asking_agent(), &[user]) > 0;
+                let have = proposal
+                    .approvals()
+                    .filter(|review| counts(review.by.id))
+                    .map(|review| (review.by.name.clone(), review.at));
+                let voted = proposal.approvers();
+                let eligible = policy
+                    .people()
+                    .filter(|person| counts(person.id) && !voted.contains(&person.id))
+                    .map(|p| p.name.clone());
+                Requirement {
+                    group: requirement.group.to_string(),
+                    quorum: requirement.quorum,
+                    have: have.collect(),
+                    eligible: eligible.collect(),
+                }
+            })
+            .collect()
+    }
+
+    /// The buttons that make sense in this state.
+    fn buttons(&self, proposal: &Proposal) -> Vec<Action> {
+        let mut buttons = Vec::new();
+        match (proposal.decision, proposal.delivery) {
+            (Decision::Pending, Delivery::None) if proposal.tier() == Tier::Prompted => {
+                buttons.extend([Action::Approve, Action::Reject, Action::FullDiff]);
+            }
+            (Decision::Pending, Delivery::AwaitingCommit) => {
+                buttons.extend([Action::FullDiff, Action::Dismiss]);
+                if proposal.pull.is_none() {
+                    buttons.push(Action::CopyCommands);
+                }
+            }
+            (Decision::Approved | Decision::NotRequired, Delivery::Queued) => buttons.push(Action::Cancel),
+            (_, Delivery::PushBlocked) => buttons.extend([Action::Retry, Action::Cancel]),
+            _ => {}
+        }
+        if proposal.is_delivered() {
+            buttons.push(Action::Revert);
+            buttons.push(Action::CopySha);
+            let on_request = self
+                .repository(&proposal.repository)
+                .and_then(|setup| self.instance_of(setup))
+                .is_some_and(|instance| instance.sync_on_request);
+            if on_request && !proposal.is_over() {
+                for (index, app) in proposal.applications.iter().enumerate().take(8) {
+                    if app.state == "needs_sync" {
+                        buttons.push(Action::Sync(u8::try_from(index).unwrap_or(0)));
+                    }
+                }
+            }
+        }
+        buttons
+    }
+}
+
+fn kind_of(proposal: &Proposal) -> CardKind {
+    match (&proposal.origin, proposal.tier()) {
+        (Origin::Observed(_), _) => CardKind::ObservedNote,
+        (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Manual) => CardKind::ManualNote,
+        (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Prompted) => CardKind::Approval,
+        (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Standard) => CardKind::StandardNote,
+    }
+}
+
+/// A second step on a finished proposal makes sense only for Revert.
+const fn step_fits_the_end(proposal: &Proposal) -> bool {
+    proposal.is_delivered()
+}
+
+/// What the second step repeats.
+fn worst_line(proposal: &Proposal, card: &Card) -> String {
+    let deleted: Vec<_> = card
+        .files
+        .iter()
+        .filter(|file| file.kind == domain::ChangeKind::Deleted)
+        .map(|file| file.path.to_string())
+        .collect();
+    if !deleted.is_empty() {
+        return format!("deletes {}", deleted.join(", "));
+    }
+    if let Some(remark) = card.remarks.first() {
+        return remark.clone();
+    }
+    match proposal.commit {
+        Some(commit) => format!("takes back commit {}", commit.short()),
+        None => format!("{} files, and not everything fits on the card", card.files.len()),
+    }
+}
+
+fn decided(proposal: &Proposal) -> Option<Decided> {
+    let at = proposal.decided_at?;
+    if let Some(ending) = &proposal.ended_by {
+        let who = ending
+            .by
+            .as_ref()
+            .map_or_else(|| proposal.agent.to_string(), |person| person.name.clone());
+        return Some(Decided {
+            who,
+            at,
+            reason: ending.reason.clone(),
+        });
+    }
+    let verdict = if proposal.decision == Decision::Rejected {
+        ReviewVerdict::Reject
+    } else {
+        ReviewVerdict::Approve
+    };
+    let names: Vec<_> = proposal
+        .current_reviews()
+        .filter(|review| review.verdict == verdict)
+        .map(|review| review.by.name.clone())
+        .collect();
+    (!names.is_empty()).then(|| Decided {
+        who: names.join(", "),
+        at,
+        reason: None,
+    })
+}
+
+fn progress_of(state: &str) -> Progress {
+    match state {
+        "synced" => Progress::Good,
+        "degraded" | "sync_failed" | "rolled_back" | "gone" => Progress::Bad,
+        "timed_out" | "unknown" | "not_tracked" => Progress::Unknown,
+        "syncing" | "settling" | "needs_sync" | "stalled" => Progress::Working,
+        _ => Progress::Waiting,
+    }
+}
+
+fn file_line(stats: &gitworker::FileStats, change: &FileChange) -> FileLine {
+    let new = change.new.as_ref();
+    let was = change.old.map(|old| old.mode);
+    let exec = match (was, new.map(|new| new.mode)) {
+        (Some(FileMode::Regular) | None, Some(FileMode::Executable)) => Some(true),
+        (Some(FileMode::Executable), Some(FileMode::Regular)) => Some(false),
+        _ => None,
+    };
+    let binary = new.filter(|new| stats.binary || !is_text(&new.bytes)).map(|new| Binary {
+        size: new.bytes.len() as u64,
+        sha256: Sha256Hash::of(&new.bytes),
+    });
+    let count = |lines: usize| u32::try_from(lines).unwrap_or(u32::MAX);
+    FileLine {
+        path: stats.path.clone(),
+        kind: change.kind(),
+        added: count(stats.added),
+        removed: count(stats.removed),
+        exec,
+        binary,
+    }
+}
+
+fn parameters(value: &serde_json::Value) -> String {
+    let Some(object) = value.as_object() else { return String::new() };
+    let pairs: Vec<_> = object
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    format!("({})", pairs.join(", "))
+}
+
+/// What a human runs to commit a manual change by hand. The patch is attached to the note.
+pub(crate) fn commands(setup: &RepositorySetup, proposal: &Proposal) -> Vec<String> {
+    vec![
+        format!("git switch {} && git pull --ff-only", setup.branch()),
+        format!("git apply --index {}.diff", proposal.id.short()),
+        format!("git commit -m 'Apply {}' -m 'Proposal-Id: {}'", proposal.id.short(), proposal.id),
+        format!("git push origin {}", setup.branch()),
+    ]
+}

@@ -1,0 +1,533 @@
+//! Telegram's side of the use cases: taps, commands, replies. Every check fails closed, in one fixed order, and every refusal says why and leaves an audit row.
+
+use domain::{Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict, UserId};
+use serde_json::json;
+use store::{Actor, Audit, Card as StoredCard, CardKind, CardState, StoreError};
+use telegram::{Action, ChatId, Inbound, MessageId, Sender, Tap, Text};
+use tokio_util::sync::CancellationToken;
+
+use crate::act::{Act, Acted};
+use crate::cards::CHIPS;
+use crate::{Engine, Problem, TelegramSetup};
+
+mod commands;
+
+/// A second step somebody opened on a card.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenStep {
+    pub action: Action,
+    pub by: UserId,
+    pub who: String,
+}
+
+/// What a tap is answered with.
+struct Toast {
+    text: String,
+    alert: bool,
+}
+
+impl Toast {
+    fn say(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            alert: false,
+        }
+    }
+
+    fn alert(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            alert: true,
+        }
+    }
+}
+
+/// Why a tap goes nowhere.
+enum Dead {
+    /// Seen before: nothing to say twice.
+    Seen,
+    /// Refused, with the reason for the person.
+    Refused(String),
+    /// The database refused: not consumed, Telegram delivers it again.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Dead {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Engine {
+    pub(crate) async fn poll_telegram(&self, client: telegram::Client, cancel: CancellationToken) {
+        let engine = self.clone();
+        telegram::poll(&client, telegram::PollOptions::default(), cancel, move |inbound| {
+            let engine = engine.clone();
+            async move { engine.handle(inbound).await }
+        })
+        .await;
+    }
+
+    /// One update that Telegram pushed to the webhook route.
+    ///
+    /// # Errors
+    /// When it could not be stored: answer with an error, so that Telegram sends it again.
+    pub async fn telegram_update(&self, body: &[u8]) -> Result<(), Problem> {
+        let Some(webhook) = self.telegram().and_then(|telegram| telegram.webhook.as_ref()) else {
+            return Err(Problem::not_found("route"));
+        };
+        Ok(self.handle(webhook.parse(body)).await?)
+    }
+
+    /// Whether a request to the webhook route carries our secret. False when webhook mode is off.
+    pub fn telegram_webhook_accepts(&self, header: Option<&[u8]>) -> bool {
+        self.telegram()
+            .and_then(|telegram| telegram.webhook.as_ref())
+            .is_some_and(|webhook| webhook.verify(header))
+    }
+
+    /// Whether webhook mode is on.
+    pub fn telegram_webhook_enabled(&self) -> bool {
+        self.telegram().is_some_and(|telegram| telegram.webhook.is_some())
+    }
+
+    /// One update. Ok only when it was dealt with for good.
+    pub(crate) async fn handle(&self, inbound: Inbound) -> Result<(), StoreError> {
+        self.saw_telegram();
+        match inbound {
+            Inbound::Tap(tap) => self.tap(tap).await,
+            Inbound::Command(command) => self.command(command).await,
+            Inbound::Text(text) => self.reply(text).await,
+            Inbound::Migrated { update_id, from, to } => {
+                if self.consume(update_id).await? {
+                    self.migrate(from, to).await?;
+                }
+                Ok(())
+            }
+            Inbound::Membership(change) => {
+                if self.consume(change.update_id).await? && change.me && !change.present {
+                    let summary = format!("the bot can no longer write to chat {} ({})", change.chat, change.status);
+                    tracing::error!("{summary}");
+                    self.record(None, Actor::Service, "chat_lost", summary).await?;
+                }
+                Ok(())
+            }
+            Inbound::Ignored { .. } => Ok(()),
+        }
+    }
+
+    async fn consume(&self, update_id: i64) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.store()
+            .write(move |tx| Box::pin(async move { tx.consume_update(update_id, now).await }))
+            .await
+    }
+
+    async fn tap(&self, tap: Tap) -> Result<(), StoreError> {
+        let Some(telegram) = self.telegram() else { return Ok(()) };
+        let toast = match self.judged_tap(telegram, &tap).await {
+            Ok(toast) => toast,
+            Err(Dead::Seen) => return Ok(()),
+            Err(Dead::Refused(why)) => {
+                if !self.refuse_tap(&tap, &why).await? {
+                    return Ok(());
+                }
+                Toast::alert(why)
+            }
+            Err(Dead::Store(error)) => return Err(error),
+        };
+        self.crash("tap:recorded");
+        // The decision stands whether or not this answer arrives: the card tells it too.
+        let (queue, id) = (telegram.queue.clone(), tap.callback_id);
+        tokio::spawn(async move { queue.answer(&id, &toast.text, toast.alert).await });
+        Ok(())
+    }
+
+    /// Audits a refused tap; false when this update was dealt with before.
+    async fn refuse_tap(&self, tap: &Tap, why: &str) -> Result<bool, StoreError> {
+        let actor = self.actor(&tap.from);
+        let audit = Audit {
+            proposal: None,
+            actor,
+            event: "refused_tap".to_owned(),
+            summary: why.to_owned(),
+            details: json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) }),
+            at: self.now(),
+        };
+        let (update, now) = (tap.update_id, self.now());
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    let first = tx.consume_update(update, now).await?;
+                    if first {
+                        tx.audit(audit).await?;
+                    }
+                    Ok::<_, StoreError>(first)
+                })
+            })
+            .await
+    }
+
+    async fn judged_tap(&self, telegram: &TelegramSetup, tap: &Tap) -> Result<Toast, Dead> {
+        let refuse = |why: &str| Dead::Refused(why.to_owned());
+        let (Some(chat), Some(message), false) = (tap.chat, tap.message_id, tap.inline) else {
+            return Err(refuse("this button does not belong to a message of a configured chat"));
+        };
+        if !self.is_configured(chat) {
+            return Err(refuse("this chat is not configured for approvals"));
+        }
+        let (action, nonce) = telegram::decode(&tap.data).map_err(|_| refuse("this button is not one of ours"))?;
+        let card = self
+            .store()
+            .read()
+            .card_by_nonce(&nonce.to_string())
+            .await?
+            .ok_or_else(|| refuse("this button is not known"))?;
+        let card = self.adopted(card, chat, message).await?;
+        let proposal = self
+            .store()
+            .read()
+            .proposal(card.proposal)
+            .await?
+            .ok_or_else(|| refuse("the proposal is not known"))?;
+        if card.revision != proposal.revision.number || matches!(card.state, CardState::Superseded | CardState::Gone) {
+            return Err(Dead::Refused(format!(
+                "this card is out of date: revision {} is current",
+                proposal.revision.number
+            )));
+        }
+        if !tap.from.is_person() {
+            return Err(refuse("only a person can decide, under their own account"));
+        }
+        let Some(person) = self.person(&tap.from) else {
+            return Err(refuse("you are not among the people of this policy; /whoami tells your id"));
+        };
+        self.act_on_tap(telegram, tap, action, &card, &proposal, person).await
+    }
+
+    /// The card's message must be this one. After a lost answer the message's id is unknown: then this one is adopted, if the chat is right
+    /// and no later card was sent.
+    async fn adopted(&self, card: StoredCard, chat: ChatId, message: MessageId) -> Result<StoredCard, Dead> {
+        let foreign = || Dead::Refused("this button was moved from another message".to_owned());
+        if card.chat != chat.0 {
+            return Err(foreign());
+        }
+        match card.message {
+            Some(known) if known == message.0 => Ok(card),
+            Some(_) => Err(foreign()),
+            None => {
+                let later = self.store().read().cards(card.proposal).await?;
+                if later.iter().any(|other| other.chat == card.chat && other.id > card.id) {
+                    return Err(Dead::Refused("a newer card of this proposal is below".to_owned()));
+                }
+                let (id, message) = (card.id, message.0);
+                self.store()
+                    .write(move |tx| Box::pin(async move { tx.confirm_card(id, message, None).await }))
+                    .await?;
+                Ok(StoredCard {
+                    message: Some(message),
+                    state: CardState::Shown,
+                    ..card
+                })
+            }
+        }
+    }
+
+    async fn act_on_tap(
+        &self,
+        telegram: &TelegramSetup,
+        tap: &Tap,
+        action: Action,
+        card: &StoredCard,
+        proposal: &Proposal,
+        person: PersonRef,
+    ) -> Result<Toast, Dead> {
+        match action {
+            Action::Approve => self.approve_or_ask(telegram, tap, card, proposal, person).await,
+            Action::Confirm => {
+                let step = self.open_step(card.id).filter(|step| step.by == person.id);
+                if step.is_none() {
+                    return Err(Dead::Refused("the second step is no longer open: start again".to_owned()));
+                }
+                self.close_step(card.id);
+                let toast = self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
+                self.owe_edit(card.proposal).await?;
+                toast
+            }
+            Action::Back => {
+                self.consume_once(tap).await?;
+                self.close_step(card.id);
+                self.owe_edit(card.proposal).await?;
+                Ok(Toast::say("nothing was decided"))
+            }
+            Action::Reject => {
+                self.close_step(card.id);
+                self.review(tap, card, person, ReviewVerdict::Reject, 0).await
+            }
+            Action::FullDiff => {
+                self.consume_once(tap).await?;
+                self.send_diff(telegram, card, proposal).await?;
+                Ok(Toast::say("the diff is below the card"))
+            }
+            Action::Cancel | Action::Dismiss => self.tapped_event(tap, card.proposal, Event::Cancel { by: person }).await,
+            Action::Retry => self.tapped_event(tap, card.proposal, Event::Retry { by: person }).await,
+            Action::Chip(index) => {
+                let text = CHIPS.get(usize::from(index)).copied().unwrap_or("other").to_owned();
+                self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }).await
+            }
+            Action::Revert => self.tapped_revert(tap, card.proposal, person).await,
+            Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
+            Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
+        }
+    }
+
+    /// One tap approves what is fully visible and deletes nothing; anything else takes a second step.
+    async fn approve_or_ask(
+        &self,
+        telegram: &TelegramSetup,
+        tap: &Tap,
+        card: &StoredCard,
+        proposal: &Proposal,
+        person: PersonRef,
+    ) -> Result<Toast, Dead> {
+        let shown = self.card(proposal, Some(card)).await?;
+        let rendered = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok()));
+        if rendered.complete && !proposal.revision.facts.deletes {
+            return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
+        }
+        if card.kind != CardKind::Approval {
+            return Err(Dead::Refused("this is not a card to approve".to_owned()));
+        }
+        let eligible = self
+            .book()
+            .policy
+            .eligibility(&proposal.revision.route, proposal.asking_agent(), person.id);
+        match eligible {
+            domain::Eligibility::Eligible => {}
+            domain::Eligibility::NotInGroup => return Err(Dead::Refused(Refusal::NotEligible.to_string())),
+            domain::Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
+        }
+        self.consume_once(tap).await?;
+        let step = OpenStep {
+            action: Action::Approve,
+            by: person.id,
+            who: person.name,
+        };
+        self.0
+            .confirming
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(card.id, step);
+        self.owe_edit(card.proposal).await?;
+        Ok(Toast::alert(
+            "Not everything is visible on the card, or something is deleted. Read the document, then confirm.",
+        ))
+    }
+
+    async fn review(&self, tap: &Tap, card: &StoredCard, by: PersonRef, verdict: ReviewVerdict, hold_seconds: u32) -> Result<Toast, Dead> {
+        let event = Event::Review {
+            by,
+            verdict,
+            revision: card.revision,
+            digest: card.digest,
+            hold_seconds,
+        };
+        self.tapped_event(tap, card.proposal, event).await
+    }
+
+    /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
+    async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
+        let (policy, now, update) = (self.book().policy.clone(), self.now(), tap.update_id);
+        let actor = self.actor(&tap.from);
+        let details = json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) });
+        let acted = self
+            .store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !tx.consume_update(update, now).await? {
+                        return Ok::<_, StoreError>(None);
+                    }
+                    let Some(proposal) = tx.proposal(id).await? else {
+                        return Ok(Some(Acted::Missing));
+                    };
+                    let name = event.name();
+                    let mut audit = Audit {
+                        proposal: Some(id),
+                        actor,
+                        event: name.to_owned(),
+                        summary: String::new(),
+                        details,
+                        at: now,
+                    };
+                    match domain::decide(&proposal, event, &policy, now) {
+                        Ok(transition) => {
+                            audit.summary.clone_from(&transition.summary);
+                            let next = tx.apply(&transition, audit).await?;
+                            Ok(Some(Acted::Done(Box::new(next), transition.summary)))
+                        }
+                        Err(refusal) => {
+                            audit.event = format!("refused_{name}");
+                            audit.summary = refusal.to_string();
+                            tx.audit(audit).await?;
+                            Ok(Some(Acted::Refused(refusal)))
+                        }
+                    }
+                })
+            })
+            .await?;
+        match acted {
+            None => Err(Dead::Seen),
+            Some(Acted::Done(proposal, summary)) => {
+                tracing::info!(proposal = %proposal.id, "{summary}");
+                self.0.hub.ring(proposal.id);
+                self.0.wake.notify_waiters();
+                Ok(Toast::say(summary))
+            }
+            Some(Acted::Refused(refusal)) => Ok(Toast::alert(refusal.to_string())),
+            Some(Acted::Stale(_) | Acted::Missing) => Ok(Toast::alert("the proposal is not known")),
+        }
+    }
+
+    async fn tapped_revert(&self, tap: &Tap, id: ProposalId, person: PersonRef) -> Result<Toast, Dead> {
+        if !self.book().policy.is_approver(person.id) {
+            return Err(Dead::Refused(Refusal::NotEligible.to_string()));
+        }
+        self.consume_once(tap).await?;
+        Ok(match self.revert_by_person(id, person).await {
+            Ok(crate::Created::New(revert)) => Toast::say(format!("revert {} is prepared: see its card", revert.id.short())),
+            Ok(crate::Created::Existing(revert)) => Toast::say(format!("revert {} waits already", revert.id.short())),
+            Ok(crate::Created::Replayed(_)) => Toast::say("done already"),
+            Err(problem) => Toast::alert(cut(&problem.detail, 190)),
+        })
+    }
+
+    async fn tapped_sync(&self, tap: &Tap, proposal: &Proposal, index: usize, person: PersonRef) -> Result<Toast, Dead> {
+        if !self.book().policy.is_approver(person.id) {
+            return Err(Dead::Refused(Refusal::NotEligible.to_string()));
+        }
+        let instance = self.repository(&proposal.repository).and_then(|setup| self.instance_of(setup));
+        let (Some(instance), Some(app)) = (
+            instance.filter(|instance| instance.sync_on_request),
+            proposal.applications.get(index),
+        ) else {
+            return Err(Dead::Refused("syncing from here is not allowed".to_owned()));
+        };
+        self.consume_once(tap).await?;
+        let result = self.request_sync(instance, app, proposal.id).await;
+        let said = match &result {
+            Ok(()) => format!("{} asked Argo CD to sync {}", person.name, app.name),
+            Err(why) => format!("{} asked to sync {}: {why}", person.name, app.name),
+        };
+        self.record(Some(proposal.id), Actor::Person(person), "sync_requested", said.clone())
+            .await?;
+        Ok(if result.is_ok() {
+            Toast::say(said)
+        } else {
+            Toast::alert(cut(&said, 190))
+        })
+    }
+
+    async fn send_diff(&self, telegram: &TelegramSetup, card: &StoredCard, proposal: &Proposal) -> Result<(), Dead> {
+        let shown = self.card(proposal, Some(card)).await?;
+        let document = telegram::full_diff(&shown);
+        let (queue, chat, thread) = (telegram.queue.clone(), ChatId(card.chat), card.thread.map(telegram::ThreadId));
+        let reply = card.message.map(MessageId);
+        // Best effort, outside the answer's time: a second tap sends it again.
+        tokio::spawn(async move {
+            if let Err(error) = queue.send_document(chat, thread, document, false, reply).await {
+                tracing::warn!(%error, "a diff could not be sent");
+            }
+        });
+        Ok(())
+    }
+
+    /// A reply to a card: the reason of whoever rejected it.
+    async fn reply(&self, text: Text) -> Result<(), StoreError> {
+        let (Some(from), Some(reply_to)) = (&text.from, text.reply_to) else {
+            return Ok(());
+        };
+        if !self.is_configured(text.chat) {
+            return Ok(());
+        }
+        let Some(card) = self.store().read().cards_by_message(text.chat.0, reply_to.0).await? else {
+            return Ok(());
+        };
+        let Some(person) = self.person(from) else { return Ok(()) };
+        if !self.consume(text.update_id).await? {
+            return Ok(());
+        }
+        let event = Event::Reason {
+            by: person.clone(),
+            text: cut(&text.text, 1000),
+        };
+        let act = Act {
+            actor: Actor::Person(person),
+            audit_refusal: false,
+            ..Act::service(card.proposal, event)
+        };
+        if let Acted::Done(proposal, _) = self.act(act).await? {
+            tracing::info!(proposal = %proposal.id, "a reason was given");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_step(&self, card: i64) -> Option<OpenStep> {
+        self.0
+            .confirming
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(&card)
+            .cloned()
+    }
+
+    fn close_step(&self, card: i64) {
+        self.0
+            .confirming
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(&card);
+    }
+
+    async fn consume_once(&self, tap: &Tap) -> Result<(), Dead> {
+        if self.consume(tap.update_id).await? {
+            Ok(())
+        } else {
+            Err(Dead::Seen)
+        }
+    }
+
+    async fn owe_edit(&self, id: ProposalId) -> Result<(), StoreError> {
+        let now = self.now();
+        self.store()
+            .write(move |tx| Box::pin(async move { tx.schedule(Some(id), &domain::Effect::EditCards, now).await }))
+            .await
+    }
+
+    /// Whether a chat is one of ours.
+    fn is_configured(&self, chat: ChatId) -> bool {
+        self.repositories()
+            .flat_map(|setup| setup.approvals.iter().chain(&setup.notifications))
+            .any(|place| place.chat == chat)
+    }
+
+    fn person(&self, sender: &Sender) -> Option<PersonRef> {
+        self.book().policy.person(sender.id).map(|person| PersonRef {
+            id: person.id,
+            name: person.name.clone(),
+        })
+    }
+
+    fn actor(&self, sender: &Sender) -> Actor {
+        self.person(sender).map_or_else(
+            || Actor::Stranger {
+                id: sender.id.0,
+                name: cut(&sender.name, 80),
+            },
+            Actor::Person,
+        )
+    }
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}

@@ -1,0 +1,426 @@
+//! From what an agent asked to what would be committed: resolved to full contents, checked, digested and routed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use changes::Runbook;
+use domain::{ChangeSet, CommitId, Facts, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, is_deceptive, is_text};
+use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
+use serde_json::Value;
+
+use crate::{Agent, Content, Engine, FileRequest, Problem, ProposalRequest, RepositorySetup};
+
+/// Longest title, in characters.
+const TITLE_CHARACTERS: usize = 200;
+/// Longest reason, in characters.
+const REASON_CHARACTERS: usize = 4000;
+/// Longest correlation id, in characters.
+const CORRELATION_CHARACTERS: usize = 200;
+
+/// A request resolved against its base.
+pub(crate) struct Resolved {
+    pub repository: domain::RepositoryName,
+    pub branch: String,
+    pub base: CommitId,
+    pub change: ChangeSet,
+    pub facts: Facts,
+    pub route: Route,
+    pub digest: Sha256Hash,
+    pub origin: Origin,
+    pub title: String,
+    pub reason: String,
+}
+
+impl Engine {
+    /// Resolves a request. Stores nothing.
+    pub(crate) async fn resolve(&self, agent: &Agent, request: &ProposalRequest) -> Result<Resolved, Problem> {
+        let setup = self.named_repository(agent, &request.repository)?;
+        check_words(request)?;
+        let (base, tip) = self.base(setup, &request.base).await?;
+        let (requested, origin, title) = match &request.content {
+            Content::Files(files) => (self.parse_files(files)?, Origin::Change, None),
+            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, None),
+            Content::Runbook { name, parameters } => {
+                let runbook = self.named_runbook(agent, name)?;
+                let (requested, title) = render(setup, &runbook, parameters, base).await?;
+                let call = RunbookCall {
+                    runbook: runbook.name().clone(),
+                    hash: runbook.content_hash(),
+                    parameters: parameters.clone(),
+                };
+                (requested, Origin::Runbook(call), Some(title))
+            }
+        };
+        self.check_limits(&requested)?;
+        check_scope(agent, requested.iter().map(|change| &change.path))?;
+        let change = setup.git.resolve(base, requested).await.map_err(refused_files)?;
+        if change.is_empty() {
+            return Err(Problem::new(
+                422,
+                "no_change",
+                "the proposal changes nothing: every file already is as proposed",
+                "nothing to do; or read the file again and propose what differs",
+            )
+            .at("/changes"));
+        }
+        if base != tip {
+            check_base_is_fresh(setup, tip, &change).await?;
+        }
+        let title = if request.title.trim().is_empty() {
+            title.unwrap_or_default()
+        } else {
+            request.title.trim().to_owned()
+        };
+        if title.is_empty() {
+            return Err(Problem::new(
+                422,
+                "invalid_title",
+                "the title is empty",
+                "say in a few words what the change does",
+            )
+            .at("/title"));
+        }
+        let mut facts = facts_of(&change);
+        if let Origin::Runbook(call) = &origin {
+            facts.runbook = Some(call.runbook.clone());
+        }
+        facts.requested = request.tier;
+        let route = self.book().policy.route(&setup.name, &facts);
+        let digest = change.digest(&setup.name, setup.branch());
+        let (repository, branch) = (setup.name.clone(), setup.branch().to_owned());
+        Ok(Resolved {
+            repository,
+            branch,
+            base,
+            change,
+            facts,
+            route,
+            digest,
+            origin,
+            title,
+            reason: request.reason.trim().to_owned(),
+        })
+    }
+
+    /// A repository by its configured name, if the agent may use it.
+    pub(crate) fn named_repository(&self, agent: &Agent, name: &str) -> Result<&RepositorySetup, Problem> {
+        let allowed = |setup: &&RepositorySetup| agent.repositories.is_empty() || agent.repositories.contains(&setup.name);
+        let found = self.repositories().filter(allowed).find(|setup| setup.name.as_str() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.repositories().filter(allowed).map(|setup| setup.name.as_str()).collect();
+            let hint = format!("use the configured name, not a URL; yours: {}", names.join(", "));
+            Problem::new(422, "unknown_repository", "no such repository is configured for this agent", hint).at("/repository")
+        })
+    }
+
+    /// A runbook by name, if the agent may call it.
+    pub(crate) fn named_runbook(&self, agent: &Agent, name: &str) -> Result<Arc<Runbook>, Problem> {
+        let book = self.book();
+        let found = book.runbooks.iter().find(|(known, _)| known.as_str() == name);
+        let found = found.filter(|(known, _)| agent.runbooks.is_empty() || agent.runbooks.contains(known));
+        found.map(|(_, runbook)| runbook.clone()).ok_or_else(|| {
+            Problem::new(
+                422,
+                "unknown_runbook",
+                format!("there is no runbook {name:?} for this agent"),
+                "GET /v1/runbooks lists those you may call",
+            )
+            .at("/runbook/name")
+        })
+    }
+
+    /// The base commit, and the tip that it was compared with.
+    async fn base(&self, setup: &RepositorySetup, base: &str) -> Result<(CommitId, CommitId), Problem> {
+        let tip = setup
+            .git
+            .refresh(self.limits().tip_age)
+            .await
+            .map_err(|error| unavailable(setup, &error))?
+            .commit;
+        if base == "head" {
+            return Ok((tip, tip));
+        }
+        let commit: CommitId = base.parse().map_err(|_| {
+            Problem::new(
+                422,
+                "invalid_base",
+                "base is neither \"head\" nor a full commit id",
+                "send 40 lower-case hexadecimal digits, or \"head\"",
+            )
+            .at("/base")
+        })?;
+        let mut known = setup.git.known_commit(commit).await.map_err(|error| unavailable(setup, &error))?;
+        let mut tip = tip;
+        if known == Known::Unknown {
+            tip = setup
+                .git
+                .refresh(Duration::ZERO)
+                .await
+                .map_err(|error| unavailable(setup, &error))?
+                .commit;
+            known = setup.git.known_commit(commit).await.map_err(|error| unavailable(setup, &error))?;
+        }
+        match known {
+            Known::OnBranch => Ok((commit, tip)),
+            Known::OffBranch => Err(Problem::new(
+                422,
+                "base_not_on_branch",
+                format!("commit {} is not on branch {}", commit.short(), setup.branch()),
+                "read the branch again and propose against it",
+            )
+            .at("/base")),
+            Known::Unknown => Err(Problem::new(
+                422,
+                "unknown_base",
+                format!("commit {commit} is not in repository {}", setup.name),
+                "push it first, or use \"head\"",
+            )
+            .at("/base")),
+        }
+    }
+
+    fn parse_files(&self, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
+        let mut requested = Vec::with_capacity(files.len());
+        for (index, file) in files.iter().enumerate() {
+            let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
+                Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
+            })?;
+            let edit = match &file.bytes {
+                Some(bytes) => Edit::Write {
+                    bytes: bytes.clone(),
+                    exec: file.executable,
+                },
+                None => Edit::Delete,
+            };
+            requested.push(RequestedChange { path, edit });
+        }
+        Ok(requested)
+    }
+
+    fn check_limits(&self, requested: &[RequestedChange]) -> Result<(), Problem> {
+        let limits = self.limits();
+        if requested.is_empty() {
+            return Err(Problem::new(422, "no_change", "the proposal names no file", "send at least one change").at("/changes"));
+        }
+        if requested.len() > limits.files {
+            let detail = format!("{} files are more than {} in one proposal", requested.len(), limits.files);
+            return Err(Problem::new(413, "too_many_files", detail, "split the change").at("/changes"));
+        }
+        for (index, change) in requested.iter().enumerate() {
+            if let Edit::Write { bytes, .. } = &change.edit
+                && bytes.len() > limits.file_bytes
+            {
+                let detail = format!("{} has {} bytes, more than {}", change.path, bytes.len(), limits.file_bytes);
+                return Err(Problem::new(413, "file_too_large", detail, "keep artefacts out of the repository")
+                    .at(format!("/changes/{index}/content")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_words(request: &ProposalRequest) -> Result<(), Problem> {
+    let too_long = |text: &str, limit: usize| text.chars().count() > limit;
+    if too_long(&request.title, TITLE_CHARACTERS) || request.title.chars().any(char::is_control) {
+        return Err(Problem::new(
+            422,
+            "invalid_title",
+            "the title is longer than 200 characters or holds control characters",
+            "one short line",
+        )
+        .at("/title"));
+    }
+    if too_long(&request.reason, REASON_CHARACTERS) {
+        return Err(Problem::new(
+            422,
+            "invalid_reason",
+            "the reason is longer than 4,000 characters",
+            "link to the details instead",
+        )
+        .at("/reason"));
+    }
+    if request
+        .correlation
+        .as_deref()
+        .is_some_and(|text| too_long(text, CORRELATION_CHARACTERS) || text.chars().any(char::is_control))
+    {
+        return Err(Problem::new(
+            422,
+            "invalid_correlation",
+            "the correlation id is longer than 200 characters or holds control characters",
+            "shorten it",
+        )
+        .at("/correlation_id"));
+    }
+    if request.ttl_seconds.is_some_and(|ttl| ttl < 60) {
+        return Err(Problem::new(
+            422,
+            "invalid_ttl",
+            "ttl is shorter than a minute",
+            "people need time to look: at least 60 seconds",
+        )
+        .at("/ttl"));
+    }
+    Ok(())
+}
+
+async fn apply_diff(setup: &RepositorySetup, base: CommitId, diff: &str) -> Result<Vec<RequestedChange>, Problem> {
+    setup.git.apply_diff(base, diff).await.map_err(|error| match error {
+        DiffError::Refused { .. } => Problem::new(
+            422,
+            "diff_does_not_apply",
+            error.to_string(),
+            "diffs apply exactly or not at all; send full contents instead",
+        )
+        .at("/diff"),
+        DiffError::Git(error) => unavailable(setup, &error),
+    })
+}
+
+/// Renders a runbook against a commit.
+pub(crate) async fn render(
+    setup: &RepositorySetup,
+    runbook: &Runbook,
+    parameters: &Value,
+    base: CommitId,
+) -> Result<(Vec<RequestedChange>, String), Problem> {
+    let refused = |error: changes::RenderError| {
+        let pointer = format!("/runbook/parameters{}", error.pointer);
+        Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
+    };
+    let needed = runbook.files_needed(parameters).map_err(refused)?;
+    let entries = setup.git.read(base, &needed).await.map_err(|error| unavailable(setup, &error))?;
+    let mut files = BTreeMap::new();
+    for (path, entry) in entries {
+        let bytes = match entry {
+            Entry::Absent => None,
+            Entry::File { bytes, .. } => Some(bytes),
+            Entry::Other { mode } => {
+                let detail = format!("{path} is not a regular file (mode {mode:o})");
+                return Err(Problem::new(422, "runbook_refused", detail, "runbooks edit regular files only").at("/runbook/parameters"));
+            }
+        };
+        files.insert(path, bytes);
+    }
+    let rendered = runbook.render(parameters, &files).map_err(refused)?;
+    let requested = rendered
+        .files
+        .into_iter()
+        .map(|(path, bytes)| RequestedChange {
+            path,
+            edit: bytes.map_or(Edit::Delete, |bytes| Edit::Write { bytes, exec: None }),
+        })
+        .collect();
+    Ok((requested, rendered.title))
+}
+
+fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a RepoPath>) -> Result<(), Problem> {
+    if agent.paths.is_empty() {
+        return Ok(());
+    }
+    let globs: Vec<PathGlob> = agent.paths.iter().filter_map(|text| PathGlob::new(text).ok()).collect();
+    for (index, path) in paths.enumerate() {
+        if !globs.iter().any(|glob| glob.matches(path)) {
+            let hint = format!("this token covers: {}", agent.paths.join(", "));
+            return Err(
+                Problem::new(403, "path_out_of_scope", format!("{path} is outside this token's paths"), hint)
+                    .at(format!("/changes/{index}/path")),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An older base is fine as long as no touched file has changed since.
+async fn check_base_is_fresh(setup: &RepositorySetup, tip: CommitId, change: &ChangeSet) -> Result<(), Problem> {
+    let paths: Vec<RepoPath> = change.paths().cloned().collect();
+    let entries = setup.git.read(tip, &paths).await.map_err(|error| unavailable(setup, &error))?;
+    let moved: Vec<&str> = change
+        .iter()
+        .filter(|(path, file)| {
+            let now = entries.get(path).and_then(|entry| {
+                if let Entry::File { version, .. } = entry {
+                    Some(*version)
+                } else {
+                    None
+                }
+            });
+            let other = matches!(entries.get(path), Some(Entry::Other { .. }));
+            other || now != file.old
+        })
+        .map(|(path, _)| path.as_str())
+        .collect();
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("changed on the branch since the base: {}", moved.join(", "));
+    Err(Problem::new(
+        409,
+        "stale_base",
+        detail,
+        format!("read these files again at {tip} and propose against it"),
+    )
+    .at("/base"))
+}
+
+fn refused_files(error: ResolveError) -> Problem {
+    match error {
+        ResolveError::Refused(refusals) => {
+            let pointer = refusals
+                .first()
+                .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
+            let detail = refusals
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
+                .collect::<Vec<_>>()
+                .join("; ");
+            Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
+        }
+        ResolveError::Git(error) => {
+            tracing::error!(%error, "a change could not be resolved");
+            Problem::new(
+                503,
+                "repository_unavailable",
+                "the repository cannot be read at the moment",
+                "try again shortly",
+            )
+            .retry(10)
+        }
+    }
+}
+
+/// What the policy looks at.
+pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
+    let new_bytes = || {
+        change
+            .iter()
+            .filter_map(|(_, file)| file.new.as_ref())
+            .map(|new| new.bytes.as_slice())
+    };
+    Facts {
+        paths: change.paths().cloned().collect(),
+        binary: new_bytes().any(|bytes| !is_text(bytes)),
+        deceptive: new_bytes()
+            .filter_map(|bytes| std::str::from_utf8(bytes).ok())
+            .any(|text| text.chars().any(deceives)),
+        deletes: change.iter().any(|(_, file)| file.new.is_none()),
+        ..Facts::default()
+    }
+}
+
+fn deceives(c: char) -> bool {
+    is_deceptive(c) || (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
+}
+
+/// The remote cannot be asked at the moment.
+pub(crate) fn unavailable(setup: &RepositorySetup, error: &GitError) -> Problem {
+    tracing::warn!(repository = %setup.name, %error, "the repository cannot be used");
+    Problem::new(
+        503,
+        "repository_unavailable",
+        format!("repository {} cannot be reached at the moment", setup.name),
+        "try again shortly",
+    )
+    .retry(10)
+}

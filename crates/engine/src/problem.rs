@@ -1,0 +1,91 @@
+//! The one shape of a "no" towards agents: RFC 9457, with a stable code and what to do next.
+
+use std::fmt;
+
+/// Why a call was refused. The HTTP face renders it as `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: u16,
+    /// A stable word for programs, such as `stale_base`.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// JSON pointer into the request body.
+    pub pointer: Option<String>,
+    /// Whether the same call can succeed later.
+    pub retryable: bool,
+    /// What to do next.
+    pub hint: String,
+    /// Seconds after which to try again.
+    pub retry_after: Option<u64>,
+    /// The current `ETag` version, with 412.
+    pub version: Option<u64>,
+}
+
+impl Problem {
+    /// A refusal that will stay one until the request changes.
+    pub fn new(status: u16, code: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            pointer: None,
+            retryable: false,
+            hint: hint.into(),
+            retry_after: None,
+            version: None,
+        }
+    }
+
+    /// Where in the body.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// The same call may succeed after some seconds.
+    #[must_use]
+    pub const fn retry(mut self, seconds: u64) -> Self {
+        self.retryable = true;
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Our side failed; details are in the log, not in the answer.
+    pub fn internal(what: &str) -> Self {
+        Self::new(
+            500,
+            "internal",
+            format!("the service could not {what}"),
+            "try again; the operator finds the cause in the log",
+        )
+        .retry(5)
+    }
+
+    /// Not there, or not yours.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(
+            404,
+            "not_found",
+            format!("there is no such {what}, or it belongs to another agent"),
+            "check the id",
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<store::StoreError> for Problem {
+    fn from(error: store::StoreError) -> Self {
+        tracing::error!(%error, "the database refused");
+        Self::internal("use its database")
+    }
+}

@@ -1,0 +1,218 @@
+//! What the faces (HTTP, Telegram, command line) ask the engine for. Raw values: the engine parses them, so that every face gives the same answers.
+
+use std::sync::Arc;
+
+use domain::{AgentName, Proposal, RepositoryName, RunbookName, Sha256Hash, Tier};
+use serde_json::Value;
+
+/// An authenticated agent with what it may touch.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its name.
+    pub name: AgentName,
+    /// Repositories it may propose to; empty = all.
+    pub repositories: Vec<RepositoryName>,
+    /// Path globs it may touch; empty = all.
+    pub paths: Vec<String>,
+    /// Runbooks it may call; empty = all.
+    pub runbooks: Vec<RunbookName>,
+    /// When its token ends.
+    pub expires_at: Option<domain::Timestamp>,
+}
+
+/// A change that an agent asks for.
+#[derive(Debug, Clone)]
+pub struct ProposalRequest {
+    /// The configured repository's name.
+    pub repository: String,
+    /// `head`, or a commit id of 40 hexadecimal digits.
+    pub base: String,
+    /// The headline, 1 to 200 characters.
+    pub title: String,
+    /// Why, up to 4,000 characters.
+    pub reason: String,
+    /// The change itself.
+    pub content: Content,
+    /// A stricter tier than the policy's.
+    pub tier: Option<Tier>,
+    /// The agent's own reference, up to 200 characters.
+    pub correlation: Option<String>,
+    /// Seconds to decide; never longer than the rule's.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// The three ways to say what shall change.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Full contents, file by file.
+    Files(Vec<FileRequest>),
+    /// One unified diff.
+    Diff(String),
+    /// A call of a runbook, rendered by the service.
+    Runbook {
+        /// The runbook's name.
+        name: String,
+        /// Its parameters, a JSON object.
+        parameters: Value,
+    },
+}
+
+/// One file of [`Content::Files`].
+#[derive(Debug, Clone)]
+pub struct FileRequest {
+    /// The path as the agent wrote it.
+    pub path: String,
+    /// The new content; `None` deletes the file.
+    pub bytes: Option<Vec<u8>>,
+    /// The executable bit; unchanged (or off for a new file) when absent.
+    pub executable: Option<bool>,
+}
+
+/// A commit that an agent pushed by itself.
+#[derive(Debug, Clone)]
+pub struct ObservationRequest {
+    /// The configured repository's name.
+    pub repository: String,
+    /// The commit id.
+    pub commit: String,
+    /// The runbook that it followed.
+    pub runbook: String,
+    /// The runbook's parameters.
+    pub parameters: Value,
+}
+
+/// The creating call's key, and how its answer is written down in the same transaction as the proposal.
+#[derive(Clone)]
+pub struct Idempotency {
+    /// The `Idempotency-Key`, 1 to 255 characters.
+    pub key: String,
+    /// Names the request: method, route and body.
+    pub fingerprint: Sha256Hash,
+    /// Renders the answer to be replayed.
+    pub render: Arc<dyn Fn(&Proposal) -> Answer + Send + Sync>,
+}
+
+/// An answer as it will be replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+    /// The `ETag` header.
+    pub etag: Option<String>,
+    /// The `Location` header.
+    pub location: Option<String>,
+}
+
+/// What a creating call came to.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// A new proposal (or revision).
+    New(Box<Proposal>),
+    /// The same agent, digest and base while pending: the existing one.
+    Existing(Box<Proposal>),
+    /// The key was seen before with the same request.
+    Replayed(Answer),
+}
+
+/// What a dry run says. Nothing was stored, nothing was sent.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The commit that it was resolved against.
+    pub base: domain::CommitId,
+    /// What would be shown.
+    pub digest: Sha256Hash,
+    /// What the policy decided.
+    pub route: domain::Route,
+    /// Display names of those who could approve, by group.
+    pub approvers: Vec<(String, Vec<String>)>,
+    /// What the checks found.
+    pub checks: Vec<Check>,
+    /// The touched applications; `None` when Argo CD is unreachable or not configured: unknown.
+    pub applications: Option<Vec<String>>,
+    /// Per file: path, `added|modified|deleted`, added and removed lines.
+    pub files: Vec<FileSummary>,
+}
+
+/// One finding of the service.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// A stable name, such as `deceptive_text`.
+    pub name: String,
+    /// `ok` or `remark`.
+    pub result: &'static str,
+    /// For people and agents.
+    pub message: String,
+    /// The file, if it is about one.
+    pub path: Option<String>,
+}
+
+/// One changed file in numbers.
+#[derive(Debug, Clone)]
+pub struct FileSummary {
+    /// The path.
+    pub path: String,
+    /// `added`, `modified` or `deleted`.
+    pub kind: domain::ChangeKind,
+    /// Added lines; 0 for binary content.
+    pub added: usize,
+    /// Removed lines; 0 for binary content.
+    pub removed: usize,
+}
+
+/// How long a waiting read waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Any visible change.
+    Change,
+    /// A decision.
+    Decision,
+    /// The outcome.
+    Outcome,
+}
+
+/// What `GET /v1/me` tells.
+#[derive(Debug, Clone)]
+pub struct Me {
+    /// The agent.
+    pub agent: Agent,
+    /// Open proposals and how many may be.
+    pub open: (u64, u64),
+    /// Proposals of the last hour and how many may be.
+    pub hour: (u64, u64),
+}
+
+/// Which proposals to list.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Only of this repository.
+    pub repository: Option<RepositoryName>,
+    /// Only with this decision.
+    pub decision: Option<domain::Decision>,
+    /// Only at this delivery.
+    pub delivery: Option<domain::Delivery>,
+    /// Only with this outcome.
+    pub outcome: Option<domain::Outcome>,
+    /// Only without an outcome.
+    pub open: bool,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Page size, 1 to 100.
+    pub limit: u32,
+}
+
+/// What `/readyz` looks at.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// A transaction could be written.
+    pub database: Result<(), String>,
+    /// Per repository: the mirror is usable.
+    pub repositories: Vec<(RepositoryName, Result<(), String>)>,
+    /// When Telegram last answered; `None` when never, or not configured.
+    pub telegram_seen: Option<domain::Timestamp>,
+    /// Whether Telegram is configured.
+    pub telegram: bool,
+    /// Per Argo CD instance: when it last answered.
+    pub argocd: Vec<(String, Option<domain::Timestamp>)>,
+}

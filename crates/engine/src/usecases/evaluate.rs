@@ -1,0 +1,91 @@
+//! The dry run: what would happen, without storing or sending anything.
+
+use domain::ChangeSet;
+
+use crate::{Agent, Check, Engine, Evaluation, FileSummary, Problem, ProposalRequest};
+
+impl Engine {
+    /// Tier, rule, approvers, checks and touched applications of a change that is not proposed.
+    ///
+    /// # Errors
+    /// The same problems as [`Engine::propose`].
+    pub async fn evaluate(&self, agent: &Agent, request: ProposalRequest) -> Result<Evaluation, Problem> {
+        let resolved = self.resolve(agent, &request).await?;
+        let setup = self.named_repository(agent, &request.repository)?;
+        let policy = self.book().policy.clone();
+        let approvers = resolved
+            .route
+            .requirements
+            .iter()
+            .map(|requirement| {
+                let members = policy.members(&requirement.group).into_iter().map(str::to_owned).collect();
+                (requirement.group.to_string(), members)
+            })
+            .collect();
+        let diff = setup
+            .git
+            .unified_diff(&resolved.change)
+            .await
+            .map_err(|error| crate::intake::unavailable(setup, &error))?;
+        let files = diff
+            .files
+            .iter()
+            .filter_map(|file| {
+                let kind = resolved.change.get(&file.path)?.kind();
+                Some(FileSummary {
+                    path: file.path.to_string(),
+                    kind,
+                    added: file.added,
+                    removed: file.removed,
+                })
+            })
+            .collect();
+        let applications = self.touched_names(setup, &resolved.change);
+        Ok(Evaluation {
+            base: resolved.base,
+            digest: resolved.digest,
+            route: resolved.route,
+            approvers,
+            checks: checks(&resolved.change),
+            applications,
+            files,
+        })
+    }
+
+    fn touched_names(&self, setup: &crate::RepositorySetup, change: &ChangeSet) -> Option<Vec<String>> {
+        let instance = self.instance_of(setup)?;
+        let state = instance.watch.snapshot();
+        state.reachable.then(|| {
+            crate::workers::touched(setup, &state, change.paths())
+                .into_iter()
+                .map(|app| app.name)
+                .collect()
+        })
+    }
+}
+
+/// What the service's own checks noticed.
+pub(crate) fn checks(change: &ChangeSet) -> Vec<Check> {
+    let remarks = changes::inspect(change);
+    if remarks.is_empty() {
+        let message = "plain text, no hidden characters".to_owned();
+        return vec![Check {
+            name: "content".to_owned(),
+            result: "ok",
+            message,
+            path: None,
+        }];
+    }
+    remarks
+        .into_iter()
+        .map(|remark| Check {
+            name: serde_json::to_value(remark.kind)
+                .ok()
+                .and_then(|kind| kind.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            result: "remark",
+            message: remark.message,
+            path: Some(remark.path.to_string()),
+        })
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! What agents and people can ask for, one file each.
+
+mod agents;
+mod evaluate;
+mod observe;
+mod propose;
+mod read;
+pub(crate) mod revert;
+mod revise;

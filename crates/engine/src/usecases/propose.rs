@@ -1,0 +1,234 @@
+//! An agent proposes: resolved outside the writer, then stored whole in one transaction with everything it owes.
+
+use domain::{ChangeSet, Decision, Delivery, Origin, PersonRef, Proposal, Revision, RevisionAuthor, Timestamp, open};
+use serde_json::json;
+use store::{Actor, Audit, StoreError, StoredAnswer, Tx};
+
+use crate::intake::Resolved;
+use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest};
+
+/// A proposal about to be stored.
+pub(crate) struct Opening {
+    pub proposal: Proposal,
+    pub contents: ChangeSet,
+    pub actor: Actor,
+    pub details: serde_json::Value,
+}
+
+impl Engine {
+    /// Stores a proposal and what it owes.
+    ///
+    /// # Errors
+    /// Typed problems for everything an agent can get wrong; nothing is stored then.
+    pub async fn propose(&self, agent: &Agent, request: ProposalRequest, key: Option<Idempotency>) -> Result<Created, Problem> {
+        if let Some(replay) = self.replay(agent, key.as_ref()).await? {
+            return Ok(replay);
+        }
+        let resolved = self.resolve(agent, &request).await?;
+        let now = self.now();
+        let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
+        let opening = Opening {
+            proposal,
+            contents: resolved.change,
+            actor: Actor::Agent(agent.name.clone()),
+            details: json!({ "base": resolved.base }),
+        };
+        self.open(agent, opening, key).await
+    }
+
+    /// The row of a new proposal.
+    pub(crate) fn new_proposal(
+        &self,
+        agent: &Agent,
+        requested_by: Option<PersonRef>,
+        resolved: &Resolved,
+        correlation: Option<String>,
+        ttl_seconds: Option<u32>,
+        now: Timestamp,
+    ) -> Proposal {
+        let ttl = ttl_seconds.map_or(resolved.route.ttl_seconds, |asked| asked.min(resolved.route.ttl_seconds));
+        Proposal {
+            id: self.fresh_id(now),
+            version: 1,
+            repository: resolved.repository.clone(),
+            branch: resolved.branch.clone(),
+            agent: agent.name.clone(),
+            requested_by,
+            correlation,
+            origin: resolved.origin.clone(),
+            title: resolved.title.clone(),
+            reason: resolved.reason.clone(),
+            created_at: now,
+            expires_at: now + chrono::Duration::seconds(i64::from(ttl)),
+            revision: Revision {
+                number: 1,
+                author: RevisionAuthor::Agent,
+                base: resolved.base,
+                digest: resolved.digest,
+                facts: resolved.facts.clone(),
+                route: resolved.route.clone(),
+                created_at: now,
+            },
+            reviews: Vec::new(),
+            decision: Decision::Pending,
+            decided_at: None,
+            audit_head: None,
+            ended_by: None,
+            hold_until: None,
+            delivery: Delivery::None,
+            attempts: Vec::new(),
+            commit: None,
+            pushed_at: None,
+            committed_by: None,
+            landed: None,
+            pull: None,
+            applications: Vec::new(),
+            outcome: None,
+            ended_at: None,
+            note: None,
+            reverted_by: None,
+            recovered_at: None,
+        }
+    }
+
+    /// Stores an opening: quotas, duplicates, the proposal, its effects and the idempotent answer in one transaction.
+    pub(crate) async fn open(&self, agent: &Agent, opening: Opening, key: Option<Idempotency>) -> Result<Created, Problem> {
+        let (limits, now, agent) = (self.limits().clone(), self.now(), agent.clone());
+        self.crash("intake:before");
+        let created = self
+            .store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if let Some(replay) = replayed(tx, &agent, key.as_ref()).await? {
+                        return Ok::<_, Problem>(replay);
+                    }
+                    let Opening {
+                        proposal,
+                        contents,
+                        actor,
+                        details,
+                    } = opening;
+                    let duplicate = tx
+                        .pending_by_digest(&agent.name, proposal.revision.digest, proposal.revision.base)
+                        .await?;
+                    if let Some(id) = duplicate
+                        && let Some(existing) = tx.proposal(id).await?
+                    {
+                        remember(tx, &agent, key.as_ref(), &existing, now).await?;
+                        return Ok(Created::Existing(Box::new(existing)));
+                    }
+                    // A person's revert is not the agent's doing: its quota does not stop it.
+                    if proposal.requested_by.is_none() {
+                        check_quota(tx, &agent, &limits, now).await?;
+                    }
+                    let event = match &proposal.origin {
+                        Origin::Change => "proposed",
+                        Origin::Runbook(_) => "runbook_called",
+                        Origin::Observed(_) => "observation_reported",
+                        Origin::Revert { .. } => "revert_proposed",
+                    };
+                    let transition = open(proposal, now);
+                    let audit = Audit {
+                        proposal: Some(transition.next.id),
+                        actor,
+                        event: event.to_owned(),
+                        summary: transition.summary.clone(),
+                        details,
+                        at: now,
+                    };
+                    let stored = tx.insert(&transition, &contents, audit).await?;
+                    remember(tx, &agent, key.as_ref(), &stored, now).await?;
+                    Ok(Created::New(Box::new(stored)))
+                })
+            })
+            .await?;
+        self.crash("intake:after");
+        if let Created::New(proposal) = &created {
+            tracing::info!(proposal = %proposal.id, agent = %proposal.agent, tier = %proposal.tier(), "{}: {}", proposal.tier(), proposal.revision.route.why);
+            metrics::counter!("countersign_proposals_total", "tier" => proposal.tier().as_str()).increment(1);
+            self.0.wake.notify_waiters();
+        }
+        Ok(created)
+    }
+
+    /// The stored answer of an earlier call with the same key.
+    pub(crate) async fn replay(&self, agent: &Agent, key: Option<&Idempotency>) -> Result<Option<Created>, Problem> {
+        let Some(key) = key else { return Ok(None) };
+        let stored = self.store().read().idempotent(&agent.name, &key.key).await?;
+        stored.map(|answer| matching(key, answer)).transpose()
+    }
+}
+
+/// Looks the key up inside the transaction: two calls that raced meet here.
+pub(crate) async fn replayed(tx: &mut Tx, agent: &Agent, key: Option<&Idempotency>) -> Result<Option<Created>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let stored = tx.idempotent(&agent.name, &key.key).await?;
+    stored.map(|answer| matching(key, answer)).transpose()
+}
+
+/// Writes the answer down for a replay.
+pub(crate) async fn remember(
+    tx: &mut Tx,
+    agent: &Agent,
+    key: Option<&Idempotency>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let Answer {
+        status,
+        body,
+        etag,
+        location,
+    } = (key.render)(proposal);
+    tx.put_answer(
+        &agent.name,
+        &key.key,
+        &StoredAnswer {
+            body_hash: key.fingerprint,
+            status,
+            body,
+            etag,
+            location,
+        },
+        now,
+    )
+    .await
+}
+
+fn matching(key: &Idempotency, answer: StoredAnswer) -> Result<Created, Problem> {
+    if answer.body_hash == key.fingerprint {
+        return Ok(Created::Replayed(Answer {
+            status: answer.status,
+            body: answer.body,
+            etag: answer.etag,
+            location: answer.location,
+        }));
+    }
+    Err(Problem::new(
+        422,
+        "idempotency_key_reused",
+        "this Idempotency-Key was used with another request",
+        "use a fresh key for each request, the same key only for a retry of the same one",
+    ))
+}
+
+async fn check_quota(tx: &mut Tx, agent: &Agent, limits: &crate::Limits, now: Timestamp) -> Result<(), Problem> {
+    let open = tx.count_open(&agent.name).await?;
+    if open >= limits.open_per_agent {
+        let detail = format!("{open} proposals of this agent are open; {} may be", limits.open_per_agent);
+        return Err(Problem::new(
+            429,
+            "too_many_open",
+            detail,
+            "wait for decisions, or withdraw what is no longer needed",
+        )
+        .retry(60));
+    }
+    let hour = tx.count_created_since(&agent.name, now - chrono::Duration::hours(1)).await?;
+    if hour >= limits.hourly_per_agent {
+        let detail = format!("{hour} proposals in the last hour; {} are allowed", limits.hourly_per_agent);
+        return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
+    }
+    Ok(())
+}

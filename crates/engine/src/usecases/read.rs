@@ -1,0 +1,138 @@
+//! Reading and waiting.
+
+use std::time::Duration;
+
+use domain::{Decision, Proposal, ProposalId};
+use store::{Cursor, ListFilter};
+
+use crate::{Agent, Engine, Health, Listing, Problem, Until};
+
+/// Longest wait of a reading call: below every common proxy's idle limit.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// One proposal of an agent.
+    ///
+    /// # Errors
+    /// 404 when there is none, or when it belongs to another agent.
+    pub async fn proposal(&self, agent: &Agent, id: ProposalId) -> Result<Proposal, Problem> {
+        let found = self.store().read().proposal(id).await?;
+        found
+            .filter(|proposal| proposal.agent == agent.name)
+            .ok_or_else(|| Problem::not_found("proposal"))
+    }
+
+    /// One proposal, as soon as it is what the caller waits for, or after the time given (60 s at most).
+    ///
+    /// # Errors
+    /// 404 as for [`Engine::proposal`].
+    pub async fn wait(
+        &self,
+        agent: &Agent,
+        id: ProposalId,
+        since: Option<u64>,
+        until: Until,
+        timeout: Duration,
+    ) -> Result<Proposal, Problem> {
+        let deadline = tokio::time::Instant::now() + timeout.min(WAIT_MAX);
+        let seat = self.0.hub.sit(id);
+        let mut since = since;
+        loop {
+            let changed = seat.changed();
+            tokio::pin!(changed);
+            // Registered before the read, so that no change falls between.
+            changed.as_mut().enable();
+            let proposal = self.proposal(agent, id).await?;
+            let reached = match until {
+                Until::Change => *since.get_or_insert(proposal.version) != proposal.version,
+                Until::Decision => proposal.decision != Decision::Pending && since.is_none_or(|seen| seen != proposal.version),
+                Until::Outcome => proposal.outcome.is_some() && since.is_none_or(|seen| seen != proposal.version),
+            };
+            if reached || tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Ok(proposal);
+            }
+        }
+    }
+
+    /// An agent's proposals, newest first.
+    ///
+    /// # Errors
+    /// 422 for a cursor that is not one of ours.
+    pub async fn list(&self, agent: &Agent, listing: Listing) -> Result<(Vec<Proposal>, Option<String>), Problem> {
+        let cursor = match &listing.cursor {
+            None => None,
+            Some(text) => Some(text.parse::<Cursor>().map_err(|_| {
+                Problem::new(
+                    422,
+                    "invalid_cursor",
+                    "the cursor is not one that this service gave",
+                    "start again without a cursor",
+                )
+            })?),
+        };
+        let filter = ListFilter {
+            agent: Some(agent.name.clone()),
+            repository: listing.repository,
+            decision: listing.decision,
+            delivery: listing.delivery,
+            outcome: listing.outcome,
+            open_only: listing.open,
+            since: None,
+        };
+        let (proposals, next) = self.store().read().list(&filter, cursor, listing.limit.clamp(1, 100)).await?;
+        Ok((proposals, next.map(|cursor| cursor.to_string())))
+    }
+
+    /// A revision's unified diff; the current one when none is named.
+    ///
+    /// # Errors
+    /// 404 for an unknown proposal or revision, 410 when its contents were pruned.
+    pub async fn diff(&self, agent: &Agent, id: ProposalId, revision: Option<u32>) -> Result<String, Problem> {
+        let proposal = self.proposal(agent, id).await?;
+        let number = revision.unwrap_or(proposal.revision.number);
+        if number == 0 || number > proposal.revision.number {
+            return Err(Problem::not_found("revision"));
+        }
+        let contents = self.store().read().contents(id, number).await?;
+        let contents = contents.ok_or_else(|| {
+            Problem::new(
+                410,
+                "contents_pruned",
+                "the contents are past their retention",
+                "the commit is in git; digest and audit remain",
+            )
+        })?;
+        let setup = self
+            .repository(&proposal.repository)
+            .ok_or_else(|| Problem::not_found("repository"))?;
+        let diff = setup
+            .git
+            .unified_diff(&contents)
+            .await
+            .map_err(|error| crate::intake::unavailable(setup, &error))?;
+        Ok(diff.text)
+    }
+
+    /// What readiness looks at.
+    pub async fn health(&self) -> Health {
+        let database = self.store().check_writable().await.map_err(|error| error.to_string());
+        let mut repositories = Vec::new();
+        for setup in self.repositories() {
+            repositories.push((setup.name.clone(), setup.git.health().await.map_err(|error| error.to_string())));
+        }
+        let argocd = self
+            .0
+            .argocd
+            .values()
+            .map(|instance| (instance.name.clone(), instance.watch.snapshot().last_seen))
+            .collect();
+        let telegram_seen = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Health {
+            database,
+            repositories,
+            telegram_seen,
+            telegram: self.telegram().is_some(),
+            argocd,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! An agent sends another version, or takes its proposal back.
+
+use domain::{Decision, Event, Proposal, ProposalId, Revision, RevisionAuthor};
+use serde_json::json;
+use store::Actor;
+
+use super::propose::{remember, replayed};
+use crate::act::{Act, Acted};
+use crate::{Agent, Created, Engine, Idempotency, Problem, ProposalRequest};
+
+impl Engine {
+    /// Replaces a pending proposal's content. `version` is the one that the agent saw.
+    ///
+    /// # Errors
+    /// 412 when the proposal changed meanwhile, 409 when it is decided.
+    pub async fn revise(
+        &self,
+        agent: &Agent,
+        id: ProposalId,
+        version: u64,
+        mut request: ProposalRequest,
+        key: Option<Idempotency>,
+    ) -> Result<Created, Problem> {
+        if let Some(replay) = self.replay(agent, key.as_ref()).await? {
+            return Ok(replay);
+        }
+        let current = self.proposal(agent, id).await?;
+        if current.version != version {
+            return Err(stale(current.version));
+        }
+        if current.decision != Decision::Pending {
+            return Err(decided(&current));
+        }
+        if request.repository.is_empty() {
+            request.repository = current.repository.to_string();
+        }
+        if request.repository != current.repository.as_str() {
+            return Err(
+                Problem::new(422, "other_repository", "a revision stays in its repository", "make a new proposal").at("/repository"),
+            );
+        }
+        if request.title.trim().is_empty() {
+            request.title.clone_from(&current.title);
+        }
+        let resolved = self.resolve(agent, &request).await?;
+        let revision = Revision {
+            number: current.revision.number + 1,
+            author: RevisionAuthor::Agent,
+            base: resolved.base,
+            digest: resolved.digest,
+            facts: resolved.facts,
+            route: resolved.route,
+            created_at: self.now(),
+        };
+        let act = Act {
+            id,
+            actor: Actor::Agent(agent.name.clone()),
+            event: Event::Revise {
+                revision: Box::new(revision),
+            },
+            contents: Some(resolved.change),
+            details: json!({ "base": resolved.base, "digest": resolved.digest }),
+            audit_refusal: true,
+            expected_version: Some(version),
+        };
+        match self.act(act).await? {
+            Acted::Done(proposal, _) => {
+                self.keep_answer(agent, key, &proposal).await?;
+                Ok(Created::New(proposal))
+            }
+            Acted::Refused(refusal) => Err(Problem::new(409, "not_pending", refusal.to_string(), "make a new proposal")),
+            Acted::Stale(version) => Err(stale(version)),
+            Acted::Missing => Err(Problem::not_found("proposal")),
+        }
+    }
+
+    async fn keep_answer(&self, agent: &Agent, key: Option<Idempotency>, proposal: &Proposal) -> Result<(), Problem> {
+        let Some(key) = key else { return Ok(()) };
+        let (agent, proposal, now) = (agent.clone(), proposal.clone(), self.now());
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if replayed(tx, &agent, Some(&key)).await?.is_none() {
+                        remember(tx, &agent, Some(&key), &proposal, now).await?;
+                    }
+                    Ok::<_, Problem>(())
+                })
+            })
+            .await
+    }
+
+    /// Takes a proposal back, until its push was sent.
+    ///
+    /// # Errors
+    /// 409 with the state when it is too late.
+    pub async fn withdraw(&self, agent: &Agent, id: ProposalId, reason: Option<String>) -> Result<Proposal, Problem> {
+        self.proposal(agent, id).await?;
+        let act = Act {
+            actor: Actor::Agent(agent.name.clone()),
+            audit_refusal: true,
+            ..Act::service(
+                id,
+                Event::Withdraw {
+                    reason: reason.map(|text| text.chars().take(1000).collect()),
+                },
+            )
+        };
+        match self.act(act).await? {
+            Acted::Done(proposal, _) => Ok(*proposal),
+            Acted::Refused(refusal) => Err(Problem::new(
+                409,
+                "too_late",
+                refusal.to_string(),
+                "read the proposal; a delivered change can be reverted",
+            )),
+            Acted::Stale(version) => Err(stale(version)),
+            Acted::Missing => Err(Problem::not_found("proposal")),
+        }
+    }
+}
+
+fn stale(version: u64) -> Problem {
+    let mut problem = Problem::new(
+        412,
+        "version_changed",
+        "the proposal changed since you read it",
+        "read it again, then decide again",
+    );
+    problem.version = Some(version);
+    problem
+}
+
+fn decided(proposal: &Proposal) -> Problem {
+    let detail = format!("the proposal is {}/{}", proposal.decision, proposal.delivery);
+    Problem::new(409, "not_pending", detail, "only a pending proposal can be revised; make a new one")
+}

@@ -1,0 +1,494 @@
+//! One owner per branch: approvals become commits, one push for all that wait.
+//!
+//! The ids of the commits are stored before the push. After any crash or lost answer the truth is found on the remote, by ids alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use domain::{
+    ChangeSet, CommitId, Delivery, Event, Origin, Proposal, ProposalId, RepoPath, RepositoryName, Revision, RevisionAuthor, Tier,
+};
+use gitworker::{Ancestry, BuildError, Built, CommitSpec, GitError, Located, PushOutcome, Rebase};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::effects::{Held, backoff};
+use crate::act::{Act, Acted};
+use crate::intake::{facts_of, render};
+use crate::{Agent, Engine, RepositorySetup};
+
+/// A change that is ready to be committed.
+struct Ready {
+    held: Held,
+    proposal: Proposal,
+    change: ChangeSet,
+}
+
+/// What the owner remembers between two rounds. Losing it costs nothing but a detour.
+#[derive(Default)]
+struct Memory {
+    /// A batch with one of these was refused: they go one by one, so that only the guilty one is blocked.
+    alone: BTreeSet<ProposalId>,
+    /// How often each was postponed.
+    failures: BTreeMap<ProposalId, u32>,
+}
+
+impl Engine {
+    pub(super) async fn own_branch(self, name: RepositoryName, mut inbox: mpsc::UnboundedReceiver<Held>, cancel: CancellationToken) {
+        let Some(setup) = self.repository(&name) else { return };
+        let mut memory = Memory::default();
+        loop {
+            let first = tokio::select! {
+                () = cancel.cancelled() => return,
+                first = inbox.recv() => first,
+            };
+            let Some(first) = first else { return };
+            let mut waiting = vec![first];
+            while waiting.len() < self.limits().batch
+                && let Ok(next) = inbox.try_recv()
+            {
+                waiting.push(next);
+            }
+            waiting.sort_by_key(|held| held.proposal);
+            waiting.dedup_by_key(|held| (held.proposal, held.effect_id));
+            self.round(setup, waiting, &mut memory).await;
+        }
+    }
+
+    /// One round: recover what was under way, then build and push what waits.
+    async fn round(&self, setup: &RepositorySetup, waiting: Vec<Held>, memory: &mut Memory) {
+        let mut ready: Vec<Ready> = Vec::new();
+        let mut touched: BTreeSet<RepoPath> = BTreeSet::new();
+        for held in waiting {
+            match self.prepare_one(setup, held, memory).await {
+                Ok(Some(one)) => {
+                    // Two approvals that touch one path never share a batch: the second would be built on what the first becomes.
+                    let clash = one.change.paths().any(|path| touched.contains(path));
+                    let alone =
+                        !ready.is_empty() && (memory.alone.contains(&held.proposal) || memory.alone.contains(&ready[0].proposal.id));
+                    if clash || alone {
+                        self.later(held, Duration::ZERO, None).await;
+                        continue;
+                    }
+                    touched.extend(one.change.paths().cloned());
+                    ready.push(one);
+                }
+                Ok(None) => self.done(held, memory).await,
+                Err(why) => self.failed(held, memory, why).await,
+            }
+        }
+        if ready.is_empty() {
+            return;
+        }
+        ready.sort_by_key(|one| (one.proposal.decided_at, one.proposal.id));
+        self.commit_and_push(setup, ready, memory).await;
+    }
+
+    /// Looks at one held delivery: nothing left to do (`None`), ready, or a passing failure.
+    async fn prepare_one(&self, setup: &RepositorySetup, held: Held, memory: &mut Memory) -> Result<Option<Ready>, String> {
+        let id = held.proposal;
+        let Some(mut proposal) = self.store().read().proposal(id).await.map_err(text)? else {
+            return Ok(None);
+        };
+        if proposal.delivery == Delivery::Committing {
+            match self.recover(setup, &proposal).await? {
+                Some(queued) => proposal = queued,
+                None => return Ok(None),
+            }
+        }
+        if proposal.delivery != Delivery::Queued {
+            return Ok(None);
+        }
+        if proposal.hold_until.is_some_and(|until| until > self.now()) {
+            return Ok(None);
+        }
+        let Some(change) = self.store().read().contents(id, proposal.revision.number).await.map_err(text)? else {
+            let why = "the contents are no longer stored".to_owned();
+            self.happen(id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        };
+        // No question to the remote on the hot path: the push itself compares the tip.
+        let tip = match setup.git.cached_tip() {
+            Some(tip) if memory.failures.get(&id).is_none_or(|failures| *failures == 0) => tip.commit,
+            _ => setup.git.refresh(Duration::ZERO).await.map_err(text)?.commit,
+        };
+        match setup.git.rebase(proposal.revision.base, tip, &change).await.map_err(text)? {
+            Rebase::Untouched => Ok(Some(Ready { held, proposal, change })),
+            Rebase::AlreadyThere if matches!(proposal.origin, Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }) => {
+                self.happen(id, Event::AlreadyThere { commit: tip }).await.map_err(text)?;
+                Ok(None)
+            }
+            Rebase::AlreadyThere => Ok(None),
+            Rebase::Conflict { .. } | Rebase::Merged(_) if proposal.tier() == Tier::Standard => {
+                self.rerender(setup, held, &proposal, tip).await
+            }
+            Rebase::Conflict { paths } => {
+                self.happen(id, Event::Conflict { paths }).await.map_err(text)?;
+                Ok(None)
+            }
+            Rebase::Merged(merged) => {
+                self.reshow(setup, &proposal, merged, tip).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A push was under way when we last heard. `Some`: queued again, build anew.
+    async fn recover(&self, setup: &RepositorySetup, proposal: &Proposal) -> Result<Option<Proposal>, String> {
+        let candidates: Vec<CommitId> = proposal.attempts.iter().map(|attempt| attempt.commit).collect();
+        match setup.git.locate(&candidates, &proposal.id.to_string()).await.map_err(text)? {
+            Located::Landed(commit) | Located::LandedAs(commit) => {
+                self.happen(proposal.id, Event::PushConfirmed { commit }).await.map_err(text)?;
+                Ok(None)
+            }
+            Located::NotLanded { tip } => {
+                let parent = proposal.attempts.last().map(|attempt| attempt.parent);
+                if let Some(parent) = parent
+                    && setup.git.is_ancestor(parent, tip).await.map_err(text)? == Ancestry::No
+                {
+                    let message = format!(
+                        "branch {} was force-pushed: it no longer contains {}; look before you retry",
+                        setup.branch(),
+                        parent.short()
+                    );
+                    self.happen(proposal.id, Event::PushRefused { message }).await.map_err(text)?;
+                    return Ok(None);
+                }
+                self.happen(proposal.id, Event::PushMissed).await.map_err(text)
+            }
+        }
+    }
+
+    /// A touched file changed and merged: people look again.
+    async fn reshow(&self, setup: &RepositorySetup, proposal: &Proposal, merged: ChangeSet, tip: CommitId) -> Result<(), String> {
+        let revision = self.next_revision(setup, proposal, &merged, tip, None);
+        let act = Act {
+            contents: Some(merged),
+            details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
+            ..Act::service(
+                proposal.id,
+                Event::Reshow {
+                    revision: Box::new(revision),
+                },
+            )
+        };
+        match self.act(act).await.map_err(text)? {
+            Acted::Done(_, summary) => tracing::info!(proposal = %proposal.id, "{summary}"),
+            Acted::Refused(_) | Acted::Stale(_) | Acted::Missing => {}
+        }
+        Ok(())
+    }
+
+    /// A standard run whose file moved is rendered anew, never merged.
+    async fn rerender(&self, setup: &RepositorySetup, held: Held, proposal: &Proposal, tip: CommitId) -> Result<Option<Ready>, String> {
+        let Origin::Runbook(call) = &proposal.origin else { return Ok(None) };
+        let runbook = self.book().runbooks.get(&call.runbook).cloned();
+        let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
+            let why = format!("runbook {} was edited since the call", call.runbook);
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        };
+        let requested = match render(setup, &runbook, &call.parameters, tip).await {
+            Ok((requested, _)) => requested,
+            Err(problem) if problem.retryable => return Err(problem.detail),
+            Err(problem) => {
+                self.happen(proposal.id, Event::Refuse { why: problem.detail })
+                    .await
+                    .map_err(text)?;
+                return Ok(None);
+            }
+        };
+        let change = setup.git.resolve(tip, requested).await.map_err(text)?;
+        if change.is_empty() {
+            self.happen(proposal.id, Event::AlreadyThere { commit: tip }).await.map_err(text)?;
+            return Ok(None);
+        }
+        let revision = self.next_revision(setup, proposal, &change, tip, proposal.revision.facts.runbook.clone());
+        let act = Act {
+            contents: Some(change.clone()),
+            ..Act::service(
+                proposal.id,
+                Event::Rerender {
+                    revision: Box::new(revision),
+                },
+            )
+        };
+        match self.act(act).await.map_err(text)? {
+            Acted::Done(next, _) if next.delivery == Delivery::Queued => Ok(Some(Ready {
+                held,
+                proposal: *next,
+                change,
+            })),
+            Acted::Done(..) | Acted::Refused(_) | Acted::Stale(_) | Acted::Missing => Ok(None),
+        }
+    }
+
+    pub(super) fn next_revision(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        change: &ChangeSet,
+        base: CommitId,
+        runbook: Option<domain::RunbookName>,
+    ) -> Revision {
+        let old = &proposal.revision.facts;
+        let mut facts = facts_of(change);
+        facts.runbook = runbook;
+        facts.requested = old.requested;
+        facts.revert = old.revert;
+        Revision {
+            number: proposal.revision.number + 1,
+            author: RevisionAuthor::Countersign,
+            base,
+            digest: change.digest(&setup.name, setup.branch()),
+            route: self.book().policy.route(&setup.name, &facts),
+            facts,
+            created_at: self.now(),
+        }
+    }
+
+    async fn commit_and_push(&self, setup: &RepositorySetup, ready: Vec<Ready>, memory: &mut Memory) {
+        let tip = match setup.git.cached_tip() {
+            Some(tip) => tip.commit,
+            None => match setup.git.refresh(Duration::ZERO).await {
+                Ok(tip) => tip.commit,
+                Err(error) => return self.all_failed(ready, memory, error.to_string()).await,
+            },
+        };
+        let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
+        let built = match setup.git.build(tip, &specs).await {
+            Ok(built) => built,
+            Err(BuildError::Stale { index, .. }) => {
+                // The tip moved between the look and the build: the next round sees it.
+                let guilty = ready.get(index).map(|one| one.proposal.id);
+                tracing::info!(?guilty, "a touched file moved under a batch; looked at again");
+                if setup.git.refresh(Duration::ZERO).await.is_err() {
+                    return self.all_failed(ready, memory, "the branch cannot be fetched".to_owned()).await;
+                }
+                return self.all_later(ready, Duration::from_millis(200)).await;
+            }
+            Err(error) => return self.all_failed(ready, memory, error.to_string()).await,
+        };
+        self.crash("deliver:built");
+        let Some(ready) = self.ask_leave(&built, ready, memory).await else {
+            return;
+        };
+        self.crash("deliver:stored");
+        self.keep_baseline(setup, ready.iter().map(|one| one.proposal.id));
+        let outcome = setup.git.push(&built, tip).await;
+        self.crash("deliver:pushed");
+        self.settle_push(setup, &built, ready, outcome, memory).await;
+    }
+
+    /// Stores every commit's id before the push. `None`: one of them may not be pushed any more, so the whole chain is built anew.
+    async fn ask_leave(&self, built: &Built, ready: Vec<Ready>, memory: &mut Memory) -> Option<Vec<Ready>> {
+        let acts = ready.iter().zip(&built.commits).map(|(one, commit)| {
+            self.act(Act {
+                details: serde_json::json!({ "commit": commit.id, "parent": commit.parent, "digest": commit.digest }),
+                ..Act::service(
+                    one.proposal.id,
+                    Event::CommitBuilt {
+                        commit: commit.id,
+                        parent: commit.parent,
+                        digest: commit.digest,
+                    },
+                )
+            })
+        });
+        let acted = futures_util::future::join_all(acts).await;
+        let allowed =
+            |acted: &Result<Acted, store::StoreError>| matches!(acted, Ok(Acted::Done(next, _)) if next.delivery == Delivery::Committing);
+        if acted.iter().all(allowed) {
+            return Some(ready);
+        }
+        for (one, acted) in ready.into_iter().zip(acted) {
+            match acted {
+                Ok(Acted::Done(next, _)) if next.delivery == Delivery::Committing => {
+                    if let Err(error) = self.happen(one.proposal.id, Event::PushMissed).await {
+                        tracing::error!(proposal = %one.proposal.id, %error, "could not be queued again; its lease will end");
+                    }
+                    self.done(one.held, memory).await;
+                }
+                Ok(Acted::Refused(refusal @ domain::Refusal::DigestMismatch { .. })) => {
+                    tracing::error!(proposal = %one.proposal.id, %refusal, "what was built is not what was approved");
+                    let _ = self
+                        .happen(
+                            one.proposal.id,
+                            Event::PushRefused {
+                                message: refusal.to_string(),
+                            },
+                        )
+                        .await;
+                    self.done(one.held, memory).await;
+                }
+                Ok(Acted::Done(..) | Acted::Refused(_) | Acted::Stale(_) | Acted::Missing) => self.done(one.held, memory).await,
+                Err(error) => self.failed(one.held, memory, error.to_string()).await,
+            }
+        }
+        None
+    }
+
+    async fn settle_push(&self, setup: &RepositorySetup, built: &Built, ready: Vec<Ready>, outcome: PushOutcome, memory: &mut Memory) {
+        metrics::counter!("countersign_pushes_total", "outcome" => word(&outcome)).increment(1);
+        match outcome {
+            PushOutcome::Confirmed => {
+                let events = ready
+                    .iter()
+                    .zip(&built.commits)
+                    .map(|(one, commit)| self.happen(one.proposal.id, Event::PushConfirmed { commit: commit.id }));
+                let stored = futures_util::future::join_all(events).await;
+                for (one, stored) in ready.into_iter().zip(stored) {
+                    match stored {
+                        Ok(_) => self.done(one.held, memory).await,
+                        Err(error) => self.failed(one.held, memory, error.to_string()).await,
+                    }
+                }
+            }
+            PushOutcome::Moved { .. } => {
+                if let Err(error) = setup.git.refresh(Duration::ZERO).await {
+                    tracing::warn!(repository = %setup.name, %error, "the branch moved and cannot be fetched");
+                }
+                self.again(ready, memory).await;
+            }
+            PushOutcome::Refused { message } if ready.len() > 1 => {
+                tracing::warn!(repository = %setup.name, %message, "a batch was refused; sent again one by one");
+                memory.alone.extend(ready.iter().map(|one| one.proposal.id));
+                self.again(ready, memory).await;
+            }
+            PushOutcome::Refused { message } => {
+                for one in ready {
+                    memory.alone.remove(&one.proposal.id);
+                    match self.happen(one.proposal.id, Event::PushRefused { message: message.clone() }).await {
+                        Ok(_) => self.done(one.held, memory).await,
+                        Err(error) => self.failed(one.held, memory, error.to_string()).await,
+                    }
+                }
+            }
+            // The state stays `committing`; the next look decides by ids what became of it.
+            PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
+        }
+    }
+
+    /// Back into the queue, through the state machine: `push_missed` owes another delivery.
+    async fn again(&self, ready: Vec<Ready>, memory: &mut Memory) {
+        for one in ready {
+            match self.happen(one.proposal.id, Event::PushMissed).await {
+                Ok(_) => self.done(one.held, memory).await,
+                Err(error) => self.failed(one.held, memory, error.to_string()).await,
+            }
+        }
+    }
+
+    async fn done(&self, held: Held, memory: &mut Memory) {
+        memory.failures.remove(&held.proposal);
+        if let Err(error) = self.finish(held.effect_id).await {
+            tracing::error!(proposal = %held.proposal, %error, "a delivery's end could not be recorded; it is looked at again");
+        }
+    }
+
+    async fn failed(&self, held: Held, memory: &mut Memory, why: String) {
+        let failures = memory.failures.entry(held.proposal).or_default();
+        *failures += 1;
+        let wait = backoff(*failures).min(chrono::Duration::minutes(1));
+        tracing::warn!(proposal = %held.proposal, %why, "a delivery is tried again in {} s", wait.num_seconds());
+        self.later(held, wait.to_std().unwrap_or_default(), Some(why)).await;
+    }
+
+    async fn all_failed(&self, ready: Vec<Ready>, memory: &mut Memory, why: String) {
+        for one in ready {
+            self.failed(one.held, memory, why.clone()).await;
+        }
+    }
+
+    async fn all_later(&self, ready: Vec<Ready>, wait: Duration) {
+        for one in ready {
+            self.later(one.held, wait, None).await;
+        }
+    }
+
+    async fn later(&self, held: Held, wait: Duration, why: Option<String>) {
+        let due = self.now() + chrono::Duration::from_std(wait).unwrap_or_default();
+        if let Err(error) = self.postpone(held.effect_id, due, why).await {
+            tracing::error!(proposal = %held.proposal, %error, "a delivery could not be postponed; its lease will end");
+        }
+    }
+
+    /// The commit: the agent's words first, our trailers last.
+    pub(super) fn spec(&self, proposal: &Proposal, change: ChangeSet) -> CommitSpec {
+        let time = proposal.decided_at.unwrap_or(proposal.created_at);
+        CommitSpec {
+            change,
+            message: message(proposal),
+            time,
+        }
+    }
+
+    /// The agent that a proposal belongs to, for calls that want one. It has no limits of its own: the proposal was checked at intake.
+    pub(super) fn owner_of(&self, proposal: &Proposal) -> Agent {
+        Agent {
+            name: proposal.agent.clone(),
+            repositories: Vec::new(),
+            paths: Vec::new(),
+            runbooks: Vec::new(),
+            expires_at: None,
+        }
+    }
+}
+
+/// `git log` alone can rebuild who decided what. The agent's reason is quoted line by line, so that it cannot pass for a trailer.
+pub(super) fn message(proposal: &Proposal) -> String {
+    let visible = |text: &str| -> String {
+        text.chars()
+            .map(|c| if c.is_control() || domain::is_deceptive(c) { ' ' } else { c })
+            .collect()
+    };
+    let mut message = format!("{}\n", visible(&proposal.title));
+    if !proposal.reason.is_empty() {
+        message.push('\n');
+        for line in proposal.reason.lines() {
+            message.push_str(format!("> {}", visible(line)).trim_end());
+            message.push('\n');
+        }
+    }
+    message.push('\n');
+    let mut trailer = |key: &str, value: &str| message.push_str(&format!("{key}: {value}\n"));
+    trailer("Proposal-Id", &proposal.id.to_string());
+    match &proposal.requested_by {
+        Some(person) => trailer("Proposed-by", &visible(&person.name)),
+        None => trailer("Proposed-by", proposal.agent.as_str()),
+    }
+    for review in proposal.approvals() {
+        trailer("Approved-by", &visible(&review.by.name));
+    }
+    if let Origin::Runbook(call) = &proposal.origin {
+        trailer("Runbook", &format!("{}@{}", call.runbook, call.hash.short()));
+    }
+    if let Origin::Revert { of, commit } = &proposal.origin {
+        trailer("Reverts", &format!("{of} {commit}"));
+    }
+    trailer("Tier", proposal.tier().as_str());
+    trailer("Digest", &proposal.revision.digest.to_string());
+    trailer("Policy", &proposal.revision.route.policy.to_string());
+    if let Some(head) = &proposal.audit_head {
+        trailer("Audit-Head", head);
+    }
+    message
+}
+
+const fn word(outcome: &PushOutcome) -> &'static str {
+    match outcome {
+        PushOutcome::Confirmed => "confirmed",
+        PushOutcome::Moved { .. } => "moved",
+        PushOutcome::Refused { .. } => "refused",
+        PushOutcome::Unknown { .. } => "unknown",
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Whether a git failure may pass by itself; used where a human would otherwise be asked too early.
+pub(super) fn passes(error: &GitError) -> bool {
+    error.is_transient()
+}

@@ -1,0 +1,387 @@
+//! What Telegram is owed: cards, edits, notices, alarms.
+
+use domain::{Decision, Delivery, Proposal, ProposalId, Tier};
+use store::{Card as StoredCard, CardKind, CardState, NewCard, StoreError};
+use telegram::{ChatId, MessageId, Nonce, Notice, RenderOptions, SendError, ThreadId};
+
+use super::effects::Ran;
+use crate::{Destination, Engine, RepositorySetup, TelegramSetup};
+
+/// Commands in the bot's menu.
+const MENU: [(&str, &str); 7] = [
+    ("pending", "what waits for a decision"),
+    ("show", "one proposal: /show ID"),
+    ("history", "what was decided lately"),
+    ("cancel", "stop one before its push: /cancel ID"),
+    ("revert", "take a delivered one back: /revert ID"),
+    ("whoami", "your numeric id and roles"),
+    ("help", "how this works"),
+];
+
+impl Engine {
+    /// Posts the current revision's card or note to its chats; each chat once.
+    pub(super) async fn send_cards(&self, id: ProposalId) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let Ok(Some(proposal)) = self.store().read().proposal(id).await else {
+            return Ran::Failed("the proposal cannot be read".to_owned());
+        };
+        let Some(setup) = self.repository(&proposal.repository) else {
+            return Ran::Done;
+        };
+        let kind = if proposal.tier() == Tier::Prompted {
+            CardKind::Approval
+        } else {
+            CardKind::Note
+        };
+        for place in places(setup, kind, &proposal) {
+            let known = match self.store().read().cards(id).await {
+                Ok(cards) => cards,
+                Err(error) => return Ran::Failed(error.to_string()),
+            };
+            let here = |card: &&StoredCard| card.chat == place.chat.0 && card.revision == proposal.revision.number && card.kind == kind;
+            if known.iter().filter(here).any(|card| card.state == CardState::Shown) {
+                continue;
+            }
+            let attempt = u32::try_from(known.iter().filter(here).count())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1);
+            match self.send_card(telegram, &proposal, place, kind, attempt).await {
+                Ok(()) => {}
+                Err(ran) => return ran,
+            }
+        }
+        Ran::Done
+    }
+
+    async fn send_card(
+        &self,
+        telegram: &TelegramSetup,
+        proposal: &Proposal,
+        place: Destination,
+        kind: CardKind,
+        attempt: u32,
+    ) -> Result<(), Ran> {
+        let failed = |error: StoreError| Ran::Failed(error.to_string());
+        let nonce = Nonce::from_bytes(self.random());
+        let new = NewCard {
+            proposal: proposal.id,
+            revision: proposal.revision.number,
+            digest: proposal.revision.digest,
+            chat: place.chat.0,
+            thread: place.thread.map(|thread| thread.0),
+            nonce: nonce.to_string(),
+            attempt,
+            kind,
+            shown_version: proposal.version,
+            sent_at: self.now(),
+        };
+        let stored = self
+            .store()
+            .write(move |tx| Box::pin(async move { tx.put_card(&new).await }))
+            .await
+            .map_err(failed)?;
+        let card = self.card(proposal, Some(&stored)).await.map_err(failed)?;
+        let rendered = telegram::render(&card, &self.options(telegram, Some(nonce)));
+        // A card that asks rings; what only tells afterwards does not.
+        let rings = kind == CardKind::Approval || proposal.tier() == Tier::Manual;
+        self.crash("card:stored");
+        let sent = telegram.queue.send(place.chat, place.thread, rendered, rings, None).await;
+        self.crash("card:sent");
+        match sent {
+            Ok(message) => {
+                self.saw_telegram();
+                let (card_id, document) = (stored.id, message.document_message_id.map(|id| id.0));
+                self.store()
+                    .write(move |tx| Box::pin(async move { tx.confirm_card(card_id, message.message_id.0, document).await }))
+                    .await
+                    .map_err(failed)?;
+                // The row may have changed while the card was on its way.
+                match self.store().read().proposal(proposal.id).await {
+                    Ok(Some(now)) if now.version != proposal.version => match self.edit_cards(proposal.id).await {
+                        Ran::Failed(why) => Err(Ran::Failed(why)),
+                        Ran::Done | Ran::Again(_) | Ran::HandedOn => Ok(()),
+                    },
+                    _ => Ok(()),
+                }
+            }
+            Err(error) => Err(self.unsent(&stored, error).await),
+        }
+    }
+
+    /// What to do about a card that was not sent, or perhaps was.
+    async fn unsent(&self, card: &StoredCard, error: SendError) -> Ran {
+        tracing::warn!(proposal = %card.proposal, chat = card.chat, %error, "a card did not arrive for sure");
+        match error {
+            SendError::RetryAfter(wait) => {
+                Ran::Again(self.now() + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::minutes(1)))
+            }
+            SendError::Migrated(to) => match self.migrate(ChatId(card.chat), to).await {
+                Ok(()) => Ran::Again(self.now()),
+                Err(error) => Ran::Failed(error.to_string()),
+            },
+            SendError::ChatDead { .. } | SendError::ThreadGone { .. } => {
+                let (id, state) = (card.id, CardState::Gone);
+                if let Err(error) = self
+                    .store()
+                    .write(move |tx| Box::pin(async move { tx.set_card_state(id, state).await }))
+                    .await
+                {
+                    return Ran::Failed(error.to_string());
+                }
+                Ran::Failed(error.to_string())
+            }
+            // The message may be there. Its nonce is known, so a tap on it would be recognised; another attempt follows all the same.
+            other => Ran::Failed(other.to_string()),
+        }
+    }
+
+    /// Brings every card of a proposal up to its row.
+    pub(super) async fn edit_cards(&self, id: ProposalId) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let cards = match self.store().read().cards(id).await {
+            Ok(cards) => cards,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let mut ran = Ran::Done;
+        for card in cards.into_iter().filter(|card| matches!(card.state, CardState::Shown)) {
+            if let Err(later) = self.edit_card(telegram, &card).await {
+                ran = later;
+            }
+        }
+        ran
+    }
+
+    /// Edits one card to what is true at the moment of sending.
+    pub(crate) async fn edit_card(&self, telegram: &TelegramSetup, card: &StoredCard) -> Result<(), Ran> {
+        let Some(message) = card.message else { return Ok(()) };
+        let (engine, stored) = (self.clone(), card.clone());
+        let shown = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let seen = shown.clone();
+        let result = telegram
+            .queue
+            .edit(ChatId(card.chat), MessageId(message), move || {
+                let (engine, stored, seen) = (engine.clone(), stored.clone(), seen.clone());
+                async move {
+                    let proposal = engine.store().read().proposal(stored.proposal).await.ok().flatten()?;
+                    let card = engine.card(&proposal, Some(&stored)).await.ok()?;
+                    let telegram = engine.telegram()?;
+                    *seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((proposal.version, proposal.revision.number));
+                    Some(telegram::render(&card, &engine.options(telegram, stored.nonce.parse().ok())))
+                }
+            })
+            .await;
+        let (card_id, revision, proposal) = (card.id, card.revision, card.proposal);
+        match result {
+            Ok(()) => {
+                self.saw_telegram();
+                let shown = *shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let Some((version, current)) = shown else { return Ok(()) };
+                let old = revision < current;
+                self.store()
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            tx.set_shown(card_id, version).await?;
+                            if old {
+                                tx.set_card_state(card_id, CardState::Superseded).await?;
+                            }
+                            Ok::<_, StoreError>(())
+                        })
+                    })
+                    .await
+                    .map_err(|error| Ran::Failed(error.to_string()))
+            }
+            Err(SendError::Gone { reason }) => {
+                tracing::info!(%proposal, %reason, "a card was deleted; a new one is posted if somebody must still decide");
+                self.store()
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            tx.set_card_state(card_id, CardState::Gone).await?;
+                            let live = tx
+                                .proposal(proposal)
+                                .await?
+                                .is_some_and(|row| !row.is_over() && row.revision.number == revision);
+                            if live {
+                                let now = std::time::SystemTime::now().into();
+                                tx.schedule(Some(proposal), &domain::Effect::SendCard, now).await?;
+                            }
+                            Ok::<_, StoreError>(())
+                        })
+                    })
+                    .await
+                    .map_err(|error| Ran::Failed(error.to_string()))
+            }
+            Err(error) => Err(self.unsent(card, error).await),
+        }
+    }
+
+    /// One notifying message beside the card: failure, expiry, a refused push.
+    pub(super) async fn notify(&self, id: ProposalId) -> Ran {
+        let Ok(Some(proposal)) = self.store().read().proposal(id).await else {
+            return Ran::Failed("the proposal cannot be read".to_owned());
+        };
+        let notice = if proposal.recovered_at.is_some() {
+            Notice::Recovered
+        } else if proposal.decision == Decision::Expired {
+            Notice::Expired
+        } else if proposal.delivery == Delivery::PushBlocked || proposal.outcome.is_some() {
+            Notice::Failure
+        } else {
+            return Ran::Done;
+        };
+        self.post_notice(&proposal, notice).await
+    }
+
+    /// Reminds the approvers once.
+    pub(super) async fn remind(&self, id: ProposalId) -> Ran {
+        match self.store().read().proposal(id).await {
+            Ok(Some(proposal)) if proposal.decision == Decision::Pending && !proposal.is_over() => {
+                self.post_notice(&proposal, Notice::Reminder).await
+            }
+            Ok(_) => Ran::Done,
+            Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+
+    async fn post_notice(&self, proposal: &Proposal, notice: Notice) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let Some(setup) = self.repository(&proposal.repository) else {
+            return Ran::Done;
+        };
+        let card = match self.card(proposal, None).await {
+            Ok(card) => card,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let cards = self.store().read().cards(proposal.id).await.unwrap_or_default();
+        let kind = if proposal.tier() == Tier::Prompted {
+            CardKind::Approval
+        } else {
+            CardKind::Note
+        };
+        for place in places(setup, kind, proposal) {
+            let reply = cards
+                .iter()
+                .rev()
+                .find(|card| card.chat == place.chat.0 && card.state == CardState::Shown);
+            let reply = reply.and_then(|card| card.message).map(MessageId);
+            let rendered = telegram::notice(notice, &card, &self.options(telegram, None));
+            match telegram.queue.send(place.chat, place.thread, rendered, notice.rings(), reply).await {
+                Ok(_) => self.saw_telegram(),
+                // Possibly there: a second bell would be worse than none, and the card says it too.
+                Err(SendError::Ambiguous { reason }) => tracing::warn!(proposal = %proposal.id, %reason, "a notice may not have arrived"),
+                Err(SendError::RetryAfter(wait)) => {
+                    return Ran::Again(self.now() + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::minutes(1)));
+                }
+                Err(error) => return Ran::Failed(error.to_string()),
+            }
+        }
+        Ran::Done
+    }
+
+    /// Something that nobody approved, or that does not fit: told with sound.
+    pub(super) async fn post_alarm(&self, id: Option<ProposalId>, text: &str) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let (repository, text) = match (id, text.split_once('\u{1f}')) {
+            (None, Some((repository, text))) => (repository.parse().ok(), text),
+            (Some(id), _) => match self.store().read().proposal(id).await {
+                Ok(proposal) => (proposal.map(|proposal| proposal.repository), text),
+                Err(error) => return Ran::Failed(error.to_string()),
+            },
+            (None, None) => (None, text),
+        };
+        let setups = self
+            .repositories()
+            .filter(|setup| repository.as_ref().is_none_or(|only| *only == setup.name));
+        let mut told = std::collections::BTreeSet::new();
+        for place in setups.flat_map(|setup| told_places(setup).iter().copied()) {
+            if !told.insert((place.chat, place.thread)) {
+                continue;
+            }
+            let suffix = id.map(|id| format!("\n/show {}", id.short())).unwrap_or_default();
+            let rendered = telegram::message(&format!("⚠️ ALARM: {text}{suffix}"));
+            match telegram.queue.send(place.chat, place.thread, rendered, true, None).await {
+                Ok(_) | Err(SendError::Ambiguous { .. }) => {}
+                Err(error) => return Ran::Failed(error.to_string()),
+            }
+        }
+        Ran::Done
+    }
+
+    /// After a restart every open card is brought up to date, so that nobody trusts a dead button.
+    pub(super) async fn refresh_open_cards(&self) -> Result<(), StoreError> {
+        if self.telegram().is_none() {
+            return Ok(());
+        }
+        let open = self.store().read().open_cards().await?;
+        let now = self.now();
+        let proposals: std::collections::BTreeSet<ProposalId> = open.into_iter().map(|card| card.proposal).collect();
+        if proposals.is_empty() {
+            return Ok(());
+        }
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    for id in proposals {
+                        tx.schedule(Some(id), &domain::Effect::EditCards, now).await?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await
+    }
+
+    /// A group became a supergroup: its open cards are posted again, since their messages do not exist there.
+    pub(crate) async fn migrate(&self, from: ChatId, to: ChatId) -> Result<(), StoreError> {
+        tracing::warn!(%from, %to, "the group became a supergroup: put the new chat id into the configuration");
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.migrate_chat(from.0, to.0).await?;
+                    tx.set_meta(&format!("chat_moved:{from}"), &to.to_string()).await
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn greet_telegram(self) {
+        let Some(telegram) = self.telegram() else { return };
+        for scope in [telegram::CommandScope::Everyone] {
+            if let Err(error) = telegram.queue.set_commands(&MENU, scope).await {
+                tracing::warn!(%error, "the command menu could not be set");
+            }
+        }
+    }
+
+    pub(crate) fn options(&self, telegram: &TelegramSetup, nonce: Option<Nonce>) -> RenderOptions {
+        RenderOptions {
+            time_zone: telegram.zone,
+            now: self.now(),
+            nonce,
+        }
+    }
+
+    pub(crate) fn saw_telegram(&self) {
+        *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(self.now());
+    }
+}
+
+fn told_places(setup: &RepositorySetup) -> &[Destination] {
+    if setup.notifications.is_empty() {
+        &setup.approvals
+    } else {
+        &setup.notifications
+    }
+}
+
+/// Where a card of this kind belongs: what must be acted on to the approval chats, what only tells to the notification chats.
+fn places(setup: &RepositorySetup, kind: CardKind, proposal: &Proposal) -> Vec<Destination> {
+    match kind {
+        CardKind::Approval => setup.approvals.clone(),
+        CardKind::Note if proposal.tier() == Tier::Manual => setup.approvals.clone(),
+        CardKind::Note => told_places(setup).to_vec(),
+    }
+}
+
+/// The topic of a stored card.
+pub(crate) fn thread_of(card: &StoredCard) -> Option<ThreadId> {
+    card.thread.map(ThreadId)
+}

@@ -1,0 +1,123 @@
+//! The workers: one claims what is due, one owns each branch, one watches Argo CD, one reads Telegram. Start-up, recovery and normal
+//! running are the same path: claim what is due.
+
+mod deliver;
+mod effects;
+mod landing;
+mod messages;
+mod prepare;
+mod sync;
+
+use std::time::Duration;
+
+use store::Changed;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Engine;
+
+pub(crate) use sync::{Baselines, touched};
+
+/// How often policy and runbook files are looked at.
+const BOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The running workers. Stop them with [`Running::stop`].
+pub struct Running {
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Running {
+    /// Lets what is under way finish, up to a deadline. What is cut off is claimed again at the next start.
+    pub async fn stop(self, deadline: Duration) {
+        self.cancel.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(deadline, self.tracker.wait()).await.is_err() {
+            tracing::warn!("some work was cut off; it is claimed again at the next start");
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the workers. `poll` reads Telegram by long polling; otherwise its updates come through the webhook route.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn start(&self, poll: bool, cancel: CancellationToken) -> Result<Running, store::StoreError> {
+        let tracker = TaskTracker::new();
+        // This process holds the lock file, so whatever is leased was leased by one that is gone.
+        self.store().write(|tx| Box::pin(async move { tx.release_leases().await })).await?;
+        let (observed, to_observe) = mpsc::unbounded_channel();
+        let mut owners = std::collections::BTreeMap::new();
+        for setup in self.repositories() {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            owners.insert(setup.name.clone(), sender);
+            tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
+        }
+        tracker.spawn(self.clone().observe_all(to_observe, cancel.clone()));
+        tracker.spawn(
+            self.clone()
+                .claim_all(effects::Lanes { owners, observed }, tracker.clone(), cancel.clone()),
+        );
+        tracker.spawn(self.clone().hear_changes(cancel.clone()));
+        tracker.spawn(self.clone().follow_book(cancel.clone()));
+        if let Some(setup) = self.telegram() {
+            tracker.spawn(self.clone().greet_telegram());
+            if poll {
+                let engine = self.clone();
+                let client = setup.queue.client().clone();
+                let cancel = cancel.clone();
+                tracker.spawn(async move { engine.poll_telegram(client, cancel).await });
+            }
+        }
+        self.refresh_open_cards().await?;
+        Ok(Running { tracker, cancel })
+    }
+
+    async fn hear_changes(self, cancel: CancellationToken) {
+        let mut changes = self.store().changes();
+        loop {
+            let heard = tokio::select! {
+                () = cancel.cancelled() => return,
+                heard = changes.recv() => heard,
+            };
+            match heard {
+                Ok(Changed::Proposal { id, .. }) => self.0.hub.ring(id),
+                Ok(Changed::Unknown) | Err(RecvError::Lagged(_)) => {
+                    self.0.hub.ring_all();
+                    self.0.wake.notify_waiters();
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn follow_book(self, cancel: CancellationToken) {
+        let mut told = None;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(BOOK_EVERY) => {}
+            }
+            let engine = self.clone();
+            let reloaded = tokio::task::spawn_blocking(move || engine.reload_book()).await;
+            match reloaded {
+                Ok(Ok(true)) => {
+                    tracing::info!(policy = %self.book().policy.hash().short(), "policy and runbooks were read anew");
+                    told = None;
+                }
+                Ok(Ok(false)) => told = None,
+                Ok(Err(problems)) => {
+                    let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                    if told.as_ref() != Some(&text) {
+                        tracing::error!("the policy or a runbook on disk is not valid; the last valid one stays in force: {text}");
+                        told = Some(text);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the policy could not be read"),
+            }
+        }
+    }
+}

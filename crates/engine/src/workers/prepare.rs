@@ -1,0 +1,91 @@
+//! Manual tier, first half: the service prepares, a human commits.
+
+use domain::{Delivery, Event, ProposalId, PullRequest};
+use gitworker::{PushOutcome, Rebase};
+use std::time::Duration;
+
+use super::effects::Ran;
+use crate::Engine;
+
+impl Engine {
+    /// Opens the pull request where the host has them; otherwise the note itself carries patch and commands.
+    pub(super) async fn prepare(&self, id: ProposalId) -> Ran {
+        let proposal = match self.store().read().proposal(id).await {
+            Ok(Some(proposal)) => proposal,
+            Ok(None) => return Ran::Done,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        if proposal.is_over() || proposal.delivery != Delivery::None {
+            return Ran::Done;
+        }
+        let Some(setup) = self.repository(&proposal.repository) else {
+            return Ran::Failed(format!("repository {} is no longer configured", proposal.repository));
+        };
+        let Some(github) = &setup.github else {
+            return self.prepared(id, None).await;
+        };
+        let contents = match self.store().read().contents(id, proposal.revision.number).await {
+            Ok(Some(contents)) => contents,
+            Ok(None) => return Ran::Done,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let tip = match setup.git.refresh(Duration::ZERO).await {
+            Ok(tip) => tip.commit,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let contents = match setup.git.rebase(proposal.revision.base, tip, &contents).await {
+            Ok(Rebase::Untouched) => contents,
+            // The pull request shows both sides; the human resolves. It is built where the agent saw it.
+            Ok(Rebase::Merged(_) | Rebase::Conflict { .. }) => contents,
+            Ok(Rebase::AlreadyThere) => return self.prepared(id, None).await,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let mut parent = proposal.revision.base;
+        if setup.git.rebase(proposal.revision.base, tip, &contents).await == Ok(Rebase::Untouched) {
+            parent = tip;
+        }
+        let built = match setup.git.build(parent, &[self.spec(&proposal, contents)]).await {
+            Ok(built) => built,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let branch = proposal.head_branch();
+        match setup.git.push_branch(&branch, &built, None).await {
+            PushOutcome::Confirmed => {}
+            // There already, from an earlier try: the pull request is looked up by its head.
+            PushOutcome::Moved { tip: Some(_) } => {}
+            PushOutcome::Moved { tip: None } => return Ran::Failed(format!("branch {branch} could not be made")),
+            PushOutcome::Refused { message } => return Ran::Failed(format!("branch {branch} was refused: {message}")),
+            PushOutcome::Unknown { why } => return Ran::Failed(why),
+        }
+        self.crash("prepare:branch");
+        let body = super::landing::pull_body(&proposal);
+        let new = github::NewPull {
+            head: branch.clone(),
+            base: setup.branch().to_owned(),
+            title: proposal.title.clone(),
+            body,
+        };
+        match github.open_pull(&new).await {
+            Ok(pull) => {
+                self.crash("prepare:pull");
+                self.prepared(
+                    id,
+                    Some(PullRequest {
+                        number: pull.number,
+                        url: pull.html_url,
+                        branch,
+                    }),
+                )
+                .await
+            }
+            Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+
+    async fn prepared(&self, id: ProposalId, pull: Option<PullRequest>) -> Ran {
+        match self.happen(id, Event::Prepared { pull }).await {
+            Ok(_) => Ran::Done,
+            Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+}
