@@ -129,11 +129,14 @@ impl<'r> Paths<'r> {
 }
 
 fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Found> {
-    let entry = tree.get_name_bytes(name)?;
-    Some(Found {
+    tree.get_name_bytes(name).map(|entry| found_in(&entry))
+}
+
+fn found_in(entry: &git2::TreeEntry<'_>) -> Found {
+    Found {
         mode: u32::try_from(entry.filemode()).unwrap_or(0),
         id: entry.id(),
-    })
+    }
 }
 
 /// A blob's bytes; `None` when it is not there. When even the mirror's own branch cannot be read, the mirror is at fault.
@@ -248,31 +251,24 @@ fn compare(
     cap: usize,
     found: &mut Vec<Difference>,
 ) -> Result<(), GitError> {
-    let entries = |id: Option<Oid>| -> Result<BTreeMap<Vec<u8>, Found>, GitError> {
-        let Some(id) = id else { return Ok(BTreeMap::new()) };
-        let tree = repo.find_tree(id)?;
-        Ok(tree
-            .iter()
-            .map(|e| {
-                (
-                    e.name_bytes().to_vec(),
-                    Found {
-                        mode: u32::try_from(e.filemode()).unwrap_or(0),
-                        id: e.id(),
-                    },
-                )
-            })
-            .collect())
-    };
-    let (before, mut after) = (entries(old)?, entries(new)?);
+    let (before, after) = (
+        old.map(|id| repo.find_tree(id)).transpose()?,
+        new.map(|id| repo.find_tree(id)).transpose()?,
+    );
+    let beside = |tree: &Option<Tree<'_>>, name: &[u8]| tree.as_ref().and_then(|tree| entry(tree, name));
+    // Equal entries are passed over without a copy: a directory may be large, and what changed in it is little.
     let mut pairs: Vec<(Vec<u8>, Option<Found>, Option<Found>)> = Vec::new();
-    for (name, old) in before {
-        let new = after.remove(&name);
-        if new != Some(old) {
-            pairs.push((name, Some(old), new));
+    for old in before.iter().flat_map(Tree::iter) {
+        let (here, there) = (found_in(&old), beside(&after, old.name_bytes()));
+        if there != Some(here) {
+            pairs.push((old.name_bytes().to_vec(), Some(here), there));
         }
     }
-    pairs.extend(after.into_iter().map(|(name, new)| (name, None, Some(new))));
+    for new in after.iter().flat_map(Tree::iter) {
+        if beside(&before, new.name_bytes()).is_none() {
+            pairs.push((new.name_bytes().to_vec(), None, Some(found_in(&new))));
+        }
+    }
     for (name, old, new) in pairs {
         if found.len() >= cap {
             return Ok(());

@@ -166,9 +166,9 @@ async fn eight_workers_lose_no_update() {
 
 #[tokio::test]
 async fn a_hook_says_no_in_its_own_words() {
-    let remote = Remote::with(SEED);
-    remote.hook("pre-receive", "printf '\\033[31mno deploys on Friday\\033[0m\\n' >&2; exit 1");
-    for cli in [false, true] {
+    for (hook, cli) in [("pre-receive", false), ("pre-receive", true), ("update", false), ("update", true)] {
+        let remote = Remote::with(SEED);
+        remote.hook(hook, "printf '\\033[31mno deploys on Friday\\033[0m\\n' >&2; exit 1");
         let mut options = remote.options();
         options.push_with_git_cli = cli;
         let repository = gitworker::Repository::open(options).await.expect("a repository");

@@ -65,6 +65,20 @@ async fn what_others_pushed_is_fetched_with_the_log_in() {
 }
 
 #[tokio::test]
+async fn callers_at_the_same_time_share_one_question() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    server.reset_requests();
+    let callers = (0..20).map(|_| repository.refresh(Duration::ZERO));
+    for tip in futures_util::future::join_all(callers).await {
+        assert_eq!(tip.map(|tip| tip.commit), Ok(remote.head()));
+    }
+    assert!(server.requests().len() <= 2, "{} questions", server.requests().len());
+}
+
+#[tokio::test]
 async fn wrong_log_in_and_read_only_rights_are_told_apart_without_the_secret() {
     let remote = Remote::with(SEED);
     let server = remote.serve(Some(("bot", "right"))).await;
