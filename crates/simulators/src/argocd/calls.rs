@@ -138,7 +138,7 @@ pub(crate) fn with_resource_health(application: &Value) -> Value {
 pub(crate) fn sync(world: &Arc<World>, name: &str, query: &Query, body: &Value) -> Result<Value, Refusal> {
     let application = allowed_to_change(world, name, query, body, "sync")?;
     let (spec, behaviour) = world
-        .read(name, |app| (app.spec.clone(), app.behaviour))
+        .read(name, |app| (app.spec.clone(), app.present_behaviour()))
         .ok_or_else(|| not_found(name))?;
     if application["metadata"].get("deletionTimestamp").is_some() {
         return Err(Refusal::new(9, "application is deleting"));
@@ -289,7 +289,7 @@ pub(crate) fn roll_back_to(world: &Arc<World>, name: &str, id: u64) -> Result<Va
 /// `canSync` speaks of manual syncs.
 pub(crate) fn sync_windows(world: &World, name: &str, query: &Query) -> Result<Value, Refusal> {
     get(world, name, query)?;
-    let blocked = world.read(name, |app| app.behaviour) == Some(Behaviour::BlockedByWindow);
+    let blocked = world.read(name, |app| app.present_behaviour()) == Some(Behaviour::BlockedByWindow);
     let window = json!([{"kind": "deny", "schedule": "0 22 * * *", "duration": "8h"}]);
     Ok(match blocked {
         true => json!({"activeWindows": window, "assignedWindows": window}),

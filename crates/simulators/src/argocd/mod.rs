@@ -210,7 +210,8 @@ impl ArgocdSim {
         });
     }
 
-    /// Scripts how one commit fares, whatever the application's own behaviour.
+    /// Scripts how one commit fares, whatever the application's own behaviour. Automation stays as the spec has it:
+    /// [`Behaviour::AutoSyncOff`] for one commit acts like [`Behaviour::NeverSyncs`].
     pub fn set_behaviour_at(&self, name: &str, commit: &str, behaviour: Behaviour) {
         self.world.update(name, |app| {
             app.behaviour_at.insert(commit.to_owned(), behaviour);

@@ -7,8 +7,8 @@
 use std::{
     collections::HashMap,
     env, fs,
-    path::Path,
-    sync::{Arc, Mutex, Once, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, Mutex, Once, PoisonError},
 };
 
 use jsonschema::{Draft, Validator};
@@ -29,13 +29,24 @@ pub(crate) enum Strictness {
     AsDescribed,
 }
 
-/// A loaded description and what was found against it.
+/// What one simulator found against a description.
 pub(crate) struct ApiSpec {
-    document: Value,
-    strictness: Strictness,
-    validators: Mutex<HashMap<String, Result<Arc<Validator>, String>>>,
+    description: Arc<Description>,
     violations: Mutex<Vec<String>>,
 }
+
+/// A description, with the validators made of it so far. One per file and process: making them is slow.
+struct Description {
+    document: Value,
+    strictness: Strictness,
+    validators: Mutex<HashMap<String, Made>>,
+}
+
+/// A validator, or why there is none.
+type Made = Result<Arc<Validator>, String>;
+
+/// The descriptions loaded so far, by path.
+static LOADED: LazyLock<Mutex<HashMap<PathBuf, Arc<Description>>>> = LazyLock::new(Mutex::default);
 
 impl ApiSpec {
     /// Loads `file` from the folder that the environment names; `None`, and a word on stderr, where it cannot.
@@ -46,23 +57,23 @@ impl ApiSpec {
             return None;
         };
         let path = Path::new(&folder).join(file);
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(description) = loaded.get(&path) {
+            return Some(ApiSpec::of(Arc::clone(description)));
+        }
         let document = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
         let Some(document) = document else {
             eprintln!("simulators: {} is missing or not JSON; this API is not checked", path.display());
             return None;
         };
-        Some(ApiSpec::new(document, strictness))
+        let description = Arc::new(Description::new(document, strictness));
+        loaded.insert(path, Arc::clone(&description));
+        Some(ApiSpec::of(description))
     }
 
-    pub(crate) fn new(mut document: Value, strictness: Strictness) -> ApiSpec {
-        if strictness == Strictness::UnknownFields {
-            flatten(&mut document);
-        }
-        translate(&mut document, strictness);
+    fn of(description: Arc<Description>) -> ApiSpec {
         ApiSpec {
-            document,
-            strictness,
-            validators: Mutex::default(),
+            description,
             violations: Mutex::default(),
         }
     }
@@ -73,14 +84,14 @@ impl ApiSpec {
     }
 
     pub(crate) fn check_request(&self, method: &str, path: &str, query: &[(String, String)], body: Option<&Value>) {
-        let Some((template, operation)) = self.operation(method, path) else {
+        let Some((template, operation)) = self.description.operation(method, path) else {
             return self.note(format!("{method} {path}: no such call in the description"));
         };
         let parameters: Vec<Value> = operation["parameters"]
             .as_array()
             .into_iter()
             .flatten()
-            .map(|one| self.followed(one))
+            .map(|one| self.description.followed(one))
             .collect();
         for (name, _) in query {
             let known = parameters.iter().any(|one| one["in"] == "query" && one["name"] == json!(name));
@@ -102,14 +113,14 @@ impl ApiSpec {
     }
 
     pub(crate) fn check_answer(&self, method: &str, path: &str, status: u16, body: &Value) {
-        let Some((template, operation)) = self.operation(method, path) else {
+        let Some((template, operation)) = self.description.operation(method, path) else {
             return;
         };
         let responses = &operation["responses"];
         let described = [status.to_string(), "default".to_owned()]
             .into_iter()
             .find_map(|key| responses.get(&key));
-        let Some(response) = described.map(|response| self.followed(response)) else {
+        let Some(response) = described.map(|response| self.description.followed(response)) else {
             // Errors that every call may answer are described once for all, outside of the calls.
             if !matches!(status, 401 | 403 | 404 | 429 | 500..=599) {
                 self.note(format!("{method} {template}: status {status} is not described"));
@@ -125,7 +136,7 @@ impl ApiSpec {
     }
 
     fn check(&self, what: &str, schema: &Value, value: &Value) {
-        match self.validator(schema) {
+        match self.description.validator(schema) {
             Err(error) => self.note(format!("{what}: the schema cannot be used: {error}")),
             Ok(validator) => {
                 for error in validator.iter_errors(value).take(5) {
@@ -136,14 +147,35 @@ impl ApiSpec {
     }
 
     fn check_top_fields(&self, what: &str, schema: &Value, body: &Value) {
-        let schema = self.followed(schema);
+        let schema = self.description.followed(schema);
         let (Some(body), Some(known)) = (body.as_object(), schema["properties"].as_object()) else {
             return;
         };
-        if self.strictness == Strictness::AsDescribed {
+        if self.description.strictness == Strictness::AsDescribed {
             for name in body.keys().filter(|name| !known.contains_key(*name)) {
                 self.note(format!("{what}: unknown field {name}"));
             }
+        }
+    }
+
+    fn note(&self, violation: String) {
+        let mut violations = self.violations.lock().unwrap_or_else(PoisonError::into_inner);
+        if violations.len() < VIOLATIONS && !violations.contains(&violation) {
+            violations.push(violation);
+        }
+    }
+}
+
+impl Description {
+    fn new(mut document: Value, strictness: Strictness) -> Description {
+        if strictness == Strictness::UnknownFields {
+            flatten(&mut document);
+        }
+        translate(&mut document, strictness);
+        Description {
+            document,
+            strictness,
+            validators: Mutex::default(),
         }
     }
 
@@ -178,13 +210,6 @@ impl ApiSpec {
             .as_str()
             .and_then(|reference| self.document.pointer(reference.trim_start_matches('#')));
         target.unwrap_or(value).clone()
-    }
-
-    fn note(&self, violation: String) {
-        let mut violations = self.violations.lock().unwrap_or_else(PoisonError::into_inner);
-        if violations.len() < VIOLATIONS && !violations.contains(&violation) {
-            violations.push(violation);
-        }
     }
 }
 
@@ -276,7 +301,7 @@ mod tests {
             ("page", 202, json!({"number": 1}), 1),
         ];
         for (parameter, status, body, expected) in cases {
-            let spec = ApiSpec::new(document.clone(), Strictness::UnknownFields);
+            let spec = ApiSpec::of(Arc::new(Description::new(document.clone(), Strictness::UnknownFields)));
             spec.check_request("GET", "/pulls/7", &query(parameter), None);
             spec.check_answer("GET", "/pulls/7", status, &body);
             assert_eq!(spec.violations().len(), expected, "{body} {:?}", spec.violations());

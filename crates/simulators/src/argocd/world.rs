@@ -124,6 +124,17 @@ impl App {
             .unwrap_or(self.behaviour)
     }
 
+    /// How the revision fares that was compared last.
+    pub(crate) fn present_behaviour(&self) -> Behaviour {
+        let sync = &self.object["status"]["sync"];
+        let several = sync["revisions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![sync["revision"].clone()]);
+        let revisions: Vec<String> = several.iter().filter_map(|one| Some(one.as_str()?.to_owned())).collect();
+        self.behaviour_for(&revisions)
+    }
+
     pub(crate) fn text(&self, pointer: &str) -> &str {
         self.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! A smart-HTTP git remote over real bare repositories, for tests and for the demo.
 //!
-//! Git itself serves the protocol ([`cgi`] runs `git http-backend`), so hooks, ref locks and refusals are the real
+//! Git itself serves the protocol (through `git http-backend`), so hooks, ref locks and refusals are the real
 //! ones. Around it stand what a git host adds: basic authentication, a log of requests, and the ways a network fails.
 //! [`BareRepo`] is also usable alone, as a remote by file path.
 

@@ -172,7 +172,7 @@ fn a_foreign_pusher_needs_no_server() {
     ];
     let second = repo.commit_on_top(&changes, "Rework\n\nProposal-Id: prp_1\n", "bob").unwrap();
     assert_eq!(repo.tip(), Some(second.clone()));
-    assert_eq!(repo.log(1)[0].parents, [first.clone()]);
+    assert_eq!(repo.log(1)[0].parents, std::slice::from_ref(&first));
     assert_eq!(
         (repo.read("a/two.yaml"), repo.read_at(&first, "a/two.yaml")),
         (None, Some(b"2\n".to_vec()))
