@@ -99,9 +99,8 @@ impl Shared {
 
     async fn ask_now(self: &Arc<Self>, kind: Kind, app: &AppRef, wait: Duration) {
         tokio::time::sleep(wait).await;
-        let Ok(slot) = self.slots.clone().acquire_owned().await else {
-            return;
-        };
+        let slots = if kind == Kind::Refresh { &self.refresh_slots } else { &self.slots };
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
         // It may have moved to another project since: under the old one it would not be found.
         let known = lock(&self.state).application(&app.key()).map(crate::model::Application::app_ref);
         let app = known.as_ref().unwrap_or(app);

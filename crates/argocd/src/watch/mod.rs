@@ -49,7 +49,7 @@ pub struct WatchOptions {
     pub settle: Duration,
     /// Least time between two questions of one kind about one application.
     pub ask_gap: Duration,
-    /// Questions about single applications under way at once.
+    /// Questions about single applications under way at once; as many refreshes besides.
     pub parallel: usize,
 }
 
@@ -100,6 +100,8 @@ struct Shared {
     listed: tokio::sync::Mutex<Listed>,
     asks: Mutex<HashMap<AppKey, asks::Ledger>>,
     slots: Arc<Semaphore>,
+    /// A refresh may hang: it must not keep direct looks waiting.
+    refresh_slots: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -134,6 +136,7 @@ impl Watch {
             listed: tokio::sync::Mutex::default(),
             asks: Mutex::default(),
             slots: Arc::new(Semaphore::new(options.parallel.max(1))),
+            refresh_slots: Arc::new(Semaphore::new(options.parallel.max(1))),
             options,
         });
         tokio::spawn(stream::run(shared.clone()));
