@@ -17,7 +17,7 @@ use super::{
     http::{Call, Query, Refusal, authenticated},
     world::{StreamEvent, World},
 };
-use crate::git::Fault;
+use crate::git::{Fault, serving::flushed_before_breaking};
 
 /// Pieces of the body under way; a reader that is slower than this makes events pile up, and then get lost, in the
 /// broadcast buffer, as in the real server.
@@ -61,7 +61,7 @@ pub(crate) async fn open(world: Arc<World>, call: &Call, fault: Option<Fault>) -
     let first = pieces.recv().await;
     let rest = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
     let body = futures_util::StreamExt::chain(stream::iter(first), rest);
-    response(StatusCode::OK, sse, Body::from_stream(body))
+    response(StatusCode::OK, sse, Body::from_stream(flushed_before_breaking(body)))
 }
 
 /// One open stream.

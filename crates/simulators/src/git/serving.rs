@@ -11,8 +11,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
-use futures_util::stream;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -135,7 +140,18 @@ async fn truncated(response: Response) -> Response {
     };
     let half = whole.slice(..whole.len() / 2);
     let pieces = [Ok(half), Err(io::Error::from(io::ErrorKind::UnexpectedEof))];
-    Response::from_parts(parts, Body::from_stream(stream::iter(pieces)))
+    Response::from_parts(parts, Body::from_stream(flushed_before_breaking(stream::iter(pieces))))
+}
+
+/// The same pieces, with a pause before an error: without one, hyper drops what it has not written yet, and the peer
+/// would never see the pieces before the break.
+pub(crate) fn flushed_before_breaking(pieces: impl Stream<Item = io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> {
+    pieces.then(|piece| async {
+        if piece.is_err() {
+            tokio::task::yield_now().await;
+        }
+        piece
+    })
 }
 
 /// Faults waiting for their request, and how often each endpoint was called.

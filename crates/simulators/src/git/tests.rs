@@ -136,6 +136,12 @@ async fn faults_fail_a_push_once() {
     host.remote.fail_next(Fault::Truncate);
     let (done, _) = git(host.folder.path(), &["ls-remote", &host.repo.url]).await;
     assert!(!done, "half a list of refs is no list");
+    host.remote.fail_next(Fault::Truncate);
+    let half = reqwest::get(format!("{}/info/refs?service=git-upload-pack", host.repo.url))
+        .await
+        .unwrap();
+    assert_eq!(half.status(), 200, "it begins like a good answer");
+    assert!(half.bytes().await.is_err());
 }
 
 #[tokio::test]

@@ -63,3 +63,12 @@ async fn without_sse_the_stream_is_lines_of_json() {
     assert_eq!(event["result"]["application"]["metadata"]["name"], "web");
     lab.violations();
 }
+
+#[tokio::test]
+async fn a_truncated_stream_breaks_after_its_first_message() {
+    let lab = lab().await;
+    lab.sim.fail_next(Endpoint::Stream, Fault::Truncate, 1);
+    let mut events = lab.stream("").await;
+    events.event().await;
+    assert!(events.line().await.is_err());
+}

@@ -345,3 +345,49 @@ async fn several_sources_have_several_revisions() {
     assert_eq!(app["status"]["sync"]["comparedTo"]["sources"][0]["chart"], "redis");
     lab.violations();
 }
+
+#[tokio::test]
+async fn automation_never_wipes_an_application_out() {
+    let lab = lab().await;
+    let changes = [
+        Change::delete("apps/web/deployment.yaml"),
+        Change::delete("apps/web/service.yaml"),
+        Change::write("apps/web/README.md", "nothing here any more\n"),
+    ];
+    lab.repo.commit_on_top(&changes, "Empty web", "alice").unwrap();
+    let app = lab.refresh("web").await;
+    assert_eq!(
+        (&app["status"]["sync"]["status"], app.get("operation")),
+        (&json!("OutOfSync"), None)
+    );
+    let condition = &app["status"]["conditions"][0];
+    assert_eq!(condition["type"], "SyncError");
+    assert!(
+        condition["message"]
+            .as_str()
+            .unwrap()
+            .contains("auto-sync will wipe out all resources"),
+        "{condition}"
+    );
+    lab.violations();
+}
+
+#[tokio::test]
+async fn a_sync_window_blocks_one_commit() {
+    let lab = lab().await;
+    let commit = lab.scale_web(2);
+    lab.sim.set_behaviour_at("web", &commit, Behaviour::BlockedByWindow);
+    assert_eq!(lab.refresh("web").await["status"]["sync"]["status"], "OutOfSync");
+    let windows = lab.get("/api/v1/applications/web/syncwindows?project=default").await;
+    assert_eq!(
+        (windows.get("canSync"), &windows["activeWindows"][0]["kind"]),
+        (None, &json!("deny"))
+    );
+    let (status, _) = lab.post("/api/v1/applications/web/sync", json!({})).await;
+    assert_eq!(status, 403);
+    // The window closes: the next look at git syncs.
+    lab.sim.set_behaviour_at("web", &commit, Behaviour::Succeed);
+    lab.refresh("web").await;
+    lab.settles("Synced", "Healthy", "Succeeded").await;
+    lab.violations();
+}
