@@ -279,6 +279,8 @@ impl Repository {
         if self.tip().await?.is_some() {
             self.fetch_into(&fresh, "clone", self.inner.options.deadlines.clone).await?;
         }
+        // What was seen before may have been moved away by force: then the new mirror does not hold it.
+        *self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let inner = self.inner.clone();
         blocking(move || inner.mirror.swap_in(&fresh).map_err(|error| inner.mirror.fault(&error.to_string()))).await
     }

@@ -10,6 +10,10 @@ use crate::{Ancestry, Built, GitError, PushOutcome, Tip, cli, sanitize};
 
 /// [`Repository::push`].
 pub(crate) async fn to_branch(repository: &Repository, built: &Built, expected: CommitId) -> PushOutcome {
+    if built.parent != expected {
+        // The compare-and-swap alone would let commits on an older base replace what came after it.
+        return PushOutcome::Moved { tip: Some(expected) };
+    }
     let update = Update {
         reference: repository.options().reference(),
         old: Some(expected),

@@ -213,7 +213,7 @@ impl Repository {
     }
 
     /// Moves the branch from `expected_tip` to the built commits, if it is still there: one compare-and-swap. Never forces anything.
-    /// `built.parent` and `expected_tip` are the same commit, or the remote will not take it as a fast-forward.
+    /// Commits that do not stand on `expected_tip` are not sent: the answer is [`PushOutcome::Moved`] with that tip.
     pub async fn push(&self, built: &Built, expected_tip: CommitId) -> PushOutcome {
         crate::push::to_branch(self, built, expected_tip).await
     }

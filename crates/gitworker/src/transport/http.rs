@@ -140,7 +140,7 @@ impl Http {
             }
         };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        self.check(response.status())?;
+        self.check(response.status(), response.url().path().ends_with("/git-receive-pack"))?;
         self.body(response, limit).await
     }
 
@@ -160,7 +160,8 @@ impl Http {
         Ok(body)
     }
 
-    fn check(&self, status: StatusCode) -> Result<(), GitError> {
+    /// A push that the server turned away (4xx) was not executed: that is a refusal, not a doubt.
+    fn check(&self, status: StatusCode, pushing: bool) -> Result<(), GitError> {
         let remote = self.remote();
         match status {
             StatusCode::OK => Ok(()),
@@ -169,6 +170,10 @@ impl Http {
                 detail: format!("HTTP {status}"),
             }),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(GitError::Unreachable {
+                remote,
+                detail: format!("HTTP {status}"),
+            }),
+            status if pushing && status.is_client_error() => Err(GitError::Denied {
                 remote,
                 detail: format!("HTTP {status}"),
             }),

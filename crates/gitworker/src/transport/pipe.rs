@@ -16,11 +16,13 @@ use crate::{GitError, RepositoryOptions, sanitize};
 
 /// At most this much of what a child says on its error output is kept.
 const SAID_MAX: u64 = 16 * 1024;
+/// A socket's name has at most 107 bytes, and ssh appends 17 of its own while connecting.
+const SOCKET_NAME_MAX: usize = 90;
 
 pub(crate) struct Pipe {
     options: RepositoryOptions,
     /// Where ssh keeps the socket of its warm connection: a directory of our own, short enough for a socket's name.
-    control: Option<tempdir::Private>,
+    control: Option<Control>,
 }
 
 /// A running service.
@@ -34,7 +36,7 @@ struct Service {
 impl Pipe {
     pub(crate) fn new(options: &RepositoryOptions) -> Result<Self, GitError> {
         let control = match &options.url.0 {
-            Address::Ssh { .. } => Some(tempdir::Private::new()?),
+            Address::Ssh { .. } => Control::new()?,
             _ => None,
         };
         Ok(Self {
@@ -44,7 +46,7 @@ impl Pipe {
     }
 
     pub(crate) fn control(&self) -> Option<&Path> {
-        self.control.as_ref().map(tempdir::Private::socket)
+        self.control.as_ref().map(|control| control.socket.as_path())
     }
 
     pub(crate) async fn tip(&self, reference: &str) -> Result<Option<CommitId>, GitError> {
@@ -235,42 +237,33 @@ fn writable(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(probe)
 }
 
-mod tempdir {
-    //! A directory that only this user can enter, for one socket.
+/// The socket of ssh's warm connection, in a directory that only this user can enter. Hangs up when dropped.
+struct Control {
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+}
 
-    use super::{GitError, Path, PathBuf, ssh};
-    use std::os::unix::fs::DirBuilderExt as _;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-
-    pub(super) struct Private {
-        socket: PathBuf,
-    }
-
-    impl Private {
-        pub(super) fn new() -> Result<Self, GitError> {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("csgn-{}-{count}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&path);
-            let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-            made.map_err(|error| GitError::Config(format!("{} cannot be created for ssh: {error}; set TMPDIR", path.display())))?;
-            Ok(Self { socket: path.join("s") })
+impl Control {
+    /// `None` where the directory for temporary files has too long a name for a socket: then every step connects anew.
+    fn new() -> Result<Option<Self>, GitError> {
+        let made = tempfile::Builder::new().prefix("csgn-").tempdir();
+        let directory = made.map_err(|error| GitError::Config(format!("ssh needs a temporary directory: {error}; set TMPDIR")))?;
+        let socket = directory.path().join("s");
+        if socket.as_os_str().len() > SOCKET_NAME_MAX {
+            tracing::warn!(directory = %directory.path().display(), "too long a name for a socket: ssh connects anew for every step");
+            return Ok(None);
         }
-
-        pub(super) fn socket(&self) -> &Path {
-            &self.socket
-        }
+        Ok(Some(Self {
+            socket,
+            _directory: directory,
+        }))
     }
+}
 
-    impl Drop for Private {
-        fn drop(&mut self) {
-            if self.socket.exists() {
-                ssh::hang_up(&self.socket);
-            }
-            if let Some(directory) = self.socket.parent() {
-                let _ = std::fs::remove_dir_all(directory);
-            }
+impl Drop for Control {
+    fn drop(&mut self) {
+        if self.socket.exists() {
+            ssh::hang_up(&self.socket);
         }
     }
 }

@@ -117,6 +117,9 @@ async fn a_foreign_push_in_between_is_seen_by_id_and_never_overwritten() {
     let theirs = remote.commit(&[("apps/b/deployment.yaml", "image: b:2\n")], "theirs");
     assert_eq!(repository.push(&built, base).await, PushOutcome::Moved { tip: Some(theirs) });
     assert_eq!(remote.head(), theirs);
+    let outcome = repository.push(&built, theirs).await;
+    assert_eq!(outcome, PushOutcome::Moved { tip: Some(theirs) }, "an old base would undo theirs");
+    assert_eq!(remote.head(), theirs);
     let on_top = repository
         .build(theirs, &[spec(&change, "ours")])
         .await

@@ -149,6 +149,12 @@ async fn a_command_that_never_arrived_is_unknown_and_may_be_sent_again() {
         matches!(&outcome, PushOutcome::Unknown { why } if why.contains("502")),
         "{outcome:?}"
     );
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(404), 1);
+    let outcome = repository.push(&built, base).await;
+    assert!(
+        matches!(&outcome, PushOutcome::Refused { message } if message.contains("404")),
+        "{outcome:?}"
+    );
     assert_eq!(remote.head(), base);
     assert_eq!(repository.push(&built, base).await, PushOutcome::Confirmed);
 }
