@@ -1,6 +1,6 @@
 //! Over HTTP: few requests, log-in, and every way in which a server or a network lets one down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gitworker::{Credentials, Deadlines, GitError, Located, PushOutcome, Repository, SecretSource};
 use simulators::git::{Fault, GitEndpoint};
@@ -192,6 +192,61 @@ async fn a_silent_server_meets_the_deadline() {
     assert!(matches!(repository.refresh(Duration::ZERO).await, Err(GitError::Deadline { .. })));
 }
 
+/// Whether a process is running whose command line holds this text.
+fn runs(text: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+#[tokio::test]
+async fn what_git_started_ends_with_the_deadline() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let mut options = remote.options_over(&server);
+    options.deadlines.fetch = Duration::from_millis(500);
+    let repository = Repository::open(options).await.expect("a repository");
+    repository.tip().await.expect("a tip");
+    remote.commit(&[("README.md", "theirs\n")], "theirs");
+    server.fail_next_at(GitEndpoint::FetchRefs, Fault::Hang, 1);
+    let error = repository.refresh(Duration::ZERO).await.expect_err("a silent server");
+    assert!(matches!(error, GitError::Deadline { .. }), "{error}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while runs(&server.url("remote")) {
+        assert!(Instant::now() < deadline, "git's helper is still waiting for the server");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Answers every request by pointing elsewhere.
+async fn redirector(to: String) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {to}/info/refs?service=git-upload-pack\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_carry_the_log_in_elsewhere() {
+    let remote = Remote::with(SEED);
+    let elsewhere = remote.serve(None).await;
+    let address = redirector(elsewhere.url("remote")).await;
+    let mut options = remote.options_at(&format!("http://{address}/remote.git"));
+    options.credentials = login(SECRET);
+    let error = Repository::open(options).await.expect_err("a redirect").to_string();
+    assert!(error.contains("redirects are not followed") && !error.contains(SECRET), "{error}");
+    assert_eq!(elsewhere.requests(), []);
+}
+
 #[tokio::test]
 async fn answers_that_are_not_git_are_said_to_be_so() {
     let remote = Remote::with(SEED);
@@ -201,9 +256,6 @@ async fn answers_that_are_not_git_are_said_to_be_so() {
         .expect_err("no such repository");
     assert!(matches!(&missing, GitError::Protocol { .. }), "{missing:?}");
     let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
-    server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(302), 1);
-    let error = repository.tip().await.expect_err("a redirect").to_string();
-    assert!(error.contains("redirects are not followed"), "{error}");
     drop(server);
     assert!(matches!(repository.tip().await, Err(GitError::Unreachable { .. })));
     assert_eq!(repository.health().await, Ok(()), "the mirror does not need the network");
