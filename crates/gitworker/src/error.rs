@@ -93,7 +93,7 @@ impl GitError {
 }
 
 /// What a libgit2 call said. Callers handle the expected "not found" themselves, so what arrives here is a fault of the mirror,
-/// whose path [`Mirror::with`](crate::mirror::Mirror::with) fills in.
+/// whose path is filled in where the step ran.
 impl From<git2::Error> for GitError {
     fn from(error: git2::Error) -> Self {
         Self::Mirror {
