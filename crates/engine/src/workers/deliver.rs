@@ -8,14 +8,14 @@ use std::time::Duration;
 use domain::{
     ChangeSet, CommitId, Delivery, Event, Origin, Proposal, ProposalId, RepoPath, RepositoryName, Revision, RevisionAuthor, Tier,
 };
-use gitworker::{Ancestry, BuildError, Built, CommitSpec, GitError, Located, PushOutcome, Rebase};
+use gitworker::{Ancestry, BuildError, Built, CommitSpec, Located, PushOutcome, Rebase};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Held, backoff};
 use crate::act::{Act, Acted};
 use crate::intake::{facts_of, render};
-use crate::{Agent, Engine, RepositorySetup};
+use crate::{Engine, RepositorySetup};
 
 /// A change that is ready to be committed.
 struct Ready {
@@ -422,17 +422,6 @@ impl Engine {
             time,
         }
     }
-
-    /// The agent that a proposal belongs to, for calls that want one. It has no limits of its own: the proposal was checked at intake.
-    pub(super) fn owner_of(&self, proposal: &Proposal) -> Agent {
-        Agent {
-            name: proposal.agent.clone(),
-            repositories: Vec::new(),
-            paths: Vec::new(),
-            runbooks: Vec::new(),
-            expires_at: None,
-        }
-    }
 }
 
 /// `git log` alone can rebuild who decided what. The agent's reason is quoted line by line, so that it cannot pass for a trailer.
@@ -486,9 +475,4 @@ const fn word(outcome: &PushOutcome) -> &'static str {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// Whether a git failure may pass by itself; used where a human would otherwise be asked too early.
-pub(super) fn passes(error: &GitError) -> bool {
-    error.is_transient()
 }

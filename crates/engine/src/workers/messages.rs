@@ -2,7 +2,7 @@
 
 use domain::{Decision, Delivery, Proposal, ProposalId, Tier};
 use store::{Card as StoredCard, CardKind, CardState, NewCard, StoreError};
-use telegram::{ChatId, MessageId, Nonce, Notice, RenderOptions, SendError, ThreadId};
+use telegram::{ChatId, MessageId, Nonce, Notice, RenderOptions, SendError};
 
 use super::effects::Ran;
 use crate::{Destination, Engine, RepositorySetup, TelegramSetup};
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Edits one card to what is true at the moment of sending.
-    pub(crate) async fn edit_card(&self, telegram: &TelegramSetup, card: &StoredCard) -> Result<(), Ran> {
+    async fn edit_card(&self, telegram: &TelegramSetup, card: &StoredCard) -> Result<(), Ran> {
         let Some(message) = card.message else { return Ok(()) };
         let (engine, stored) = (self.clone(), card.clone());
         let shown = std::sync::Arc::new(std::sync::Mutex::new(None));
@@ -379,9 +379,4 @@ fn places(setup: &RepositorySetup, kind: CardKind, proposal: &Proposal) -> Vec<D
         CardKind::Note if proposal.tier() == Tier::Manual => setup.approvals.clone(),
         CardKind::Note => told_places(setup).to_vec(),
     }
-}
-
-/// The topic of a stored card.
-pub(crate) fn thread_of(card: &StoredCard) -> Option<ThreadId> {
-    card.thread.map(ThreadId)
 }

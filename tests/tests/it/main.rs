@@ -1,0 +1,3 @@
+//! Everything from the outside, in one binary.
+
+mod tiers;

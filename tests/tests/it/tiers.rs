@@ -1,0 +1,175 @@
+//! The three tiers from proposal to proof.
+
+use anyhow::Result;
+use domain::{Decision, Delivery, Landed, Outcome, Tier};
+use end_to_end::Lab;
+use end_to_end::lab::{ALICE, BOB, CAROL, MALLORY};
+use serde_json::json;
+use simulators::git::Change;
+
+const VALUES: &str = "kubernetes/applications/blog/values.yaml";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompted_an_agent_proposes_a_human_taps_git_carries_argocd_proves() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\nimage:\n  tag: 2.1.0\n"))])
+        .await?;
+    let toast = lab.tap(ALICE, id, "Approve").await?;
+    assert_eq!(toast.text(), "approved by alice: complete", "{toast:?}");
+    let proposal = lab.ended(id).await?;
+    assert_eq!(
+        (proposal.tier(), proposal.decision, proposal.outcome),
+        (Tier::Prompted, Decision::Approved, Some(Outcome::Synced))
+    );
+    let commit = lab.repo.log(1).remove(0);
+    assert_eq!(Some(commit.id.parse()?), proposal.commit);
+    assert!(
+        commit
+            .message
+            .starts_with("Run the blog twice\n\n> because the graph says so\n\nProposal-Id: "),
+        "{}",
+        commit.message
+    );
+    for trailer in [
+        "Proposed-by: ops-bot",
+        "Approved-by: alice",
+        "Tier: prompted",
+        "Digest: ",
+        "Policy: ",
+        "Audit-Head: ",
+    ] {
+        assert!(commit.message.contains(trailer), "{trailer} is missing in {}", commit.message);
+    }
+    assert_eq!(
+        lab.repo.read(VALUES).as_deref(),
+        Some("replicaCount: 2\nimage:\n  tag: 2.1.0\n".as_bytes())
+    );
+    let card = lab.card(id, "Revert").await?;
+    assert!(card.text.contains("blog"), "{}", card.text);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_a_runbook_runs_at_once_and_people_are_told() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.run("scale", json!({ "app": "web", "replicas": 5 })).await?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!(
+        (proposal.tier(), proposal.decision, proposal.outcome),
+        (Tier::Standard, Decision::NotRequired, Some(Outcome::Synced))
+    );
+    let text = String::from_utf8(lab.repo.read("kubernetes/applications/web/deployment.yaml").unwrap_or_default())?;
+    assert!(text.contains("  # scaled by agents\n  replicas: 5\n"), "{text}");
+    lab.card(id, "Revert").await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manual_a_human_commits_as_proposed_and_the_service_follows() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposed = "variable \"nodes\" {\n  default = 4\n}\n";
+    let id = lab
+        .propose("A fourth node", &[("infrastructure/terraform/main.tf", Some(proposed))])
+        .await?;
+    let proposal = lab.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;
+    assert_eq!((proposal.tier(), proposal.decision), (Tier::Manual, Decision::Pending));
+    let card = lab.card(id, "Put aside").await?;
+    assert!(!card.keyboard_text().contains("Approve"), "{}", card.keyboard_text());
+    lab.repo.commit_on_top(
+        &[Change::write("infrastructure/terraform/main.tf", proposed)],
+        &format!("A fourth node\n\nProposal-Id: {id}\n"),
+        "Olivia",
+    )?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!(
+        (proposal.landed, proposal.outcome),
+        (Some(Landed::AsProposed), Some(Outcome::Pushed))
+    );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reject_ends_it_and_the_reason_reaches_the_agent() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab
+        .propose(
+            "Scale the database",
+            &[("kubernetes/critical/db.yaml", Some("kind: StatefulSet\nspec:\n  replicas: 9\n"))],
+        )
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.tap(BOB, id, "Reject").await?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!((proposal.decision, proposal.outcome), (Decision::Rejected, Some(Outcome::Rejected)));
+    lab.tap(BOB, id, "too big").await?;
+    let proposal = lab
+        .until(id, "explained", |p| p.ended_by.as_ref().is_some_and(|e| e.reason.is_some()))
+        .await?;
+    assert_eq!(proposal.ended_by.and_then(|ending| ending.reason).as_deref(), Some("too big"));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_of_two_needs_two_people_of_the_group() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab
+        .propose(
+            "Scale the database",
+            &[("kubernetes/critical/db.yaml", Some("kind: StatefulSet\nspec:\n  replicas: 2\n"))],
+        )
+        .await?;
+    assert_eq!(
+        lab.tap(ALICE, id, "Approve").await?.text(),
+        "approved by alice: 1 of 2 from operators"
+    );
+    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), "you have approved this already");
+    assert_eq!(
+        lab.tap(CAROL, id, "Approve").await?.text(),
+        "you are not among the approvers of this change"
+    );
+    assert_eq!(
+        lab.tap(MALLORY, id, "Approve").await?.text(),
+        "you are not among the people of this policy; /whoami tells your id"
+    );
+    assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
+    lab.tap(BOB, id, "Approve").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_approves_for_an_agent_that_they_own() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab
+        .propose_as("owned-bot", "Two blogs", &[(VALUES, Some("replicaCount: 2\n"))])
+        .await?;
+    assert_eq!(
+        lab.tap(BOB, id, "Approve").await?.text(),
+        "you own the agent that asks: somebody else must approve"
+    );
+    lab.tap(ALICE, id, "Approve").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivered_change_is_reverted_by_one_tap_and_one_confirmation() -> Result<()> {
+    let lab = Lab::start().await?;
+    let before = lab.repo.read(VALUES);
+    let id = lab.propose("Two blogs", &[(VALUES, Some("replicaCount: 2\n"))]).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.ended(id).await?;
+    let toast = lab.tap(ALICE, id, "Revert").await?;
+    assert!(
+        toast.text().starts_with("revert ") && toast.text().ends_with("is prepared: see its card"),
+        "{toast:?}"
+    );
+    let (all, _) = lab.engine.store().read().list(&store::ListFilter::default(), None, 10).await?;
+    let revert = all[0].id;
+    lab.tap(ALICE, revert, "Approve").await?;
+    assert_eq!(lab.ended(revert).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.repo.read(VALUES), before);
+    lab.until(id, "marked as reverted", |p| p.reverted_by == Some(revert)).await?;
+    lab.invariants().await
+}
