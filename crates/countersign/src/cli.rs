@@ -1,0 +1,141 @@
+//! The command line. Standard output is for machines and for what was asked; errors go to standard error, each with a remedy.
+//!
+//! Exit codes: 0 done; 1 problems were found, or it failed; 2 the command line or the configuration is wrong.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{agent, audit, backup, check, digest, explain};
+use crate::settings::{Problem, Settings};
+
+/// An agent signs a change; a human countersigns it; git carries it; Argo CD proves it.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(WithConfig),
+    /// Check configuration, policy and runbooks; the shipped ones when none is named
+    Check(check::Arguments),
+    /// Say which tier and rule paths get, and who approves
+    Explain(explain::Arguments),
+    /// Agents and their tokens
+    #[command(subcommand)]
+    Agent(agent::Command),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Write a consistent copy of the database, also while the service runs
+    Backup(backup::Arguments),
+    /// Recompute the digest of a change
+    Digest(digest::Arguments),
+    /// The whole product on this machine, with no account and no network
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Arguments),
+    /// Print the version
+    Version,
+}
+
+/// `--config FILE`
+#[derive(Debug, Args)]
+pub(crate) struct WithConfig {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: PathBuf,
+}
+
+impl WithConfig {
+    /// The settings it names.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Settings::load(Some(&self.config)).map_err(Failure::Settings)
+    }
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The configuration is wrong.
+    Settings(Vec<Problem>),
+    /// The arguments, or an input file, are wrong: what, and the remedy.
+    Usage(String, String),
+    /// Problems were found and told.
+    Found,
+    /// It did not work: what, and the remedy.
+    Failed(String, String),
+}
+
+impl From<store::StoreError> for Failure {
+    fn from(error: store::StoreError) -> Self {
+        Self::Failed(error.to_string(), "see the message; nothing was changed".to_owned())
+    }
+}
+
+impl Failure {
+    fn tell(self) -> ExitCode {
+        match self {
+            Self::Settings(problems) => {
+                for problem in problems {
+                    eprintln!("error: {problem}");
+                }
+                ExitCode::from(2)
+            }
+            Self::Usage(what, remedy) => {
+                eprintln!("error: {what}\n  remedy: {remedy}");
+                ExitCode::from(2)
+            }
+            Self::Found => ExitCode::from(1),
+            Self::Failed(what, remedy) => {
+                eprintln!("error: {what}\n  remedy: {remedy}");
+                ExitCode::from(1)
+            }
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // One TLS implementation for every client; an error only says that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Failure::Failed(format!("the runtime cannot be started: {error}"), "check the limits on threads".to_owned()).tell();
+        }
+    };
+    let done = runtime.block_on(run(cli.command));
+    // A blocking step that hangs (a name look-up) must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(with) => {
+            let served = crate::serve(with.settings()?, crate::Hooks::default()).await;
+            served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
+        }
+        Command::Check(arguments) => check::run(arguments).await,
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Agent(command) => agent::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Digest(arguments) => digest::run(&arguments),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => crate::demo::run(arguments).await,
+        Command::Version => {
+            println!("countersign {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! `countersign agent add|list|rotate|revoke`: tokens of 256 random bits, shown once, stored as SHA-256. Works beside a running service.
+
+use chrono::{Duration, Utc};
+use clap::{Args, Subcommand};
+use domain::{AgentName, RepositoryName, RunbookName, Sha256Hash, Timestamp};
+use serde_json::json;
+use store::{Actor, Agent, Audit, Duplicate, Scopes, Store, StoreError, Tx};
+
+use super::{open, open_or_create};
+use crate::cli::{Failure, WithConfig};
+use crate::settings::Settings;
+
+/// The subcommands of `agent`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add an agent and print its token, once
+    Add(Add),
+    /// List agents as JSON lines, without anything secret
+    List(WithConfig),
+    /// Replace an agent's token; the old one is dead at once
+    Rotate(Rotate),
+    /// Revoke an agent's token at once
+    Revoke(Revoke),
+}
+
+/// Arguments of `agent add`.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// 1 to 64 of A-Z a-z 0-9 . _ -
+    name: AgentName,
+    /// A repository it may propose to; may be repeated; all when left out
+    #[arg(long = "repository", value_name = "NAME")]
+    repositories: Vec<RepositoryName>,
+    /// A path pattern it may touch, such as 'kubernetes/**'; may be repeated; every path when left out
+    #[arg(long = "path", value_name = "PATTERN")]
+    paths: Vec<String>,
+    /// A runbook it may call; may be repeated; all when left out
+    #[arg(long = "runbook", value_name = "NAME")]
+    runbooks: Vec<RunbookName>,
+    /// How long the token is valid, such as 12h or 90d; without it the token does not expire
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    expires: Option<Duration>,
+    #[command(flatten)]
+    with: WithConfig,
+}
+
+/// Arguments of `agent rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// The agent
+    name: AgentName,
+    /// How long the new token is valid, such as 12h or 90d
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    expires: Option<Duration>,
+    #[command(flatten)]
+    with: WithConfig,
+}
+
+/// Arguments of `agent revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The agent
+    name: AgentName,
+    #[command(flatten)]
+    with: WithConfig,
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and m, h or d, such as 12h or 90d; at most 3650d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let minutes = match unit {
+        'm' => Some(number),
+        'h' => number.checked_mul(60),
+        'd' => number.checked_mul(24 * 60),
+        _ => None,
+    };
+    minutes.filter(|minutes| (1..=3650 * 24 * 60).contains(minutes)).map(Duration::minutes).ok_or_else(wrong)
+}
+
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Add(add) => {
+            let settings = add.with.settings()?;
+            known(&settings, &add)?;
+            let store = open_or_create(&settings.database).await?;
+            let done = self::add(&store, add).await;
+            store.close().await;
+            done
+        }
+        Command::List(with) => {
+            let store = open(&with.settings()?.database).await?;
+            let agents = store.read().agents().await;
+            store.close().await;
+            agents?.iter().for_each(|agent| println!("{}", described(agent, Utc::now())));
+            Ok(())
+        }
+        Command::Rotate(Rotate { name, expires, with }) => {
+            let store = open(&with.settings()?.database).await?;
+            let done = rotate(&store, name, expires).await;
+            store.close().await;
+            done
+        }
+        Command::Revoke(Revoke { name, with }) => {
+            let store = open(&with.settings()?.database).await?;
+            let done = revoke(&store, name).await;
+            store.close().await;
+            done
+        }
+    }
+}
+
+/// A scope on something that does not exist would be a token that can do nothing.
+fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
+    for name in &add.repositories {
+        if !settings.repositories.iter().any(|repository| repository.name == *name) {
+            let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
+            return Err(Failure::Usage(format!("there is no repository {name}"), format!("use one of: {}", known.join(", "))));
+        }
+    }
+    for pattern in &add.paths {
+        domain::PathGlob::new(pattern).map_err(|error| Failure::Usage(error, "correct the pattern".to_owned()))?;
+    }
+    if add.runbooks.is_empty() {
+        return Ok(());
+    }
+    let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref());
+    let book = book.map_err(|problems| {
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Failure::Usage(format!("the policy or a runbook is not valid:\n{text}"), "see `countersign check --config FILE`".to_owned())
+    })?;
+    match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let known: Vec<_> = book.runbooks.keys().map(RunbookName::as_str).collect();
+            Err(Failure::Usage(format!("there is no runbook {name}"), format!("use one of: {}", known.join(", "))))
+        }
+    }
+}
+
+async fn add(store: &Store, add: Add) -> Result<(), Failure> {
+    let (token, hash) = fresh_token()?;
+    let now = Utc::now();
+    let scopes = Scopes { repositories: add.repositories, paths: add.paths, runbooks: add.runbooks };
+    let (name, expires_at) = (add.name.clone(), add.expires.map(|time| now + time));
+    let added = store
+        .write(move |tx: &mut Tx| {
+            Box::pin(async move {
+                let agent = tx.put_agent(&name, hash, &scopes, expires_at, now).await?;
+                let details = json!({ "agent": name, "scopes": scopes, "expires_at": expires_at });
+                tx.audit(row("agent_added", format!("agent {name} was added on the command line"), details, now)).await?;
+                Ok::<_, StoreError>(agent)
+            })
+        })
+        .await;
+    match added {
+        Ok(agent) => {
+            hand_over(&agent, &token);
+            Ok(())
+        }
+        Err(StoreError::Duplicate(Duplicate::Agent)) => Err(Failure::Failed(
+            format!("there is an agent {} already", add.name),
+            "choose another name, or replace its token with `countersign agent rotate`".to_owned(),
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn rotate(store: &Store, name: AgentName, expires: Option<Duration>) -> Result<(), Failure> {
+    let (token, hash) = fresh_token()?;
+    let now = Utc::now();
+    let expires_at = expires.map(|time| now + time);
+    let agent = store
+        .write(move |tx: &mut Tx| {
+            Box::pin(async move {
+                let agent = tx.rotate_agent(&name, hash, expires_at).await?;
+                let details = json!({ "agent": name, "expires_at": expires_at });
+                tx.audit(row("agent_rotated", format!("agent {name} got a new token on the command line"), details, now)).await?;
+                Ok::<_, StoreError>(agent)
+            })
+        })
+        .await
+        .map_err(missing)?;
+    hand_over(&agent, &token);
+    Ok(())
+}
+
+async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
+    let now = Utc::now();
+    let agent = store
+        .write(move |tx: &mut Tx| {
+            Box::pin(async move {
+                let agent = tx.revoke_agent(&name, now).await?;
+                let details = json!({ "agent": name });
+                tx.audit(row("agent_revoked", format!("agent {name} was revoked on the command line"), details, now)).await?;
+                Ok::<_, StoreError>(agent)
+            })
+        })
+        .await
+        .map_err(missing)?;
+    println!("{}", described(&agent, now));
+    Ok(())
+}
+
+fn missing(error: StoreError) -> Failure {
+    match error {
+        StoreError::Missing { .. } => Failure::Failed(error.to_string(), "`countersign agent list` shows all agents".to_owned()),
+        other => other.into(),
+    }
+}
+
+fn row(event: &str, summary: String, details: serde_json::Value, at: Timestamp) -> Audit {
+    Audit { proposal: None, actor: Actor::Service, event: event.to_owned(), summary, details, at }
+}
+
+/// `cs_` and 256 random bits in hexadecimal; the service finds an agent by the SHA-256 of the whole text.
+fn fresh_token() -> Result<(String, Sha256Hash), Failure> {
+    let mut bits = [0_u8; 32];
+    getrandom::fill(&mut bits).map_err(|error| {
+        Failure::Failed(format!("the operating system gives no random bytes: {error}"), "try again".to_owned())
+    })?;
+    let token = format!("cs_{}", hex::encode(bits));
+    let hash = Sha256Hash::of(token.as_bytes());
+    Ok((token, hash))
+}
+
+/// The token alone on standard output, so that it can be piped into a secret store; words for people on standard error.
+fn hand_over(agent: &Agent, token: &str) {
+    let until = agent.expires_at.map_or_else(|| "does not expire".to_owned(), |end| format!("expires {}", end.format("%Y-%m-%d %H:%M UTC")));
+    eprintln!("token of agent {} ({until}); it is shown only now:", agent.name);
+    println!("{token}");
+}
+
+fn described(agent: &Agent, now: Timestamp) -> serde_json::Value {
+    let state = match (agent.revoked_at, agent.expires_at) {
+        (Some(_), _) => "revoked",
+        (None, Some(end)) if end <= now => "expired",
+        (None, _) => "active",
+    };
+    json!({
+        "name": agent.name, "state": state, "repositories": agent.scopes.repositories, "paths": agent.scopes.paths,
+        "runbooks": agent.scopes.runbooks, "created_at": agent.created_at, "expires_at": agent.expires_at,
+        "revoked_at": agent.revoked_at, "last_used_at": agent.last_used_at,
+    })
+}

@@ -1,0 +1,106 @@
+//! `countersign check`: configuration (key and layer), policy and runbooks (file and line), each problem with its remedy; with `--online`
+//! also what the outside world says. Lines of what is in order go to standard output, problems to standard error.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use engine::Book;
+
+use super::online;
+use crate::cli::Failure;
+use crate::settings::Settings;
+use crate::shipped::Shipped;
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The configuration file; the shipped example when left out
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Also ask Telegram, the git remotes, Argo CD and GitHub whether tokens and rights are what they must be; changes nothing
+    #[arg(long)]
+    online: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let shipped = match arguments.config {
+        Some(_) => None,
+        None if arguments.online => {
+            return Err(Failure::Usage("--online needs a configuration".to_owned(), "name it with --config FILE".to_owned()));
+        }
+        None => Some(Shipped::unpack().map_err(|error| {
+            Failure::Failed(format!("the shipped files cannot be unpacked: {error}"), "check the temporary folder".to_owned())
+        })?),
+    };
+    let shown = |text: String| shipped.as_ref().map_or(text.clone(), |shipped| shipped.shown(&text));
+    let mut problems: Vec<String> = Vec::new();
+    let settings = match (&shipped, &arguments.config) {
+        (Some(shipped), _) => shipped.settings(),
+        (None, config) => Settings::load(config.as_deref()),
+    };
+    let settings = settings.map_err(|found| problems.extend(found.iter().map(|problem| shown(problem.to_string())))).ok();
+    if let Some(settings) = &settings {
+        if shipped.is_none() {
+            problems.extend(settings.check_files().iter().map(ToString::to_string));
+            problems.extend(shapes(settings));
+        }
+        match Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
+            Ok(book) if problems.is_empty() => told(settings, &book, &shown, shipped.is_some()),
+            Ok(_) => {}
+            Err(found) => problems.extend(found.iter().map(|problem| shown(problem.to_string()))),
+        }
+    }
+    for problem in &problems {
+        eprintln!("problem: {problem}");
+    }
+    match settings {
+        Some(settings) if problems.is_empty() && arguments.online => online::run(&settings).await,
+        _ if problems.is_empty() => Ok(()),
+        _ => Err(Failure::Found),
+    }
+}
+
+fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
+    let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
+    println!("ok configuration: {} repositories ({}), {} Argo CD instances", names.len(), names.join(", "), settings.argocd.len());
+    let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
+    println!("ok policy {}: {rules} rules, {people} people, hash {}", shown(settings.policy.file.display().to_string()), book.policy.hash().short());
+    for (name, runbook) in book.runbooks.iter() {
+        println!("ok runbook {name}: hash {}", runbook.content_hash().short());
+    }
+    if shipped {
+        println!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
+    }
+}
+
+/// What only the parts themselves can tell of a secret's shape. Nothing is sent.
+fn shapes(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(telegram) = &settings.telegram {
+        if let Err(error) = crate::service::telegram_client(telegram) {
+            problems.push(format!("{error:#}\n  remedy: correct {}", telegram.token.key()));
+        }
+        if let Some(webhook) = &telegram.webhook
+            && let Ok(secret) = webhook.secret.read()
+            && telegram::Webhook::new(secret, "").is_none()
+        {
+            problems.push(format!(
+                "{}: it is not 1 to 256 of A-Z a-z 0-9 _ -, which is what Telegram takes\n  remedy: make one with `openssl rand -hex 32`",
+                webhook.secret.key()
+            ));
+        }
+    }
+    for instance in &settings.argocd {
+        if let Err(error) = crate::service::argocd_client(instance) {
+            problems.push(format!("argocd {:?}: {error:#}\n  remedy: correct the entry", instance.name));
+        }
+    }
+    for repository in &settings.repositories {
+        if let Some(github) = &repository.github
+            && let Err(error) = crate::service::github_client(github)
+        {
+            problems.push(format!("github of repository {}: {error:#}\n  remedy: correct the entry", repository.name));
+        }
+    }
+    problems
+}

@@ -1,0 +1,151 @@
+//! `countersign explain PATH…`: what the policy decides for one change of these paths, and for each path alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use domain::{Facts, Policy, RepoPath, RepositoryName, Route, RunbookName, Tier};
+use engine::Book;
+
+use crate::cli::Failure;
+use crate::settings::Settings;
+use crate::shipped::Shipped;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Paths of one change, relative to the repository's root
+    #[arg(required = true)]
+    paths: Vec<RepoPath>,
+    /// The configuration file; the shipped example when left out
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    config: Option<PathBuf>,
+    /// A policy file by itself, without configuration and runbooks
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The repository; the first one of the configuration when left out
+    #[arg(long, value_name = "NAME")]
+    repository: Option<RepositoryName>,
+    /// As if this runbook had rendered the change
+    #[arg(long, value_name = "NAME")]
+    runbook: Option<RunbookName>,
+    /// As if the change deletes files
+    #[arg(long)]
+    delete: bool,
+}
+
+/// What is explained with.
+struct Ground {
+    book: Book,
+    policy: String,
+    repository: Option<RepositoryName>,
+    known: Vec<RepositoryName>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let ground = ground(arguments)?;
+    let repository = match (&arguments.repository, &ground.repository) {
+        (Some(name), _) if !ground.known.is_empty() && !ground.known.contains(name) => {
+            let known: Vec<_> = ground.known.iter().map(RepositoryName::as_str).collect();
+            return Err(Failure::Usage(format!("there is no repository {name}"), format!("use one of: {}", known.join(", "))));
+        }
+        (Some(name), _) | (None, Some(name)) => name.clone(),
+        (None, None) => return Err(Failure::Usage("no repository is configured".to_owned(), "name one with --repository".to_owned())),
+    };
+    let runbook = runbook(arguments, &ground)?;
+    let facts = |paths: &[RepoPath]| Facts {
+        paths: paths.to_vec(),
+        runbook: runbook.clone(),
+        deletes: arguments.delete,
+        ..Facts::default()
+    };
+    let policy = &ground.book.policy;
+    let whole = policy.route(&repository, &facts(&arguments.paths));
+    println!("repository: {repository}");
+    tell(policy, &whole, &ground.policy);
+    if arguments.delete && whole.tier == Tier::Prompted {
+        println!("second step: yes, a file is deleted");
+    }
+    for path in &arguments.paths {
+        let route = policy.route(&repository, &facts(std::slice::from_ref(path)));
+        println!("path: {path} -> {} ({})", route.tier, route.why);
+    }
+    println!("policy: {}", policy.hash());
+    Ok(())
+}
+
+fn tell(policy: &Policy, route: &Route, file: &str) {
+    println!("tier: {}", route.tier);
+    match route.rule.as_deref().and_then(|name| policy.rules().iter().find(|rule| rule.name == name)) {
+        Some(rule) => println!("rule: {} ({file}:{})", rule.name, rule.line),
+        None => println!("rule: none"),
+    }
+    println!("why: {}", route.why);
+    match (route.tier, route.requirements.as_slice()) {
+        (Tier::Manual, _) => println!("approvers: none, a human commits"),
+        (Tier::Standard, _) => println!("approvers: none, people are told afterwards"),
+        (Tier::Prompted, needed) => {
+            for one in needed {
+                let owners = if one.allow_owner { "" } else { "; not for an agent that they own" };
+                println!("approvers: {} of {} ({}){owners}", one.quorum, one.group, policy.members(&one.group).join(", "));
+            }
+        }
+    }
+    println!("waits: {} min", route.ttl_seconds / 60);
+}
+
+fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
+    let wrong = |problems: Vec<engine::FileProblem>, shown: &dyn Fn(&str) -> String| {
+        let text = problems.iter().map(|problem| shown(&problem.to_string())).collect::<Vec<_>>().join("\n");
+        Failure::Usage(text, "correct the file; `countersign check` tells everything that is wrong".to_owned())
+    };
+    if let Some(policy) = &arguments.policy {
+        let text = std::fs::read_to_string(policy).map_err(|error| {
+            Failure::Usage(format!("{} cannot be read: {error}", policy.display()), "check the path and its permissions".to_owned())
+        })?;
+        let parsed = Policy::parse(&text).map_err(|problems| {
+            let text = problems.iter().map(|p| format!("{}:{}: {} ({})", policy.display(), p.line, p.message, p.remedy));
+            Failure::Usage(text.collect::<Vec<_>>().join("\n"), "correct the file".to_owned())
+        })?;
+        let any = arguments.repository.clone().or_else(|| "any".parse().ok());
+        return Ok(Ground { book: Book::new(parsed, Vec::new()), policy: policy.display().to_string(), repository: any, known: Vec::new() });
+    }
+    let shipped = match arguments.config {
+        Some(_) => None,
+        None => Some(Shipped::unpack().map_err(|error| {
+            Failure::Failed(format!("the shipped files cannot be unpacked: {error}"), "check the temporary folder".to_owned())
+        })?),
+    };
+    let settings = match (&arguments.config, &shipped) {
+        (Some(config), _) => Settings::load(Some(config)),
+        (None, Some(shipped)) => shipped.settings(),
+        (None, None) => Settings::load(None::<&Path>),
+    };
+    let settings = settings.map_err(Failure::Settings)?;
+    let shown = |text: &str| shipped.as_ref().map_or_else(|| text.to_owned(), |shipped| shipped.shown(text));
+    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| wrong(problems, &shown))?;
+    let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.clone()).collect();
+    Ok(Ground { book, policy: shown(&settings.policy.file.display().to_string()), repository: known.first().cloned(), known })
+}
+
+/// A runbook counts only where its rendering stays inside its allowed paths.
+fn runbook(arguments: &Arguments, ground: &Ground) -> Result<Option<RunbookName>, Failure> {
+    let Some(name) = &arguments.runbook else { return Ok(None) };
+    if arguments.policy.is_some() {
+        return Ok(Some(name.clone()));
+    }
+    let Some(runbook) = ground.book.runbooks.get(name) else {
+        let known: Vec<_> = ground.book.runbooks.keys().map(RunbookName::as_str).collect();
+        return Err(Failure::Usage(format!("there is no runbook {name}"), format!("use one of: {}", known.join(", "))));
+    };
+    let outside = arguments.paths.iter().find(|path| !runbook.allowed_paths().iter().any(|glob| glob.matches(path)));
+    match outside {
+        None => Ok(Some(name.clone())),
+        Some(path) => {
+            let allowed: Vec<_> = runbook.allowed_paths().iter().map(domain::PathGlob::as_str).collect();
+            Err(Failure::Usage(
+                format!("runbook {name} may not touch {path}"),
+                format!("it may touch {}; leave --runbook out for a free-form change", allowed.join(", ")),
+            ))
+        }
+    }
+}

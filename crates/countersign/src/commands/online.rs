@@ -1,0 +1,145 @@
+//! `check --online`: token, chats and topics, push right, Argo CD rights, GitHub's token. One line each. Nothing is posted, pushed or synced.
+
+use crate::cli::Failure;
+use crate::service::{argocd_client, github_client, telegram_client};
+use crate::settings::{ArgocdSettings, RepositorySettings, Settings, TelegramSettings};
+
+/// Lines told so far.
+#[derive(Default)]
+struct Told {
+    problems: usize,
+}
+
+impl Told {
+    fn ok(&self, what: &str, found: &str) {
+        println!("ok {what}: {found}");
+    }
+
+    fn problem(&mut self, what: &str, why: &str, remedy: &str) {
+        self.problems += 1;
+        eprintln!("problem: {what}: {why}\n  remedy: {remedy}");
+    }
+}
+
+pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
+    let mut told = Told::default();
+    if let Some(telegram) = &settings.telegram {
+        told.telegram(telegram, &settings.repositories).await;
+    }
+    for repository in &settings.repositories {
+        told.git(repository).await;
+        told.github(repository).await;
+    }
+    for instance in &settings.argocd {
+        told.argocd(instance).await;
+    }
+    if told.problems == 0 { Ok(()) } else { Err(Failure::Found) }
+}
+
+impl Told {
+    async fn telegram(&mut self, settings: &TelegramSettings, repositories: &[RepositorySettings]) {
+        let remedy = "correct the token or the address; @BotFather shows the token";
+        let client = match telegram_client(settings) {
+            Ok(client) => client,
+            Err(error) => return self.problem("telegram token", &format!("{error:#}"), remedy),
+        };
+        match client.get_me().await {
+            Ok(bot) => self.ok("telegram token", &format!("@{} ({})", bot.username, bot.id)),
+            Err(error) => return self.problem("telegram token", &error.to_string(), remedy),
+        }
+        self.webhook(settings, &client).await;
+        let mut seen = Vec::new();
+        for repository in repositories {
+            for place in repository.approvals.iter().chain(&repository.notifications) {
+                if seen.contains(place) {
+                    continue;
+                }
+                seen.push(*place);
+                let topic = place.thread.map(|thread| format!(" topic {thread}")).unwrap_or_default();
+                let what = format!("telegram chat {}{topic}", place.chat);
+                match telegram::probe(&client, place.chat, place.thread).await {
+                    Ok(probe) if probe.problems.is_empty() => self.ok(&what, &format!("{} ({})", probe.title, probe.kind)),
+                    Ok(probe) => probe.problems.iter().for_each(|why| self.problem(&what, why, "see the message")),
+                    Err(error) => self.problem(&what, &error.to_string(), "correct the id; /whoami in the chat tells it"),
+                }
+            }
+        }
+    }
+
+    async fn webhook(&mut self, settings: &TelegramSettings, client: &telegram::Client) {
+        let ours = settings.webhook.as_ref().map(|webhook| webhook.url.as_str());
+        match client.webhook_url().await {
+            Ok(url) if url.is_empty() || Some(url.as_str()) == ours => self.ok("telegram updates", if ours.is_some() { "webhook" } else { "long polling" }),
+            Ok(_) => self.problem(
+                "telegram updates",
+                "another address takes this bot's updates",
+                "stop the other program that uses this token; `serve` then sets its own mode",
+            ),
+            Err(error) => self.problem("telegram updates", &error.to_string(), "try again"),
+        }
+    }
+
+    async fn git(&mut self, repository: &RepositorySettings) {
+        let what = format!("git {}", repository.name);
+        match can_push(repository).await {
+            Ok(tip) => self.ok(&what, &format!("may push to {} (now at {tip})", repository.git.branch)),
+            Err(error) => self.problem(&what, &error, "check url, branch and credentials; the account needs the right to write contents"),
+        }
+    }
+
+    async fn github(&mut self, repository: &RepositorySettings) {
+        let Some(settings) = &repository.github else { return };
+        let what = format!("github {}", repository.name);
+        let remedy = "make a fine-grained token with pull_requests=write and contents=read on this repository";
+        let client = match github_client(settings) {
+            Ok(client) => client,
+            Err(error) => return self.problem(&what, &format!("{error:#}"), remedy),
+        };
+        match client.whoami().await {
+            Ok(login) => self.ok(&what, &format!("{}/{} as {login}", settings.owner, settings.repo)),
+            Err(error) => self.problem(&what, &error.to_string(), remedy),
+        }
+    }
+
+    async fn argocd(&mut self, instance: &ArgocdSettings) {
+        let what = format!("argocd {}", instance.name);
+        let remedy = "make a token of the role in deploy/argocd/project-role.yaml";
+        let client = match argocd_client(instance) {
+            Ok(client) => client,
+            Err(error) => return self.problem(&what, &format!("{error:#}"), "correct url, token and ca_file"),
+        };
+        let user = match client.userinfo().await {
+            Ok(user) => user,
+            Err(error) => return self.problem(&what, &error.to_string(), remedy),
+        };
+        let version = client.version().await.unwrap_or_else(|_| "unknown version".to_owned());
+        self.ok(&what, &format!("{version} as {user}"));
+        let every = ["*".to_owned()];
+        let projects = if instance.projects.is_empty() { &every[..] } else { &instance.projects };
+        let actions: &[&str] = if instance.sync_on_request { &["get", "sync"] } else { &["get"] };
+        for project in projects {
+            for action in actions {
+                let what = format!("{what} may {action} applications of {project}");
+                match client.can_i(action, project, "*").await {
+                    Ok(true) => self.ok(&what, "yes"),
+                    Ok(false) => self.problem(&what, "no", &format!("give the role `applications, {action}, {project}/*, allow`")),
+                    Err(error) => self.problem(&what, &error.to_string(), remedy),
+                }
+            }
+        }
+    }
+}
+
+/// Asks the remote for its tip and for the right to push. The mirror of a running service is left alone: an empty one stands in.
+async fn can_push(settings: &RepositorySettings) -> Result<domain::CommitId, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let mirror = folder.path().join("mirror.git");
+    let empty = git2::Repository::init_bare(&mirror).and_then(|repo| repo.remote("origin", &settings.git.url.to_string()).map(drop));
+    empty.map_err(|error| format!("no temporary mirror: {}", error.message()))?;
+    let options = gitworker::RepositoryOptions { mirror, ..settings.git.clone() };
+    let repository = gitworker::Repository::open(options).await.map_err(|error| error.to_string())?;
+    let tip = repository.tip().await.map_err(|error| error.to_string())?;
+    let tip = tip.ok_or_else(|| format!("the remote has no branch {:?}", settings.git.branch))?;
+    repository.can_push().await.map_err(|error| error.to_string())?;
+    Ok(tip)
+}

@@ -1,0 +1,80 @@
+//! The scripted agent: plain HTTP, as any agent would speak it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+/// An agent with its token.
+pub(super) struct Agent {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    calls: std::sync::atomic::AtomicU64,
+}
+
+impl Agent {
+    pub(super) fn new(address: std::net::SocketAddr, token: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build()?;
+        Ok(Self { http, base: format!("http://{address}"), token: token.to_owned(), calls: 0.into() })
+    }
+
+    /// Proposes files; `None` deletes one.
+    pub(super) async fn propose(&self, title: &str, reason: &str, files: &[(&str, Option<&str>)]) -> Result<Value> {
+        let changes: Vec<Value> = files
+            .iter()
+            .map(|(path, content)| match content {
+                Some(content) => json!({ "path": path, "content": content }),
+                None => json!({ "path": path, "delete": true }),
+            })
+            .collect();
+        self.create(json!({ "repository": "homelab", "base": "head", "title": title, "reason": reason, "changes": changes })).await
+    }
+
+    /// Calls a runbook.
+    pub(super) async fn run(&self, runbook: &str, reason: &str, parameters: Value) -> Result<Value> {
+        let call = json!({ "name": runbook, "parameters": parameters });
+        self.create(json!({ "repository": "homelab", "base": "head", "reason": reason, "runbook": call })).await
+    }
+
+    async fn create(&self, body: Value) -> Result<Value> {
+        let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let request = self.http.post(format!("{}/v1/proposals", self.base)).bearer_auth(&self.token);
+        let response = request.header("Idempotency-Key", format!("demo-{call}")).json(&body).send().await?;
+        let status = response.status();
+        let document: Value = response.json().await?;
+        if !status.is_success() {
+            bail!("the proposal was refused with {status}: {document}");
+        }
+        Ok(document)
+    }
+
+    /// Waits until the proposal has a decision or an outcome (`until`), at most two minutes.
+    pub(super) async fn wait(&self, id: &str, until: &str) -> Result<Value> {
+        for _ in 0..6 {
+            let url = format!("{}/v1/proposals/{id}?wait=20&until={until}", self.base);
+            let document: Value = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+            let reached = match until {
+                "decision" => document["decision"] != "pending",
+                _ => !document["outcome"].is_null(),
+            };
+            if reached {
+                return Ok(document);
+            }
+        }
+        bail!("proposal {id} never came to its {until}")
+    }
+
+    /// The proposal as it stands.
+    pub(super) async fn get(&self, id: &str) -> Result<Value> {
+        let url = format!("{}/v1/proposals/{id}", self.base);
+        Ok(self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// All proposals of the agent.
+    pub(super) async fn list(&self) -> Result<Vec<Value>> {
+        let url = format!("{}/v1/proposals", self.base);
+        let page: Value = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+        page["proposals"].as_array().cloned().context("the list has no proposals")
+    }
+}

@@ -1,0 +1,52 @@
+//! The demo for a person: three proposals, one per tier, and a page to decide on.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::agent::Agent;
+use super::seed;
+use super::world::World;
+
+pub(super) async fn run(bind: SocketAddr) -> Result<()> {
+    let world = World::start(Duration::from_millis(900)).await?;
+    let page = match world.page(bind).await {
+        Ok(page) => page,
+        // Somebody else has the port; any other will do.
+        Err(_) => world.page(([127, 0, 0, 1], 0).into()).await?,
+    };
+    println!("Countersign demo. Nothing leaves this machine.\n");
+    println!("  Open      {}", page.url());
+    println!("  API       http://{}/docs", world.service.api_addr());
+    println!("  Agent     Authorization: Bearer {}", world.token);
+    println!("  Remote    {}\n", world.repo.path.display());
+    let agent = Agent::new(world.service.api_addr(), &world.token)?;
+    let manual = propose_all(&agent).await?;
+    println!("An agent proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the same card.");
+    println!("The Terraform change waits for a human's commit. To be that human:\n");
+    println!("  git clone -q {} /tmp/homelab && cd /tmp/homelab", world.repo.path.display());
+    println!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
+    println!("  git commit -qam 'A fourth worker' -m 'Proposal-Id: {manual}' && git push -q\n");
+    println!("Ctrl-C ends the demo and removes everything.");
+    tokio::signal::ctrl_c().await?;
+    println!();
+    world.service.stop().await;
+    Ok(())
+}
+
+/// One proposal per tier, and one that deletes something. Returns the manual one's id.
+async fn propose_all(agent: &Agent) -> Result<String> {
+    agent
+        .propose(
+            "Update the blog to 2.2.0 and run two of it",
+            "2.2.0 fixes the memory leak of 2.1; p95 latency has been above 900 ms for 20 minutes.",
+            &[(seed::BLOG, Some(seed::BLOG_AFTER))],
+        )
+        .await?;
+    agent.propose("Remove the cache", "No request has reached it for 30 days.", &[(seed::CACHE, None)]).await?;
+    let manual = agent.propose("A fourth worker", "Memory requests are at 92 % of what three workers have.", &[(seed::NODES, Some(seed::NODES_AFTER))]).await?;
+    agent.run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 })).await?;
+    Ok(manual["id"].as_str().unwrap_or_default().to_owned())
+}
