@@ -1,0 +1,256 @@
+//! Versions and waiting in HTTP's own words: `ETag`, `If-Match`, `If-None-Match` (RFC 9110), `Prefer: wait` (RFC 7240).
+//!
+//! The `ETag` of a document is `"v7"` for version 7. It is strong: any visible change raises the version.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use engine::Problem;
+
+/// The entity tag of a version, as text.
+pub fn etag_text(version: u64) -> String {
+    format!("\"v{version}\"")
+}
+
+/// The entity tag of a version.
+pub fn etag(version: u64) -> HeaderValue {
+    // Only digits vary, so the text is always a valid header value.
+    HeaderValue::from_str(&etag_text(version)).unwrap_or_else(|_| HeaderValue::from_static("\"v0\""))
+}
+
+/// What `If-None-Match` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// `*`: any version.
+    Any,
+    /// These versions; tags that are not ours are left out, since they match nothing.
+    Versions(Vec<u64>),
+}
+
+impl Known {
+    /// Whether the caller has this version already.
+    pub fn has(&self, version: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Versions(versions) => versions.contains(&version),
+        }
+    }
+
+    /// The newest version that the caller has: what a wait is to go beyond.
+    pub fn newest(&self) -> Option<u64> {
+        match self {
+            Self::Any => None,
+            Self::Versions(versions) => versions.iter().max().copied(),
+        }
+    }
+}
+
+/// Reads `If-None-Match`. Weak tags count, as RFC 9110 has it for this header.
+///
+/// # Errors
+/// 400 when the header is not a list of entity tags.
+pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Known>, Problem> {
+    let Some(tags) = tags(headers, &axum::http::header::IF_NONE_MATCH)? else {
+        return Ok(None);
+    };
+    if tags.iter().any(|tag| tag.text == "*") {
+        return Ok(Some(Known::Any));
+    }
+    Ok(Some(Known::Versions(tags.iter().filter_map(Tag::version).collect())))
+}
+
+/// Reads `If-Match`: the version that a change is meant for. A weak or foreign tag is version 0, which no document ever has, so it
+/// fails as a mismatch and the caller learns the current tag.
+///
+/// # Errors
+/// 428 without the header or with `*` (that would be a change to whatever is there); 400 when it is not one entity tag.
+pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
+    let missing = |detail: &str| {
+        Problem::new(
+            428,
+            "if_match_required",
+            detail,
+            "read the proposal and send its ETag as If-Match, so that nothing you have not seen is replaced",
+        )
+    };
+    let Some(tags) = tags(headers, &axum::http::header::IF_MATCH)? else {
+        return Err(missing("this call needs an If-Match header"));
+    };
+    match tags.as_slice() {
+        [tag] if tag.text == "*" => Err(missing("If-Match: * names no version")),
+        [tag] if tag.weak => Ok(0),
+        [tag] => Ok(tag.version().unwrap_or(0)),
+        _ => Err(Problem::new(
+            400,
+            "invalid_header",
+            "If-Match must hold exactly one entity tag",
+            "send the ETag of the version you have seen, such as \"v7\" with its quotes",
+        )),
+    }
+}
+
+/// A wait that the caller asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// Seconds, never more than the ceiling.
+    pub seconds: u64,
+}
+
+impl Wait {
+    /// The `Preference-Applied` value.
+    pub fn applied(self) -> HeaderValue {
+        HeaderValue::from_str(&format!("wait={}", self.seconds)).unwrap_or_else(|_| HeaderValue::from_static("wait=0"))
+    }
+}
+
+/// The wait from the query (which wins) or from `Prefer`, cut to the ceiling. A preference that cannot be read is ignored, as RFC 7240 asks.
+pub fn wait(query: Option<u64>, headers: &HeaderMap, ceiling: u64) -> Option<Wait> {
+    let seconds = query.or_else(|| preferred_wait(headers))?;
+    Some(Wait {
+        seconds: seconds.min(ceiling),
+    })
+}
+
+fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.split(';').next()?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
+}
+
+struct Tag {
+    weak: bool,
+    text: String,
+}
+
+impl Tag {
+    fn version(&self) -> Option<u64> {
+        let digits = self.text.strip_prefix('v')?;
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+        plain.then(|| digits.parse().ok()).flatten()
+    }
+}
+
+/// The entity tags of a header that may be repeated; `None` without the header.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Vec<Tag>>, Problem> {
+    let values: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let mut tags = Vec::new();
+    for value in values {
+        let found = value.to_str().ok().and_then(split_tags).ok_or_else(|| {
+            Problem::new(
+                400,
+                "invalid_header",
+                format!("{name} is not a list of entity tags"),
+                "send the ETag exactly as it came, with its quotes: \"v7\"",
+            )
+        })?;
+        tags.extend(found);
+    }
+    Ok(Some(tags))
+}
+
+fn split_tags(value: &str) -> Option<Vec<Tag>> {
+    let mut tags = Vec::new();
+    for part in value.split(',').map(str::trim) {
+        if part == "*" {
+            tags.push(Tag {
+                weak: false,
+                text: part.to_owned(),
+            });
+            continue;
+        }
+        let (weak, quoted) = part.strip_prefix("W/").map_or((false, part), |rest| (true, rest));
+        let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
+        if text.contains('"') {
+            return None;
+        }
+        tags.push(Tag {
+            weak,
+            text: text.to_owned(),
+        });
+    }
+    Some(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn if_match_names_one_version_or_says_what_is_wrong() {
+        for (values, expected) in [
+            (&["\"v7\""][..], Ok(7)),
+            (&[" \"v7\" "], Ok(7)),
+            (&["W/\"v7\""], Ok(0)),
+            (&["\"abc\""], Ok(0)),
+            (&["\"v\""], Ok(0)),
+            (&["\"v07\""], Ok(0)),
+            (&["\"v99999999999999999999999\""], Ok(0)),
+            (&[], Err(428)),
+            (&["*"], Err(428)),
+            (&["v7"], Err(400)),
+            (&["7"], Err(400)),
+            (&[""], Err(400)),
+            (&["\"v7\", \"v8\""], Err(400)),
+            (&["\"v7\"", "\"v8\""], Err(400)),
+            (&["\"v\"7\""], Err(400)),
+        ] {
+            assert_eq!(if_match(&headers("if-match", values)).map_err(|p| p.status), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_takes_lists_weak_tags_and_any() {
+        for (values, expected) in [
+            (&[][..], Ok(None)),
+            (&["*"], Ok(Some(Known::Any))),
+            (&["\"v7\""], Ok(Some(Known::Versions(vec![7])))),
+            (&["W/\"v7\", \"x\"", "\"v9\""], Ok(Some(Known::Versions(vec![7, 9])))),
+            (&["v7"], Err(400)),
+        ] {
+            assert_eq!(
+                if_none_match(&headers("if-none-match", values)).map_err(|p| p.status),
+                expected,
+                "{values:?}"
+            );
+        }
+        assert_eq!(Known::Versions(vec![7, 9]).newest(), Some(9));
+        assert!(Known::Any.has(3) && !Known::Versions(vec![7]).has(3));
+    }
+
+    #[test]
+    fn a_wait_comes_from_query_or_preference_and_has_a_ceiling() {
+        for (query, prefer, expected) in [
+            (None, &[][..], None),
+            (Some(5), &["wait=9"], Some(5)),
+            (Some(600), &[], Some(60)),
+            (None, &["wait=9"], Some(9)),
+            (None, &["respond-async, Wait=\"9\"; foo=bar"], Some(9)),
+            (None, &["return=minimal", "wait=100"], Some(60)),
+            (None, &["wait=soon"], None),
+            (None, &["wait=-1"], None),
+            (None, &["wait"], None),
+        ] {
+            assert_eq!(
+                wait(query, &headers("prefer", prefer), 60).map(|w| w.seconds),
+                expected,
+                "{query:?} {prefer:?}"
+            );
+        }
+        assert_eq!(Wait { seconds: 9 }.applied(), "wait=9");
+    }
+}

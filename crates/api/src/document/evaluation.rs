@@ -1,0 +1,151 @@
+//! What a dry run tells.
+
+use domain::{ChangeKind, CommitId, Sha256Hash, Tier};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::words;
+use engine::Evaluation;
+
+/// What would happen to a change. Nothing was stored, nothing was sent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EvaluationDocument {
+    /// The commit that it was resolved against.
+    #[schema(schema_with = words::object_id)]
+    pub base: CommitId,
+    /// What people would be shown.
+    #[schema(schema_with = words::sha256)]
+    pub digest: Sha256Hash,
+    /// The tier that the policy gives.
+    #[schema(schema_with = words::tier)]
+    pub tier: Tier,
+    /// The rule that decided; null when none matched or a safeguard decided.
+    pub rule: Option<String>,
+    /// Why this tier, in one sentence.
+    pub why: String,
+    /// The hash of the policy that decided.
+    #[schema(schema_with = words::sha256)]
+    pub policy: Sha256Hash,
+    /// Seconds that people would have to decide.
+    pub ttl_seconds: u32,
+    /// Whose approvals would be asked.
+    pub approvers: Vec<RequirementDocument>,
+    /// What the checks found.
+    pub checks: Vec<CheckDocument>,
+    /// The touched applications, or `unknown` while Argo CD cannot tell.
+    pub applications: Applications,
+    /// The changed files in numbers.
+    pub files: Vec<FileDocument>,
+}
+
+/// A group that would be asked.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RequirementDocument {
+    /// The group of people.
+    pub group: String,
+    /// How many of them must approve.
+    pub quorum: u32,
+    /// The display names of those who could.
+    pub people: Vec<String>,
+}
+
+/// One finding of the service.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CheckDocument {
+    /// A stable name.
+    #[schema(example = "deceptive_text")]
+    pub name: String,
+    /// `ok` or `remark`.
+    pub result: String,
+    /// For people and agents.
+    pub message: String,
+    /// The file, if it is about one.
+    pub path: Option<String>,
+}
+
+/// The touched applications.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Applications {
+    /// Their names.
+    Known(Vec<String>),
+    /// Argo CD is unreachable or not configured.
+    Unknown(Unknown),
+}
+
+/// The one word for not knowing.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// Argo CD is unreachable or not configured.
+    Unknown,
+}
+
+/// One changed file in numbers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FileDocument {
+    /// The path.
+    pub path: String,
+    /// What happens to it.
+    #[schema(schema_with = words::change_kind)]
+    pub kind: ChangeKind,
+    /// Added lines; 0 for binary content.
+    pub added: usize,
+    /// Removed lines; 0 for binary content.
+    pub removed: usize,
+}
+
+impl From<Evaluation> for EvaluationDocument {
+    fn from(evaluation: Evaluation) -> Self {
+        let route = evaluation.route;
+        let people = |group: &str| {
+            let named = evaluation.approvers.iter().find(|(name, _)| name == group);
+            named.map(|(_, people)| people.clone()).unwrap_or_default()
+        };
+        Self {
+            base: evaluation.base,
+            digest: evaluation.digest,
+            tier: route.tier,
+            why: route.why,
+            policy: route.policy,
+            ttl_seconds: route.ttl_seconds,
+            approvers: route
+                .requirements
+                .iter()
+                .map(|requirement| RequirementDocument {
+                    group: requirement.group.to_string(),
+                    quorum: requirement.quorum,
+                    people: people(requirement.group.as_str()),
+                })
+                .collect(),
+            rule: route.rule,
+            checks: evaluation.checks.into_iter().map(CheckDocument::from).collect(),
+            applications: evaluation
+                .applications
+                .map_or(Applications::Unknown(Unknown::Unknown), Applications::Known),
+            files: evaluation.files.into_iter().map(FileDocument::from).collect(),
+        }
+    }
+}
+
+impl From<engine::Check> for CheckDocument {
+    fn from(check: engine::Check) -> Self {
+        Self {
+            name: check.name,
+            result: check.result.to_owned(),
+            message: check.message,
+            path: check.path,
+        }
+    }
+}
+
+impl From<engine::FileSummary> for FileDocument {
+    fn from(file: engine::FileSummary) -> Self {
+        Self {
+            path: file.path,
+            kind: file.kind,
+            added: file.added,
+            removed: file.removed,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the service tells about itself: the caller's rights, the runbooks, readiness. Never a version.
+
+use domain::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::words;
+use engine::{Health, Me};
+
+/// Who the token belongs to, what it may do, and what is left of the quotas.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MeDocument {
+    /// The agent.
+    pub agent: String,
+    /// What it may touch.
+    pub scopes: ScopesDocument,
+    /// When the token ends; null when it does not.
+    #[schema(schema_with = words::moment_or_null)]
+    pub expires_at: Option<Timestamp>,
+    /// What is left.
+    pub quotas: QuotasDocument,
+}
+
+/// What an agent may touch. An empty list means no restriction.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ScopesDocument {
+    /// Repositories that it may propose to.
+    pub repositories: Vec<String>,
+    /// Path patterns that it may touch; `*` does not cross `/`.
+    pub paths: Vec<String>,
+    /// Runbooks that it may call.
+    pub runbooks: Vec<String>,
+}
+
+/// The quotas of an agent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuotasDocument {
+    /// Proposals without an outcome.
+    pub open: QuotaDocument,
+    /// Proposals of the last hour.
+    pub hour: QuotaDocument,
+}
+
+/// One quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuotaDocument {
+    /// How many may be.
+    pub limit: u64,
+    /// How many are.
+    pub used: u64,
+    /// How many more may be.
+    pub left: u64,
+}
+
+/// The runbooks that the agent may call.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RunbooksDocument {
+    /// Each with name, description, JSON Schema of the parameters, allowed paths and hash.
+    #[schema(value_type = Vec<Object>)]
+    pub runbooks: Vec<Value>,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HealthDocument {
+    /// Whether everything that this answer depends on works.
+    pub ready: bool,
+    /// What does not; empty when ready.
+    pub not_ready: Vec<String>,
+    /// Telegram; null when it is not configured.
+    pub telegram: Option<InstanceDocument>,
+    /// The configured Argo CD instances.
+    pub argocd: Vec<InstanceDocument>,
+}
+
+/// A remote service and when it last answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InstanceDocument {
+    /// Its configured name.
+    pub name: String,
+    /// When it last answered; null when never since the start.
+    #[schema(schema_with = words::moment_or_null)]
+    pub seen_at: Option<Timestamp>,
+    /// Seconds since then.
+    pub seen_seconds_ago: Option<u64>,
+}
+
+impl From<Me> for MeDocument {
+    fn from(me: Me) -> Self {
+        Self {
+            agent: me.agent.name.to_string(),
+            scopes: ScopesDocument {
+                repositories: me.agent.repositories.iter().map(ToString::to_string).collect(),
+                paths: me.agent.paths,
+                runbooks: me.agent.runbooks.iter().map(ToString::to_string).collect(),
+            },
+            expires_at: me.agent.expires_at,
+            quotas: QuotasDocument {
+                open: me.open.into(),
+                hour: me.hour.into(),
+            },
+        }
+    }
+}
+
+impl From<(u64, u64)> for QuotaDocument {
+    fn from((used, limit): (u64, u64)) -> Self {
+        Self {
+            limit,
+            used,
+            left: limit.saturating_sub(used),
+        }
+    }
+}
+
+impl HealthDocument {
+    /// Says what works. Telegram and Argo CD are told, yet do not make the service unready: intake does not need them, and a restart
+    /// would not bring them back. Causes are for the log: this answer is read without a token.
+    pub fn new(health: &Health, now: Timestamp) -> Self {
+        let mut not_ready = Vec::new();
+        if let Err(error) = &health.database {
+            tracing::warn!(%error, "not ready: the database is not writable");
+            not_ready.push("database".to_owned());
+        }
+        for (repository, mirror) in &health.repositories {
+            if let Err(error) = mirror {
+                tracing::warn!(%repository, %error, "not ready: the mirror is not usable");
+                not_ready.push(format!("mirror of {repository}"));
+            }
+        }
+        let instance = |name: &str, seen: Option<Timestamp>| InstanceDocument {
+            name: name.to_owned(),
+            seen_at: seen,
+            seen_seconds_ago: seen.map(|seen| u64::try_from((now - seen).num_seconds()).unwrap_or(0)),
+        };
+        Self {
+            ready: not_ready.is_empty(),
+            not_ready,
+            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen)),
+            argocd: health.argocd.iter().map(|(name, seen)| instance(name, *seen)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_names_what_fails_and_not_why() {
+        let now: Timestamp = "2026-03-01T12:00:30Z".parse().unwrap();
+        let health = Health {
+            database: Err("disk full at /var/lib/secret".to_owned()),
+            repositories: vec![
+                ("homelab".parse().unwrap(), Ok(())),
+                ("other".parse().unwrap(), Err("x".to_owned())),
+            ],
+            telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
+            telegram: true,
+            argocd: vec![("main".to_owned(), None)],
+        };
+        insta::assert_json_snapshot!(HealthDocument::new(&health, now), @r#"
+        {
+          "ready": false,
+          "not_ready": [
+            "database",
+            "mirror of other"
+          ],
+          "telegram": {
+            "name": "telegram",
+            "seen_at": "2026-03-01T12:00:00Z",
+            "seen_seconds_ago": 30
+          },
+          "argocd": [
+            {
+              "name": "main",
+              "seen_at": null,
+              "seen_seconds_ago": null
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn silent_neighbours_do_not_make_the_service_unready() {
+        let health = Health {
+            database: Ok(()),
+            repositories: Vec::new(),
+            telegram_seen: None,
+            telegram: false,
+            argocd: vec![("main".to_owned(), None)],
+        };
+        let document = HealthDocument::new(&health, Timestamp::UNIX_EPOCH);
+        assert!(document.ready && document.telegram.is_none());
+    }
+
+    #[test]
+    fn a_quota_never_goes_below_zero() {
+        assert_eq!(
+            QuotaDocument::from((3, 10)),
+            QuotaDocument {
+                limit: 10,
+                used: 3,
+                left: 7
+            }
+        );
+        assert_eq!(QuotaDocument::from((12, 10)).left, 0);
+    }
+}

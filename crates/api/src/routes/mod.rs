@@ -1,0 +1,137 @@
+//! The routes, one file per subject. Each handler is: take the request apart, ask the engine, render the answer.
+
+mod about;
+mod health;
+mod proposals;
+mod reading;
+mod steps;
+mod webhook;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::{AgentName, Proposal, Sha256Hash};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::conditional::{etag, etag_text};
+use crate::document::{ProposalDocument, address};
+use crate::face::Face;
+use crate::idempotency::{IDEMPOTENT_REPLAYED, Pass, key};
+use crate::problem::Refusal;
+use engine::{Answer, Created, Idempotency};
+
+/// What every handler returns.
+pub type Answered = Result<Response, Refusal>;
+
+/// The routes for agents; the caller wraps them in authentication.
+pub fn agents() -> OpenApiRouter<Face> {
+    OpenApiRouter::new()
+        .routes(routes!(proposals::create, reading::list))
+        .routes(routes!(proposals::evaluate))
+        .routes(routes!(reading::read))
+        .routes(routes!(reading::diff))
+        .routes(routes!(steps::revise))
+        .routes(routes!(steps::withdraw))
+        .routes(routes!(steps::revert))
+        .routes(routes!(proposals::observe))
+        .routes(routes!(about::runbooks))
+        .routes(routes!(about::me))
+}
+
+/// The routes that need no agent's token.
+pub fn open() -> OpenApiRouter<Face> {
+    OpenApiRouter::new().routes(routes!(health::alive)).routes(routes!(health::ready))
+}
+
+/// Telegram's own door, which is no part of the description for agents.
+pub fn telegram() -> Router<Face> {
+    Router::new().route("/telegram/webhook", axum::routing::post(webhook::update))
+}
+
+/// The key of a creating call, claimed for as long as the pass lives.
+fn claim(face: &Face, agent: &AgentName, headers: &HeaderMap, fingerprint: Sha256Hash) -> Result<(Idempotency, Pass), Refusal> {
+    let key = key(headers)?;
+    let pass = face.in_flight.enter(agent, &key)?;
+    let render = Arc::new(|proposal: &Proposal| Answer {
+        status: StatusCode::CREATED.as_u16(),
+        body: document_text(proposal),
+        etag: Some(etag_text(proposal.version)),
+        location: Some(address(proposal.id)),
+    });
+    Ok((Idempotency { key, fingerprint, render }, pass))
+}
+
+/// 201 for what is new, 200 for what was there already, and the stored answer for a repeated key.
+fn created(created: &Created) -> Response {
+    match created {
+        Created::New(proposal) => document(StatusCode::CREATED, proposal),
+        Created::Existing(proposal) => mark_replayed(document(StatusCode::OK, proposal)),
+        Created::Replayed(answer) => mark_replayed(replayed(answer)),
+    }
+}
+
+fn mark_replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// A stored answer as it was first given.
+fn replayed(answer: &Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = text(status, "application/json", answer.body.clone());
+    for (name, stored) in [(ETAG, &answer.etag), (LOCATION, &answer.location)] {
+        if let Some(value) = stored.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// A proposal's document with its address and tag.
+fn document(status: StatusCode, proposal: &Proposal) -> Response {
+    let mut response = text(status, "application/json", document_text(proposal));
+    response.headers_mut().insert(ETAG, etag(proposal.version));
+    if status == StatusCode::CREATED {
+        locate(response.headers_mut(), proposal.id);
+    }
+    response
+}
+
+fn locate(headers: &mut HeaderMap, id: domain::ProposalId) {
+    // An address is letters, digits, `/` and `_`: always a valid header value.
+    if let Ok(value) = HeaderValue::from_str(&address(id)) {
+        headers.insert(LOCATION, value);
+    }
+}
+
+fn document_text(proposal: &Proposal) -> String {
+    json_text(&ProposalDocument::from(proposal))
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    text(status, "application/json", json_text(value))
+}
+
+/// Documents are structs with string keys, which always serialise.
+fn json_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| {
+        tracing::error!(%error, "a document could not be written");
+        "{}".to_owned()
+    })
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response {
+    let mut response = (status, Body::from(body)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Refuses early what the caller could not read anyway.
+fn acceptable(headers: &HeaderMap, kind: &'static str) -> Result<(), Refusal> {
+    Ok(crate::extract::acceptable(headers, kind)?)
+}

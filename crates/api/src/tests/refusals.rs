@@ -1,0 +1,354 @@
+//! A table of bad requests with the exact answer of each, and the rows they leave.
+
+use std::time::Duration;
+
+use super::fixture::{Api, JSON, SECRET, TOKEN, api, api_with, change, limits};
+use crate::ApiLimits;
+
+const ID: &str = "prp_00000000000000000000000000000001";
+
+#[tokio::test]
+async fn bad_requests_and_their_exact_answers() {
+    let api = api().await;
+    let create = format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: k");
+    let good = change(5);
+    let body = |rest: &str| format!(r#"{{"repository":"homelab","title":"t","reason":"r",{rest}}}"#).into_bytes();
+    let file = |path: &str| body(&format!(r#""changes":[{{"path":{path:?},"content":"x"}}]"#));
+    let wide = format!("[{}0]", "0,".repeat(300));
+    let table: Vec<(String, Vec<u8>, &str)> = [
+        // Who is it?
+        ("GET /v1/me".to_owned(), Vec::new(), "401 unauthenticated"),
+        ("GET /v1/me\nauthorization: Bearer".into(), Vec::new(), "401 unauthenticated"),
+        ("GET /v1/me\nauthorization: Basic YTpi".into(), Vec::new(), "401 unauthenticated"),
+        (format!("GET /v1/me\n{TOKEN}\n{TOKEN}"), Vec::new(), "401 unauthenticated"),
+        ("GET /v1/me?access_token=alice-token".into(), Vec::new(), "401 unauthenticated"),
+        ("GET /v1/me\nauthorization: Bearer nothing".into(), Vec::new(), "401 unauthorized"),
+        (
+            "GET /v1/me\nauthorization: Bearer alice-tokem".into(),
+            Vec::new(),
+            "401 unauthorized",
+        ),
+        (
+            "GET /v1/me\nauthorization: Bearer expired-token".into(),
+            Vec::new(),
+            "401 unauthorized",
+        ),
+        ("POST /v1/proposals".into(), b"{".to_vec(), "401 unauthenticated"),
+        (
+            "POST /v1/proposals\ncontent-length: 2147483648".into(),
+            Vec::new(),
+            "401 unauthenticated",
+        ),
+        ("DELETE /v1/proposals".into(), Vec::new(), "401 unauthenticated"),
+        (format!("GET /v1/proposals/{ID}"), Vec::new(), "401 unauthenticated"),
+        // Where to?
+        ("GET /".into(), Vec::new(), "404 not_found"),
+        ("GET /v2/proposals".into(), Vec::new(), "404 not_found"),
+        (format!("GET /v1/nothing\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("GET /v1/proposals/\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("GET /v1/proposals/prp_1\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("GET /v1/proposals/{ID}\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("GET /v1/proposals/%FF\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("GET /v1/proposals/..%2F..%2Fetc\n{TOKEN}"), Vec::new(), "404 not_found"),
+        (format!("DELETE /v1/proposals\n{TOKEN}"), Vec::new(), "405 method_not_allowed"),
+        (format!("PATCH /v1/proposals/{ID}\n{TOKEN}"), Vec::new(), "405 method_not_allowed"),
+        (format!("POST /v1/proposals/{ID}/approve\n{TOKEN}"), Vec::new(), "404 not_found"),
+        ("POST /healthz".into(), Vec::new(), "405 method_not_allowed"),
+        // In which form?
+        (format!("GET /v1/me\n{TOKEN}\naccept: text/html"), Vec::new(), "406 not_acceptable"),
+        (format!("GET /v1/proposals?page=2\n{TOKEN}"), Vec::new(), "400 invalid_query"),
+        (
+            format!("GET /v1/proposals?decision=maybe\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
+        (format!("GET /v1/proposals?limit=0\n{TOKEN}"), Vec::new(), "400 invalid_query"),
+        (format!("GET /v1/proposals?limit=101\n{TOKEN}"), Vec::new(), "400 invalid_query"),
+        (
+            format!("GET /v1/proposals?limit=1&limit=2\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
+        (format!("GET /v1/proposals?cursor=x\n{TOKEN}"), Vec::new(), "422 invalid_cursor"),
+        (
+            format!("GET /v1/proposals/{ID}?wait=soon\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
+        (
+            format!("GET /v1/proposals/{ID}?until=christmas\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
+        (
+            format!("GET /v1/proposals/{ID}\n{TOKEN}\nif-none-match: v1"),
+            Vec::new(),
+            "400 invalid_header",
+        ),
+        (
+            format!("POST /v1/proposals\n{TOKEN}\nidempotency-key: k"),
+            good.clone().into(),
+            "415 unsupported_media_type",
+        ),
+        (
+            format!("POST /v1/proposals\n{TOKEN}\ncontent-type: text/plain\nidempotency-key: k"),
+            good.clone().into(),
+            "415 unsupported_media_type",
+        ),
+        (
+            format!("{create}\ncontent-encoding: gzip"),
+            b"\x1f\x8b".to_vec(),
+            "415 unsupported_encoding",
+        ),
+        (format!("{create}\ncontent-length: 2001"), b"{".to_vec(), "413 body_too_large"),
+        (create.clone(), vec![b' '; 2001], "413 body_too_large"),
+        (create.clone(), wide.into(), "413 too_many_values"),
+        (create.clone(), Vec::new(), "400 malformed_json"),
+        (create.clone(), b"{\"title\":".to_vec(), "400 malformed_json"),
+        (create.clone(), b"{} x".to_vec(), "400 malformed_json"),
+        (create.clone(), b"\xEF\xBB\xBF{}".to_vec(), "400 malformed_json"),
+        (create.clone(), b"{\"title\":\"\xFF\"}".to_vec(), "400 malformed_json"),
+        (create.clone(), br#"{"title":"\ud800"}"#.to_vec(), "400 malformed_json"),
+        (create.clone(), br#"{"ttl_seconds":1e999999}"#.to_vec(), "400 malformed_json"),
+        (create.clone(), vec![b'['; 1999], "400 malformed_json"),
+        (create.clone(), br#"{"title":"a","title":"b"}"#.to_vec(), "400 duplicate_key"),
+        (
+            create.clone(),
+            body(r#""runbook":{"name":"scale","parameters":{"app":"a","app":"b"}}"#),
+            "400 duplicate_key",
+        ),
+        // With what?
+        (create.clone(), b"{}".to_vec(), "422 invalid_request"),
+        (create.clone(), b"null".to_vec(), "422 invalid_request"),
+        (create.clone(), body(r#""diff":"x","approved":true"#), "422 invalid_request"),
+        (create.clone(), body(r#""diff":"x","tier":"none""#), "422 invalid_request"),
+        (create.clone(), body(r#""diff":7"#), "422 invalid_request"),
+        (create.clone(), body(r#""base":"head""#), "422 invalid_request"),
+        (create.clone(), body(r#""diff":"x","ttl_seconds":1"#), "422 invalid_ttl"),
+        (create.clone(), body(r#""diff":"x","base":"v1.0""#), "422 invalid_base"),
+        (
+            create.clone(),
+            body(r#""diff":"x","base":"3F2A9C1D5E6B7A8090A1B2C3D4E5F60718293A4B""#),
+            "422 invalid_base",
+        ),
+        (
+            create.clone(),
+            body(r#""diff":"x","base":"3f2a9c1d5e6b7a8090a1b2c3d4e5f60718293a4b""#),
+            "422 unknown_base",
+        ),
+        (create.clone(), body(r#""diff":"no diff at all""#), "422 diff_does_not_apply"),
+        (create.clone(), body(r#""runbook":{"name":"none"}"#), "422 unknown_runbook"),
+        (
+            create.clone(),
+            body(r#""changes":[{"path":"kubernetes/applications/web/values.yaml","content":"replicas: 1\n"}]"#),
+            "422 no_change",
+        ),
+        (
+            create.clone(),
+            br#"{"repository":"https://192.0.2.1/x.git","title":"t","reason":"r","diff":"x"}"#.to_vec(),
+            "422 unknown_repository",
+        ),
+        (create.clone(), file("../../etc/passwd"), "422 invalid_path"),
+        (create.clone(), file("/etc/x"), "422 invalid_path"),
+        (create.clone(), file("a\\..\\b"), "422 invalid_path"),
+        (create.clone(), file(".GIT/hooks/x"), "422 invalid_path"),
+        (create.clone(), file("a/git~1/x"), "422 invalid_path"),
+        (create.clone(), file("a//b"), "422 invalid_path"),
+        (create.clone(), file("a\r"), "422 invalid_path"),
+        (
+            create.clone(),
+            body("\"changes\":[{\"path\":\"a\u{202e}b\",\"content\":\"x\"}]"),
+            "422 invalid_path",
+        ),
+        (
+            format!("POST /v1/proposals\n{TOKEN}\n{JSON}"),
+            good.clone().into(),
+            "400 idempotency_key_required",
+        ),
+        (
+            format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: a b"),
+            good.clone().into(),
+            "400 idempotency_key_invalid",
+        ),
+        (
+            format!("POST /v1/observations\n{TOKEN}\n{JSON}"),
+            br#"{"repository":"homelab","commit":"c","runbook":"scale"}"#.to_vec(),
+            "400 idempotency_key_required",
+        ),
+        (
+            format!("POST /v1/observations\n{TOKEN}\n{JSON}\nidempotency-key: k"),
+            br#"{"repository":"homelab","commit":"c","runbook":"scale"}"#.to_vec(),
+            "422 invalid_commit",
+        ),
+        (
+            format!("POST /v1/proposals/{ID}/revert\n{TOKEN}"),
+            Vec::new(),
+            "400 idempotency_key_required",
+        ),
+        (
+            format!("POST /v1/proposals/{ID}/revert\n{TOKEN}\nidempotency-key: k"),
+            Vec::new(),
+            "404 not_found",
+        ),
+        (
+            format!("POST /v1/proposals/{ID}/withdraw\n{TOKEN}\n{JSON}"),
+            br#"{"why":"x"}"#.to_vec(),
+            "422 invalid_request",
+        ),
+        (
+            format!("POST /v1/proposals/{ID}/withdraw\n{TOKEN}"),
+            b"{}".to_vec(),
+            "415 unsupported_media_type",
+        ),
+    ]
+    .into();
+    for (line, body, expected) in &table {
+        let seen = api.send(line, body.clone()).await;
+        assert_eq!(
+            &seen.problem(),
+            expected,
+            "{line}\n{}\n{}",
+            String::from_utf8_lossy(&body[..body.len().min(200)]),
+            seen.text
+        );
+        assert!(!seen.text.contains("alice-token"), "{}", seen.text);
+    }
+    assert!(
+        api.get("/v1/proposals", "").await.json()["proposals"]
+            .as_array()
+            .unwrap()
+            .is_empty(),
+        "nothing was stored"
+    );
+}
+
+#[tokio::test]
+async fn the_headers_of_refusals() {
+    let api = api().await;
+    let seen = api.send("GET /v1/me", "").await;
+    assert_eq!(
+        (seen.header("www-authenticate"), seen.header("cache-control")),
+        ("Bearer realm=\"countersign\"", "no-store")
+    );
+    assert_eq!(seen.header("x-content-type-options"), "nosniff");
+    assert_eq!(api.send(&format!("DELETE /v1/me\n{TOKEN}"), "").await.header("allow"), "GET,HEAD");
+}
+
+#[tokio::test]
+async fn refused_attempts_leave_audit_rows_without_tokens() {
+    let api = api().await;
+    api.send("POST /v1/proposals\nauthorization: Bearer wrong-token", "{}").await;
+    api.send(&format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: k"), "{")
+        .await;
+    api.send(
+        &format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: k"),
+        change(5).replace("kubernetes/", "../"),
+    )
+    .await;
+    // Reading and trying leave no rows.
+    api.send(&format!("GET /v1/proposals?page=2\n{TOKEN}"), "").await;
+    api.send(&format!("POST /v1/proposals:evaluate\n{TOKEN}\n{JSON}"), "{").await;
+    insta::assert_snapshot!(api.audit().await.join("\n"), @r#"
+    refused_token by -: POST /v1/proposals: the bearer token is not valid
+    refused_request by alice-bot: POST /v1/proposals: malformed_json: EOF while parsing an object at line 1 column 1
+    refused_request by alice-bot: POST /v1/proposals: invalid_path: path "../applications/web/values.yaml" is refused: it has a . or .. part
+    "#);
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_tokens_is_counted_and_not_written_one_by_one() {
+    let api = api().await;
+    for _ in 0..100 {
+        api.send("GET /v1/me\nauthorization: Bearer wrong-token", "").await;
+    }
+    let rows = api.audit().await.len();
+    assert!((20..60).contains(&rows), "{rows}");
+}
+
+#[tokio::test]
+async fn the_webhook_opens_to_its_secret_only() {
+    let api = api().await;
+    let post = async |headers: &str, body: &str| api.send(&format!("POST /telegram/webhook\n{headers}"), body.to_owned()).await;
+    let good = format!("x-telegram-bot-api-secret-token: {SECRET}");
+    let unread = "x".repeat(1_000);
+    for headers in ["", "x-telegram-bot-api-secret-token: wrong", &format!("{good}\n{good}"), TOKEN] {
+        assert_eq!(post(headers, &unread).await.problem(), "403 forbidden", "{headers}");
+    }
+    assert_eq!(post(&good, "{}").await.status, 200);
+    assert_eq!(post(&good, &unread).await.problem(), "413 body_too_large");
+}
+
+/// The router on a real socket, since only there a body arrives bit by bit.
+async fn on_a_socket(api: &Api) -> (std::net::SocketAddr, tokio_util::sync::DropGuard) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cancel = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(crate::serve(
+        listener,
+        api.router.clone(),
+        crate::ServerOptions::default(),
+        cancel.clone(),
+    ));
+    (address, cancel.drop_guard())
+}
+
+/// Sends the bytes and returns the whole answer up to the end of the connection.
+async fn raw(address: std::net::SocketAddr, bytes: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    // The service may answer and close before everything was sent.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+    let _ = ended.expect("the service ends the connection");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn bodies_on_the_wire_are_bounded_and_unread_without_a_token() {
+    let patient = api().await;
+    let hasty = api_with(ApiLimits {
+        body_timeout: Duration::from_millis(300),
+        ..limits()
+    })
+    .await;
+    let head = |headers: &str| format!("POST /v1/proposals HTTP/1.1\r\nhost: a\r\n{JSON}\r\nidempotency-key: k\r\n{headers}\r\n\r\n");
+    for (api, request, expected) in [
+        (&patient, head("content-length: 2147483648"), "401 Unauthorized"),
+        (
+            &patient,
+            head("content-length: 2147483648\r\nexpect: 100-continue"),
+            "401 Unauthorized",
+        ),
+        (
+            &patient,
+            head("transfer-encoding: chunked") + &"1\r\nx\r\n".repeat(100),
+            "401 Unauthorized",
+        ),
+        (
+            &patient,
+            head(&format!("{TOKEN}\r\ncontent-length: 2147483648")),
+            "413 Payload Too Large",
+        ),
+        (
+            &patient,
+            head(&format!("{TOKEN}\r\ntransfer-encoding: chunked")) + &"1\r\nx\r\n".repeat(2_001),
+            "413 Payload Too Large",
+        ),
+        (
+            &hasty,
+            head(&format!("{TOKEN}\r\ncontent-length: 100")) + "{",
+            "408 Request Timeout",
+        ),
+        (
+            &hasty,
+            head(&format!("{TOKEN}\r\ntransfer-encoding: chunked")) + "1\r\n{\r\n",
+            "408 Request Timeout",
+        ),
+    ] {
+        let (address, _guard) = on_a_socket(api).await;
+        let answer = raw(address, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{request}\n{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+}
