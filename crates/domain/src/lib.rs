@@ -2,14 +2,19 @@
 
 mod change;
 mod decide;
+mod effect;
+mod event;
 mod ids;
 mod path;
 mod policy;
 mod proposal;
+mod refusal;
 mod states;
 
 pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFile, is_text};
-pub use decide::{Effect, Event, REASON_SECONDS, REMINDER_PERCENT, Refusal, Scheduled, Transition, decide, open, progress};
+pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
+pub use effect::{Effect, Scheduled};
+pub use event::Event;
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId,
 };
@@ -19,4 +24,5 @@ pub use proposal::{
     ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
     RunbookCall,
 };
+pub use refusal::Refusal;
 pub use states::{Decision, Delivery, Landed, Outcome, Tier};

@@ -1,0 +1,84 @@
+//! Ends without a delivery: withdrawn, expired, refused, conflicted, on the branch already.
+
+use super::{Decided, Step, at};
+use crate::{CommitId, Decision, Delivery, Effect, Ending, Outcome, Refusal, RepoPath};
+
+impl Step<'_> {
+    pub(super) fn withdraw(&self, reason: Option<String>) -> Decided {
+        self.must_not_be_over()?;
+        match self.proposal.delivery {
+            Delivery::None | Delivery::AwaitingCommit | Delivery::Queued | Delivery::PushBlocked => {
+                let ending = Ending {
+                    by: None,
+                    reason,
+                    reason_until: None,
+                };
+                Ok(self.end(
+                    self.next(),
+                    Decision::Withdrawn,
+                    Outcome::Withdrawn,
+                    Some(ending),
+                    "withdrawn by the agent".to_owned(),
+                ))
+            }
+            delivery @ (Delivery::Committing | Delivery::Pushed | Delivery::Syncing | Delivery::Ended) => {
+                Err(Refusal::TooLate { delivery })
+            }
+        }
+    }
+
+    pub(super) fn conflict(&self, paths: &[RepoPath]) -> Decided {
+        self.must_be_stoppable("conflict")?;
+        let mut next = self.next();
+        let list: Vec<_> = paths.iter().take(5).map(RepoPath::as_str).collect();
+        next.note = Some(format!("the branch changed the same lines: {}", list.join(", ")));
+        let decision = self.proposal.decision;
+        let mut step = self.end(
+            next,
+            decision,
+            Outcome::Conflicted,
+            None,
+            format!("conflicted: {}", list.join(", ")),
+        );
+        at(&mut step.effects, self.now, [Effect::Notify]);
+        Ok(step)
+    }
+
+    pub(super) fn already_there(&self, commit: CommitId) -> Decided {
+        self.must_be_stoppable("already_there")?;
+        let mut next = self.next();
+        next.note = Some(format!("the branch already holds all of it (seen at {})", commit.short()));
+        Ok(self.end(
+            next,
+            Decision::Dismissed,
+            Outcome::Dismissed,
+            None,
+            "already on the branch".to_owned(),
+        ))
+    }
+
+    pub(super) fn expire(&self) -> Decided {
+        self.must_be_pending()?;
+        if self.now < self.proposal.expires_at {
+            return Err(self.illegal("expire"));
+        }
+        let mut step = self.end(
+            self.next(),
+            Decision::Expired,
+            Outcome::Expired,
+            None,
+            "nobody decided in time".to_owned(),
+        );
+        at(&mut step.effects, self.now, [Effect::Notify]);
+        Ok(step)
+    }
+
+    pub(super) fn refuse(&self, why: String) -> Decided {
+        self.must_be_stoppable("refuse")?;
+        let mut next = self.next();
+        next.note = Some(why.clone());
+        let mut step = self.end(next, Decision::Refused, Outcome::Refused, None, format!("refused: {why}"));
+        at(&mut step.effects, self.now, [Effect::Notify]);
+        Ok(step)
+    }
+}

@@ -1,0 +1,101 @@
+//! The policy in force, asked again at every review and just before the push: a stricter one stops, a looser one changes nothing.
+
+use super::{Step, at, timers};
+use crate::{Decision, Delivery, Effect, Requirement, Route, Tier, Transition};
+
+impl Step<'_> {
+    pub(super) fn current_route(&self) -> Route {
+        self.policy.route(&self.proposal.repository, &self.proposal.revision.facts)
+    }
+
+    /// The policy got stricter: approvals of the looser one void, and the change goes the stricter way.
+    pub(super) fn rerouted(&self, route: Route) -> Transition {
+        let mut next = self.next();
+        let summary = format!("the policy changed: now {} ({})", route.tier, route.why);
+        let (tier, voided) = (route.tier, route.tier != self.proposal.tier());
+        next.note = Some(summary.clone());
+        next.revision.route = route;
+        next.decision = Decision::Pending;
+        next.decided_at = None;
+        next.audit_head = None;
+        next.hold_until = None;
+        next.delivery = Delivery::None;
+        if voided {
+            // The digest stays, so the votes must go: they were given under another rule.
+            let number = next.revision.number;
+            next.reviews.retain(|review| review.revision != number);
+        } else {
+            let number = next.revision.number;
+            let policy = self.policy;
+            next.reviews
+                .retain(|review| review.revision != number || policy.is_approver(review.by.id));
+        }
+        next.expires_at = next
+            .expires_at
+            .max(self.now + chrono::Duration::seconds(i64::from(next.revision.route.ttl_seconds)));
+        let mut effects = Vec::new();
+        let card = if tier == Tier::Manual { Effect::Prepare } else { Effect::SendCard };
+        at(&mut effects, self.now, [Effect::EditCards, card]);
+        timers(&next, &mut effects);
+        Transition {
+            next,
+            effects,
+            summary,
+            seals: false,
+        }
+    }
+
+    /// The policy now in force, just before the push: a stricter one stops, a looser one changes nothing.
+    pub(super) fn recheck(&self) -> Option<Transition> {
+        let old = &self.proposal.revision.route;
+        let route = stricter(old, &self.current_route());
+        match self.proposal.decision {
+            Decision::NotRequired if route.tier == Tier::Standard => None,
+            Decision::Approved
+                if route.tier == Tier::Prompted
+                    && self
+                        .policy
+                        .satisfied(&route, self.proposal.asking_agent(), &self.proposal.approvers()) =>
+            {
+                None
+            }
+            Decision::NotRequired
+            | Decision::Approved
+            | Decision::Pending
+            | Decision::Rejected
+            | Decision::Expired
+            | Decision::Withdrawn
+            | Decision::Refused
+            | Decision::Dismissed => Some(self.rerouted(route)),
+        }
+    }
+}
+
+/// The stricter of the stored and the current route: what was promised to people holds, what the policy adds holds too.
+pub(super) fn stricter(stored: &Route, current: &Route) -> Route {
+    if current.policy == stored.policy || current.tier > stored.tier {
+        return stored.clone();
+    }
+    if current.tier < stored.tier {
+        return current.clone();
+    }
+    let mut merged: Vec<Requirement> = stored.requirements.clone();
+    for requirement in &current.requirements {
+        match merged.iter_mut().find(|known| known.group == requirement.group) {
+            Some(known) => {
+                known.quorum = known.quorum.max(requirement.quorum);
+                known.allow_owner &= requirement.allow_owner;
+            }
+            None => merged.push(requirement.clone()),
+        }
+    }
+    if merged == stored.requirements {
+        return stored.clone();
+    }
+    Route {
+        requirements: merged,
+        policy: current.policy,
+        why: current.why.clone(),
+        ..stored.clone()
+    }
+}

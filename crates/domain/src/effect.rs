@@ -1,0 +1,67 @@
+//! What a transition owes to the world, stored together with the state that owes it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// One side effect owed to the world. Stored with the state that owes it, executed outside any transaction, safe to run twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Post the current revision's card or note.
+    SendCard,
+    /// Bring every card up to the current row. Carries no text: it renders what is true when it runs.
+    EditCards,
+    /// Tell people with sound: the current row's failure or expiry.
+    Notify,
+    /// Remind the approvers once, if still pending.
+    Remind,
+    /// End it, if still pending.
+    Expire,
+    /// Let the branch's owner commit and push it.
+    Deliver,
+    /// Manual tier: open the pull request or write the patch.
+    Prepare,
+    /// Manual tier: see whether it landed.
+    WatchLanding,
+    /// Look at Argo CD until the end.
+    Observe,
+    /// Take the reason chips off the card.
+    CloseReason,
+    /// Raise an alarm in the chats; the text is the audit row's.
+    Alarm {
+        /// What happened.
+        text: String,
+    },
+    /// Mark the undone proposal and its cards.
+    MarkReverted,
+}
+
+impl Effect {
+    /// At most one effect of a key waits per proposal: a later one replaces it.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::SendCard => "send_card",
+            Self::EditCards => "edit_cards",
+            Self::Notify => "notify",
+            Self::Remind => "remind",
+            Self::Expire => "expire",
+            Self::Deliver => "deliver",
+            Self::Prepare => "prepare",
+            Self::WatchLanding => "watch_landing",
+            Self::Observe => "observe",
+            Self::CloseReason => "close_reason",
+            Self::Alarm { .. } => "alarm",
+            Self::MarkReverted => "mark_reverted",
+        }
+    }
+}
+
+/// An effect and when it is due. Timers are effects with a later time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// What to do.
+    pub effect: Effect,
+    /// When.
+    pub due: Timestamp,
+}

@@ -1,0 +1,206 @@
+//! Everything that can happen to a proposal, as one closed list.
+
+use crate::{
+    ApplicationState, CommitId, Landed, Outcome, PersonRef, ProposalId, PullRequest, RepoPath, ReviewVerdict, Revision, Sha256Hash,
+};
+
+/// Something that happened: an HTTP call, a tap, a result of git, an observation of Argo CD, a deadline.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A person approved or rejected what a card showed.
+    Review {
+        /// Who.
+        by: PersonRef,
+        /// Yes or no.
+        verdict: ReviewVerdict,
+        /// The revision of the card.
+        revision: u32,
+        /// The digest of the card.
+        digest: Sha256Hash,
+        /// Seconds between the quorum and the push in which people may still cancel.
+        hold_seconds: u32,
+    },
+    /// The person who rejected says why.
+    Reason {
+        /// Who.
+        by: PersonRef,
+        /// Their words.
+        text: String,
+    },
+    /// An approver stops it: before a decision, before the push, or when the remote refused.
+    Cancel {
+        /// Who.
+        by: PersonRef,
+    },
+    /// An approver asks to try a refused push again.
+    Retry {
+        /// Who.
+        by: PersonRef,
+    },
+    /// The agent takes it back.
+    Withdraw {
+        /// Why, in the agent's words.
+        reason: Option<String>,
+    },
+    /// The agent sends another version.
+    Revise {
+        /// The new revision, routed.
+        revision: Box<Revision>,
+    },
+    /// The service merged after a touched file changed on the branch: the new content must be looked at again.
+    Reshow {
+        /// The new revision, routed.
+        revision: Box<Revision>,
+    },
+    /// A standard run was rendered anew because a file moved.
+    Rerender {
+        /// The new revision, routed.
+        revision: Box<Revision>,
+    },
+    /// The branch changed the same lines.
+    Conflict {
+        /// Where.
+        paths: Vec<RepoPath>,
+    },
+    /// The branch already holds all that was proposed.
+    AlreadyThere {
+        /// The commit where it was seen.
+        commit: CommitId,
+    },
+    /// The time to decide is over.
+    Expire,
+    /// The policy in force, or the service, forbids it.
+    Refuse {
+        /// Why.
+        why: String,
+    },
+    /// A commit was built; asks for leave to push it.
+    CommitBuilt {
+        /// Its id.
+        commit: CommitId,
+        /// Its parent.
+        parent: CommitId,
+        /// The digest of what was really built.
+        digest: Sha256Hash,
+    },
+    /// The remote's ref was read back and contains the commit.
+    PushConfirmed {
+        /// The commit.
+        commit: CommitId,
+    },
+    /// The branch moved first: build again.
+    PushMissed,
+    /// The remote refused, or the branch is not what it was: a human must look.
+    PushRefused {
+        /// What the remote said.
+        message: String,
+    },
+    /// Manual tier: the pull request or patch is ready.
+    Prepared {
+        /// The pull request, where the host has them.
+        pull: Option<PullRequest>,
+    },
+    /// Manual tier: a human's commit brought it.
+    Arrived {
+        /// The commit.
+        commit: CommitId,
+        /// As proposed, or with edits.
+        landed: Landed,
+        /// Who committed, as git says.
+        by: String,
+        /// Set when the committer is an agent or the service itself.
+        alarm: Option<String>,
+    },
+    /// Manual tier: the touched files changed otherwise.
+    Diverged {
+        /// The commit.
+        commit: CommitId,
+        /// Who committed, as git says.
+        by: String,
+    },
+    /// What Argo CD shows now.
+    Observed {
+        /// All touched applications.
+        applications: Vec<ApplicationState>,
+    },
+    /// The verdict over all touched applications, or that there are none.
+    Settled {
+        /// The end.
+        outcome: Outcome,
+        /// All touched applications.
+        applications: Vec<ApplicationState>,
+        /// A sentence for people.
+        note: Option<String>,
+    },
+    /// A failed end came right later.
+    Recovered,
+    /// A revert of this change was delivered.
+    Reverted {
+        /// The revert.
+        by: ProposalId,
+    },
+}
+
+impl Event {
+    /// The event's word in the audit log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Review {
+                verdict: ReviewVerdict::Approve,
+                ..
+            } => "approve",
+            Self::Review {
+                verdict: ReviewVerdict::Reject,
+                ..
+            } => "reject",
+            Self::Reason { .. } => "reason",
+            Self::Cancel { .. } => "cancel",
+            Self::Retry { .. } => "retry",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Revise { .. } => "revise",
+            Self::Reshow { .. } => "reshow",
+            Self::Rerender { .. } => "rerender",
+            Self::Conflict { .. } => "conflict",
+            Self::AlreadyThere { .. } => "already_there",
+            Self::Expire => "expire",
+            Self::Refuse { .. } => "refuse",
+            Self::CommitBuilt { .. } => "commit_built",
+            Self::PushConfirmed { .. } => "push_confirmed",
+            Self::PushMissed => "push_missed",
+            Self::PushRefused { .. } => "push_refused",
+            Self::Prepared { .. } => "prepared",
+            Self::Arrived { .. } => "arrived",
+            Self::Diverged { .. } => "diverged",
+            Self::Observed { .. } => "observed",
+            Self::Settled { .. } => "settled",
+            Self::Recovered => "recovered",
+            Self::Reverted { .. } => "reverted",
+        }
+    }
+
+    /// The person behind it, if one is.
+    pub const fn person(&self) -> Option<&PersonRef> {
+        match self {
+            Self::Review { by, .. } | Self::Reason { by, .. } | Self::Cancel { by } | Self::Retry { by } => Some(by),
+            Self::Withdraw { .. }
+            | Self::Revise { .. }
+            | Self::Reshow { .. }
+            | Self::Rerender { .. }
+            | Self::Conflict { .. }
+            | Self::AlreadyThere { .. }
+            | Self::Expire
+            | Self::Refuse { .. }
+            | Self::CommitBuilt { .. }
+            | Self::PushConfirmed { .. }
+            | Self::PushMissed
+            | Self::PushRefused { .. }
+            | Self::Prepared { .. }
+            | Self::Arrived { .. }
+            | Self::Diverged { .. }
+            | Self::Observed { .. }
+            | Self::Settled { .. }
+            | Self::Recovered
+            | Self::Reverted { .. } => None,
+        }
+    }
+}
