@@ -53,12 +53,12 @@ pub fn open(mut proposal: Proposal, now: Timestamp) -> Transition {
         }
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Prompted) => {
             at(&mut effects, now, [Effect::SendCard]);
-            timers(&proposal, &mut effects);
+            timers(&proposal, now, &mut effects);
             format!("prompted: {}", proposal.revision.route.why)
         }
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Manual) => {
             at(&mut effects, now, [Effect::Prepare]);
-            timers(&proposal, &mut effects);
+            timers(&proposal, now, &mut effects);
             format!("manual: {}", proposal.revision.route.why)
         }
     };
@@ -165,6 +165,17 @@ impl Step<'_> {
         }
     }
 
+    /// The time to decide is over as soon as it has come, even when the timer is late: silence never approves.
+    fn must_be_in_time(&self) -> Result<(), Refusal> {
+        if self.now < self.proposal.expires_at {
+            Ok(())
+        } else {
+            Err(Refusal::NotPending {
+                decision: Decision::Expired,
+            })
+        }
+    }
+
     fn must_not_be_over(&self) -> Result<(), Refusal> {
         if self.proposal.outcome.is_none() {
             Ok(())
@@ -197,12 +208,13 @@ fn at<const N: usize>(effects: &mut Vec<Scheduled>, due: Timestamp, owed: [Effec
     effects.extend(owed.into_iter().map(|effect| Scheduled { effect, due }));
 }
 
-fn timers(proposal: &Proposal, effects: &mut Vec<Scheduled>) {
-    let waits = proposal.expires_at - proposal.revision.created_at;
+/// The reminder counts from now: a change that comes back to people late in its life must not remind them at once.
+fn timers(proposal: &Proposal, now: Timestamp, effects: &mut Vec<Scheduled>) {
+    let waits = proposal.expires_at - now;
     if proposal.tier() == Tier::Prompted {
         effects.push(Scheduled {
             effect: Effect::Remind,
-            due: proposal.revision.created_at + waits * REMINDER_PERCENT / 100,
+            due: now + waits * REMINDER_PERCENT / 100,
         });
     }
     effects.push(Scheduled {

@@ -38,7 +38,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// At most one effect of a key waits per proposal: a later one replaces it.
+    /// The effect's word. Of equal effects at most one waits per proposal, at the earliest of the times that were asked for: whoever
+    /// needs a later time looks at the row again when it rings.
     pub const fn key(&self) -> &'static str {
         match self {
             Self::SendCard => "send_card",

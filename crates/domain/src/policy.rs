@@ -374,13 +374,13 @@ impl Policy {
         agent.is_some_and(|agent| self.people.get(&user).is_some_and(|person| person.owns.contains(agent)))
     }
 
-    /// How many of `approvers` count for a requirement under this policy.
+    /// How many of `approvers` count for a requirement under this policy; each person once.
     pub fn counted(&self, requirement: &Requirement, agent: Option<&AgentName>, approvers: &[UserId]) -> u32 {
         let members = self.groups.get(&requirement.group);
-        let counts = |user: &&UserId| {
-            members.is_some_and(|members| members.contains(user)) && (requirement.allow_owner || !self.owns(**user, agent))
-        };
-        u32::try_from(approvers.iter().filter(counts).count()).unwrap_or(u32::MAX)
+        let counts =
+            |user: &UserId| members.is_some_and(|members| members.contains(user)) && (requirement.allow_owner || !self.owns(*user, agent));
+        let people: BTreeSet<UserId> = approvers.iter().copied().filter(counts).collect();
+        u32::try_from(people.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether these people complete the quorum of every requirement.

@@ -1,7 +1,7 @@
 //! From the decision to the branch: commits that were built, pushed, missed or refused.
 
 use super::{Decided, Step, at};
-use crate::{Attempt, CommitId, Decision, Delivery, Effect, Origin, Refusal, Sha256Hash, Transition};
+use crate::{Attempt, CommitId, Decision, Delivery, Effect, Origin, Refusal, Scheduled, Sha256Hash, Transition};
 
 impl Step<'_> {
     pub(super) fn commit_built(&self, commit: CommitId, parent: CommitId, digest: Sha256Hash) -> Decided {
@@ -17,6 +17,15 @@ impl Step<'_> {
         if let Some(stopped) = self.recheck() {
             return Ok(stopped);
         }
+        if let Some(until) = self.proposal.hold_until.filter(|until| *until > self.now) {
+            // People were promised this time to think again.
+            let mut step = self.to(self.proposal.clone(), [], "held back, so that people can still cancel".to_owned());
+            step.effects.push(Scheduled {
+                effect: Effect::Deliver,
+                due: until,
+            });
+            return Ok(step);
+        }
         let mut next = self.next();
         next.delivery = Delivery::Committing;
         next.hold_until = None;
@@ -29,12 +38,17 @@ impl Step<'_> {
     }
 
     pub(super) fn push_confirmed(&self, commit: CommitId) -> Decided {
-        let sent = self.proposal.attempts.iter().any(|attempt| attempt.commit == commit);
         match self.proposal.delivery {
-            Delivery::Committing | Delivery::PushBlocked | Delivery::Queued if sent => {}
+            Delivery::Committing | Delivery::PushBlocked | Delivery::Queued if self.was_sent(commit) => {}
+            // Somebody rewrote the branch, or borrowed our trailer: nobody approved exactly that commit, so a human looks.
+            Delivery::Committing => {
+                return self.push_refused(format!(
+                    "commit {} on the branch names this proposal, but was not made by Countersign: look before you retry",
+                    commit.short()
+                ));
+            }
             Delivery::None
             | Delivery::Queued
-            | Delivery::Committing
             | Delivery::PushBlocked
             | Delivery::AwaitingCommit
             | Delivery::Pushed
@@ -46,14 +60,8 @@ impl Step<'_> {
         next.commit = Some(commit);
         next.pushed_at = Some(self.now);
         next.note = None;
-        let mut effects = Vec::new();
-        // A standard run has no card yet: its note is posted now, afterwards it is edited.
-        let card = if self.proposal.decision == Decision::NotRequired {
-            Effect::SendCard
-        } else {
-            Effect::EditCards
-        };
-        at(&mut effects, self.now, [card, Effect::Observe]);
+        let mut effects = self.tell();
+        at(&mut effects, self.now, [Effect::Observe]);
         if matches!(next.origin, Origin::Revert { .. }) {
             at(&mut effects, self.now, [Effect::MarkReverted]);
         }
@@ -84,11 +92,30 @@ impl Step<'_> {
         let mut next = self.next();
         next.delivery = Delivery::PushBlocked;
         next.note = Some(message.clone());
-        let card = if self.proposal.decision == Decision::NotRequired {
-            Effect::SendCard
-        } else {
-            Effect::EditCards
-        };
-        Ok(self.to(next, [card, Effect::Notify], format!("the push was refused: {message}")))
+        let mut effects = self.tell();
+        at(&mut effects, self.now, [Effect::Notify]);
+        Ok(Transition {
+            next,
+            effects,
+            summary: format!("the push was refused: {message}"),
+            seals: false,
+        })
+    }
+
+    /// Whether a commit is one of ours: stored before its push.
+    pub(super) fn was_sent(&self, commit: CommitId) -> bool {
+        self.proposal.attempts.iter().any(|attempt| attempt.commit == commit)
+    }
+
+    /// A standard run has no card before its first push: its note is posted then, and edited when there is one already.
+    fn tell(&self) -> Vec<Scheduled> {
+        let mut effects = Vec::new();
+        if self.proposal.decision == Decision::NotRequired {
+            at(&mut effects, self.now, [Effect::SendCard]);
+        }
+        if self.proposal.decision != Decision::NotRequired || self.proposal.attempts.len() > 1 {
+            at(&mut effects, self.now, [Effect::EditCards]);
+        }
+        effects
     }
 }

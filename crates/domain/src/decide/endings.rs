@@ -1,7 +1,7 @@
 //! Ends without a delivery: withdrawn, expired, refused, conflicted, on the branch already.
 
 use super::{Decided, Step, at};
-use crate::{CommitId, Decision, Delivery, Effect, Ending, Outcome, Refusal, RepoPath};
+use crate::{CommitId, Decision, Delivery, Effect, Ending, Outcome, Refusal, RepoPath, Scheduled};
 
 impl Step<'_> {
     pub(super) fn withdraw(&self, reason: Option<String>) -> Decided {
@@ -32,7 +32,17 @@ impl Step<'_> {
         let mut next = self.next();
         let list: Vec<_> = paths.iter().take(5).map(RepoPath::as_str).collect();
         next.note = Some(format!("the branch changed the same lines: {}", list.join(", ")));
-        let decision = self.proposal.decision;
+        let decision = match self.proposal.decision {
+            // Nobody decided: what has ended must not look as if it waited.
+            Decision::Pending => Decision::Refused,
+            decided @ (Decision::Approved
+            | Decision::NotRequired
+            | Decision::Rejected
+            | Decision::Expired
+            | Decision::Withdrawn
+            | Decision::Refused
+            | Decision::Dismissed) => decided,
+        };
         let mut step = self.end(
             next,
             decision,
@@ -46,6 +56,10 @@ impl Step<'_> {
 
     pub(super) fn already_there(&self, commit: CommitId) -> Decided {
         self.must_be_stoppable("already_there")?;
+        if self.was_sent(commit) {
+            // It is there because we brought it: the answer to our push was lost.
+            return self.push_confirmed(commit);
+        }
         let mut next = self.next();
         next.note = Some(format!("the branch already holds all of it (seen at {})", commit.short()));
         Ok(self.end(
@@ -60,7 +74,13 @@ impl Step<'_> {
     pub(super) fn expire(&self) -> Decided {
         self.must_be_pending()?;
         if self.now < self.proposal.expires_at {
-            return Err(self.illegal("expire"));
+            // The time was extended after this timer was set. It is set again: without it nothing would ever end the waiting.
+            let mut step = self.to(self.proposal.clone(), [], "the time to decide was extended".to_owned());
+            step.effects.push(Scheduled {
+                effect: Effect::Expire,
+                due: self.proposal.expires_at,
+            });
+            return Ok(step);
         }
         let mut step = self.end(
             self.next(),

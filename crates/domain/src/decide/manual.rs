@@ -1,12 +1,12 @@
 //! The manual tier: prepared by the service, committed by a human.
 
 use super::{Decided, Step, at};
-use crate::{CommitId, Decision, Delivery, Effect, Landed, Origin, Outcome, PullRequest, Tier, Transition};
+use crate::{CommitId, Decision, Delivery, Effect, Landed, Origin, Outcome, PullRequest, Refusal, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn prepared(&self, pull: Option<PullRequest>) -> Decided {
         self.must_be_pending()?;
-        if self.proposal.tier() != Tier::Manual {
+        if self.proposal.tier() != Tier::Manual || self.proposal.delivery != Delivery::None {
             return Err(self.illegal("prepared"));
         }
         let mut next = self.next();
@@ -20,10 +20,7 @@ impl Step<'_> {
     }
 
     pub(super) fn arrived(&self, commit: CommitId, landed: Landed, by: String, alarm: Option<String>) -> Decided {
-        self.must_be_pending()?;
-        if self.proposal.tier() != Tier::Manual {
-            return Err(self.illegal("arrived"));
-        }
+        self.must_await_commit("arrived")?;
         let mut next = self.next();
         next.decision = Decision::Approved;
         next.decided_at = Some(self.now);
@@ -50,11 +47,23 @@ impl Step<'_> {
         })
     }
 
-    pub(super) fn diverged(&self, commit: CommitId, by: &str) -> Decided {
+    /// A look at the branch counts only for what is prepared: a revision that came meanwhile was never compared with it.
+    fn must_await_commit(&self, event: &'static str) -> Result<(), Refusal> {
         self.must_be_pending()?;
-        if self.proposal.tier() != Tier::Manual {
-            return Err(self.illegal("diverged"));
+        match self.proposal.delivery {
+            Delivery::AwaitingCommit => Ok(()),
+            Delivery::None
+            | Delivery::Queued
+            | Delivery::Committing
+            | Delivery::PushBlocked
+            | Delivery::Pushed
+            | Delivery::Syncing
+            | Delivery::Ended => Err(self.illegal(event)),
         }
+    }
+
+    pub(super) fn diverged(&self, commit: CommitId, by: &str) -> Decided {
+        self.must_await_commit("diverged")?;
         let mut next = self.next();
         next.note = Some(format!("{by} changed the same files otherwise in {}", commit.short()));
         next.committed_by = Some(by.to_owned());

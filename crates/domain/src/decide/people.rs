@@ -3,8 +3,8 @@
 use super::routing::stricter;
 use super::{Decided, REASON_SECONDS, Step, at};
 use crate::{
-    Decision, Delivery, Effect, Eligibility, Ending, Outcome, PersonRef, Policy, Proposal, Refusal, Review, ReviewVerdict, Scheduled,
-    Sha256Hash, Tier, Transition,
+    Decision, Delivery, Effect, Eligibility, Ending, Outcome, PersonRef, Policy, Proposal, Refusal, Review, ReviewVerdict, Route,
+    Scheduled, Sha256Hash, Tier, Transition,
 };
 
 impl Step<'_> {
@@ -16,59 +16,89 @@ impl Step<'_> {
             });
         }
         let route = stricter(&self.proposal.revision.route, &self.current_route());
-        if route.tier != Tier::Prompted {
-            return if self.proposal.tier() == Tier::Prompted {
-                Ok(self.rerouted(route))
-            } else {
-                Err(Refusal::WrongTier {
-                    tier: self.proposal.tier(),
-                })
-            };
+        match verdict {
+            ReviewVerdict::Approve => self.approve(by, route, hold_seconds),
+            ReviewVerdict::Reject => self.reject(by, &route),
         }
-        match self.policy.eligibility(&route, self.proposal.asking_agent(), by.id) {
-            Eligibility::Eligible => {}
-            Eligibility::NotInGroup => return Err(Refusal::NotEligible),
-            Eligibility::OwnsAgent => return Err(Refusal::OwnsAgent),
+    }
+
+    fn approve(&self, by: PersonRef, route: Route, hold_seconds: u32) -> Decided {
+        self.must_be_in_time()?;
+        match (self.proposal.tier(), route.tier) {
+            (Tier::Prompted, Tier::Prompted) => {}
+            (Tier::Prompted, Tier::Manual) => return Ok(self.rerouted(route)),
+            // The stricter of two is never looser than the first.
+            (tier @ (Tier::Manual | Tier::Standard), _) | (tier @ Tier::Prompted, Tier::Standard) => {
+                return Err(Refusal::WrongTier { tier });
+            }
         }
-        if self
-            .proposal
-            .current_reviews()
-            .any(|review| review.by.id == by.id && review.verdict == verdict)
-        {
-            return Err(Refusal::AlreadyVoted);
-        }
+        self.must_be_asked([&route], &by)?;
         let mut next = self.next();
         next.revision.route = route;
-        next.reviews.push(Review {
+        if self.has_said(ReviewVerdict::Approve, &by) {
+            // A policy edit can make the approvals of others count again, with nobody left to tap: then a second tap completes them.
+            let complete = self.policy.satisfied(&next.revision.route, next.asking_agent(), &next.approvers());
+            return if complete {
+                Ok(self.count(next, &by, hold_seconds))
+            } else {
+                Err(Refusal::AlreadyVoted)
+            };
+        }
+        next.reviews.push(self.said(ReviewVerdict::Approve, &by));
+        Ok(self.count(next, &by, hold_seconds))
+    }
+
+    /// One no ends it, whatever became of the policy or the time since the card was shown.
+    fn reject(&self, by: PersonRef, route: &Route) -> Decided {
+        match self.proposal.tier() {
+            Tier::Prompted => {}
+            tier @ (Tier::Manual | Tier::Standard) => return Err(Refusal::WrongTier { tier }),
+        }
+        self.must_be_asked([&self.proposal.revision.route, route], &by)?;
+        let mut next = self.next();
+        next.reviews.push(self.said(ReviewVerdict::Reject, &by));
+        let until = self.now + chrono::Duration::seconds(REASON_SECONDS);
+        let summary = format!("rejected by {}", by.name);
+        let ending = Ending {
+            by: Some(by),
+            reason: None,
+            reason_until: Some(until),
+        };
+        let mut step = self.end(next, Decision::Rejected, Outcome::Rejected, Some(ending), summary);
+        step.effects.push(Scheduled {
+            effect: Effect::CloseReason,
+            due: until,
+        });
+        Ok(step)
+    }
+
+    fn said(&self, verdict: ReviewVerdict, by: &PersonRef) -> Review {
+        Review {
             by: by.clone(),
             verdict,
-            revision,
-            digest,
+            revision: self.proposal.revision.number,
+            digest: self.proposal.revision.digest,
             at: self.now,
-        });
-        match verdict {
-            ReviewVerdict::Reject => {
-                let until = self.now + chrono::Duration::seconds(REASON_SECONDS);
-                let ending = Ending {
-                    by: Some(by.clone()),
-                    reason: None,
-                    reason_until: Some(until),
-                };
-                let mut step = self.end(
-                    next,
-                    Decision::Rejected,
-                    Outcome::Rejected,
-                    Some(ending),
-                    format!("rejected by {}", by.name),
-                );
-                step.effects.push(Scheduled {
-                    effect: Effect::CloseReason,
-                    due: until,
-                });
-                Ok(step)
-            }
-            ReviewVerdict::Approve => Ok(self.count(next, &by, hold_seconds)),
         }
+    }
+
+    fn has_said(&self, verdict: ReviewVerdict, by: &PersonRef) -> bool {
+        self.proposal
+            .current_reviews()
+            .any(|review| review.by.id == by.id && review.verdict == verdict)
+    }
+
+    /// At least one of the routes asks this person; otherwise why not.
+    fn must_be_asked<const N: usize>(&self, routes: [&Route; N], by: &PersonRef) -> Result<(), Refusal> {
+        let mut answer = Err(Refusal::NotEligible);
+        for route in routes {
+            match self.policy.eligibility(route, self.proposal.asking_agent(), by.id) {
+                Eligibility::Eligible => return Ok(()),
+                Eligibility::OwnsAgent => answer = Err(Refusal::OwnsAgent),
+                Eligibility::NotInGroup => {}
+            }
+        }
+        answer
     }
 
     fn count(&self, mut next: Proposal, by: &PersonRef, hold_seconds: u32) -> Transition {

@@ -1,17 +1,18 @@
 //! New content under an open proposal: sent by the agent, merged or rendered anew by the service.
 
 use super::{Decided, Step, at, timers};
-use crate::{Decision, Delivery, Effect, Revision, RevisionAuthor, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Refusal, Revision, RevisionAuthor, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn revise(&self, revision: Revision) -> Decided {
         self.must_be_pending()?;
-        Ok(self.replaced(revision, "the agent sent a new revision"))
+        self.must_be_in_time()?;
+        self.replaced(revision, "the agent sent a new revision")
     }
 
     pub(super) fn reshow(&self, revision: Revision) -> Decided {
         self.must_be_stoppable("reshow")?;
-        Ok(self.replaced(revision, "a touched file changed on the branch: merged, to be looked at again"))
+        self.replaced(revision, "a touched file changed on the branch: merged, to be looked at again")
     }
 
     pub(super) fn rerender(&self, revision: Revision) -> Decided {
@@ -19,15 +20,22 @@ impl Step<'_> {
             return Err(self.illegal("rerender"));
         }
         if revision.route.tier != Tier::Standard {
-            return Ok(self.replaced(revision, "rendered anew, and the policy in force asks people"));
+            return self.replaced(revision, "rendered anew, and the policy in force asks people");
         }
+        self.must_follow(&revision)?;
         let mut next = self.next();
         next.revision = revision;
         Ok(self.to(next, [Effect::Deliver], "rendered anew: a file moved meanwhile".to_owned()))
     }
 
     /// A new revision under a pending (or not yet pushed) proposal: reviews void, old buttons dead, a new card.
-    fn replaced(&self, revision: Revision, why: &str) -> Transition {
+    fn replaced(&self, mut revision: Revision, why: &str) -> Decided {
+        self.must_follow(&revision)?;
+        if revision.route.tier == Tier::Standard {
+            // People were asked already; new content does not go past them.
+            revision.facts.requested = Some(Tier::Prompted);
+            revision.route = self.policy.route(&self.proposal.repository, &revision.facts);
+        }
         let mut next = self.next();
         let number = revision.number;
         next.revision = revision;
@@ -49,12 +57,22 @@ impl Step<'_> {
             Effect::SendCard
         };
         at(&mut effects, self.now, [Effect::EditCards, card]);
-        timers(&next, &mut effects);
-        Transition {
+        timers(&next, self.now, &mut effects);
+        Ok(Transition {
             next,
             effects,
             summary: format!("revision {number}: {why}"),
             seals: false,
+        })
+    }
+
+    /// Numbers only rise: content that was made for an older revision never replaces a newer one, and void reviews stay void.
+    fn must_follow(&self, revision: &Revision) -> Result<(), Refusal> {
+        let current = self.proposal.revision.number;
+        if current.checked_add(1) == Some(revision.number) {
+            Ok(())
+        } else {
+            Err(Refusal::Outdated { current })
         }
     }
 }

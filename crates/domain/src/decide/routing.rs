@@ -1,7 +1,7 @@
 //! The policy in force, asked again at every review and just before the push: a stricter one stops, a looser one changes nothing.
 
 use super::{Step, at, timers};
-use crate::{Decision, Delivery, Effect, Requirement, Route, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Eligibility, Requirement, Route, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn current_route(&self) -> Route {
@@ -20,23 +20,21 @@ impl Step<'_> {
         next.audit_head = None;
         next.hold_until = None;
         next.delivery = Delivery::None;
-        if voided {
-            // The digest stays, so the votes must go: they were given under another rule.
-            let number = next.revision.number;
-            next.reviews.retain(|review| review.revision != number);
-        } else {
-            let number = next.revision.number;
-            let policy = self.policy;
-            next.reviews
-                .retain(|review| review.revision != number || policy.is_approver(review.by.id));
-        }
+        // The digest stays, so the votes must go: all of them when the tier changes, for they were given under another rule;
+        // otherwise those of people who are no longer asked, so that they can vote again should they be asked again.
+        let number = next.revision.number;
+        let asking = self.proposal.asking_agent();
+        next.reviews.retain(|review| {
+            let counts = !voided && self.policy.eligibility(&next.revision.route, asking, review.by.id) == Eligibility::Eligible;
+            review.revision != number || counts
+        });
         next.expires_at = next
             .expires_at
             .max(self.now + chrono::Duration::seconds(i64::from(next.revision.route.ttl_seconds)));
         let mut effects = Vec::new();
         let card = if tier == Tier::Manual { Effect::Prepare } else { Effect::SendCard };
         at(&mut effects, self.now, [Effect::EditCards, card]);
-        timers(&next, &mut effects);
+        timers(&next, self.now, &mut effects);
         Transition {
             next,
             effects,

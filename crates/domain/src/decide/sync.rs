@@ -45,6 +45,24 @@ impl Step<'_> {
                 return Err(self.illegal("settled"));
             }
         }
+        match outcome {
+            Outcome::Synced
+            | Outcome::Pushed
+            | Outcome::Degraded
+            | Outcome::SyncFailed
+            | Outcome::TimedOut
+            | Outcome::RolledBack
+            | Outcome::Lost => {}
+            // The words of ends before the push: what is on the branch cannot come to them.
+            Outcome::Conflicted
+            | Outcome::PushRefused
+            | Outcome::Diverged
+            | Outcome::Rejected
+            | Outcome::Expired
+            | Outcome::Withdrawn
+            | Outcome::Refused
+            | Outcome::Dismissed => return Err(self.illegal("settled")),
+        }
         let mut next = self.next();
         next.applications = applications;
         if note.is_some() {
