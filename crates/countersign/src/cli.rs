@@ -107,7 +107,11 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return Failure::Failed(format!("the runtime cannot be started: {error}"), "check the limits on threads".to_owned()).tell();
+            return Failure::Failed(
+                format!("the runtime cannot be started: {error}"),
+                "check the limits on threads".to_owned(),
+            )
+            .tell();
         }
     };
     let done = runtime.block_on(run(cli.command));

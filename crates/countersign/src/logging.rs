@@ -17,6 +17,13 @@ pub fn subscriber(settings: &LogSettings, writer: impl LogWriter) -> Box<dyn Sub
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match settings.format {
         LogFormat::Text => Box::new(lines.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish()),
+        LogFormat::Json => Box::new(
+            lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(true)
+                .with_span_list(false)
+                .finish(),
+        ),
     }
 }

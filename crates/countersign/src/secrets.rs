@@ -28,7 +28,13 @@ pub struct Unreadable {
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: the file {} {}; check the path, its permissions and its content", self.key, self.path.display(), self.why)
+        write!(
+            f,
+            "{}: the file {} {}; check the path, its permissions and its content",
+            self.key,
+            self.path.display(),
+            self.why
+        )
     }
 }
 
@@ -37,12 +43,18 @@ impl std::error::Error for Unreadable {}
 impl Secret {
     /// A secret given by value.
     pub fn value(key: impl Into<String>, secret: SecretString) -> Self {
-        Self { key: key.into(), source: Source::Value(secret) }
+        Self {
+            key: key.into(),
+            source: Source::Value(secret),
+        }
     }
 
     /// A secret in a file.
     pub fn file(key: impl Into<String>, path: PathBuf) -> Self {
-        Self { key: key.into(), source: Source::File(path) }
+        Self {
+            key: key.into(),
+            source: Source::File(path),
+        }
     }
 
     /// The configured key.
@@ -67,7 +79,11 @@ impl Secret {
             Source::Value(secret) => return Ok(SecretString::from(secret.expose_secret().trim())),
             Source::File(path) => path,
         };
-        let unreadable = |why: String| Unreadable { key: self.key.clone(), path: path.clone(), why };
+        let unreadable = |why: String| Unreadable {
+            key: self.key.clone(),
+            path: path.clone(),
+            why,
+        };
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
         match text.lines().next().unwrap_or_default().trim() {
             "" => Err(unreadable("is empty".to_owned())),

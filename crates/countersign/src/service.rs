@@ -37,7 +37,11 @@ pub struct Hooks {
 
 impl Default for Hooks {
     fn default() -> Self {
-        Self { clock: Clock::system(), crash: CrashPoints::default(), patience: argocd::verdict::Patience::default() }
+        Self {
+            clock: Clock::system(),
+            crash: CrashPoints::default(),
+            patience: argocd::verdict::Patience::default(),
+        }
     }
 }
 
@@ -55,7 +59,10 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("api", &self.api).field("metrics", &self.metrics).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("api", &self.api)
+            .field("metrics", &self.metrics)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +90,11 @@ impl Service {
         };
         let opened = join_all(settings.repositories.iter().map(|one| connect::repository(one, &settings.limits))).await;
         let repositories = opened.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let argocd = settings.argocd.iter().map(|one| connect::argocd(one, &hooks.patience, &cancel)).collect::<anyhow::Result<Vec<_>>>()?;
+        let argocd = settings
+            .argocd
+            .iter()
+            .map(|one| connect::argocd(one, &hooks.patience, &cancel))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut watched = background::Secrets::default();
         watched.add_all(&settings, telegram.as_ref(), &argocd);
         let client = telegram.as_ref().map(|telegram| telegram.queue.client().clone());
@@ -115,9 +126,15 @@ impl Service {
             tls: settings.server.tls.clone(),
             ..api::ServerOptions::default()
         };
-        tasks.spawn(background::reported("the HTTP server", api::serve(api, api::router(engine.clone(), settings.limits.api()), options, cancel.clone())));
+        tasks.spawn(background::reported(
+            "the HTTP server",
+            api::serve(api, api::router(engine.clone(), settings.limits.api()), options, cancel.clone()),
+        ));
         let render = metrics_text.clone();
-        tasks.spawn(background::reported("the metrics server", api::serve_metrics(metrics, move || render.render(), cancel.clone())));
+        tasks.spawn(background::reported(
+            "the metrics server",
+            api::serve_metrics(metrics, move || render.render(), cancel.clone()),
+        ));
         tasks.spawn(background::metrics_upkeep(metrics_text, cancel.clone()));
         tasks.spawn(background::retention(engine.clone(), settings.limits.contents_days, cancel.clone()));
         tasks.spawn(watched.watch(Duration::from_secs(settings.limits.secrets_seconds), cancel.clone()));
@@ -125,7 +142,16 @@ impl Service {
             tasks.spawn(background::receiving_mode(client, webhook, cancel.clone()));
         }
         tracing::info!(api = %api_addr, metrics = %metrics_addr, "countersign is running");
-        Ok(Self { engine, running, tasks, cancel, api: api_addr, metrics: metrics_addr, store, _lock: lock })
+        Ok(Self {
+            engine,
+            running,
+            tasks,
+            cancel,
+            api: api_addr,
+            metrics: metrics_addr,
+            store,
+            _lock: lock,
+        })
     }
 
     /// Where agents call.
@@ -190,7 +216,9 @@ fn recorder() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let handle = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .set_buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0])?
+        .set_buckets(&[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+        ])?
         .install_recorder()?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }

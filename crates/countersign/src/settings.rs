@@ -247,9 +247,17 @@ impl NamedFile {
         let (what, remedy) = match std::fs::read(&self.path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => ("is empty".to_owned(), "write the secret into it"),
             Ok(_) => return None,
-            Err(error) => (format!("cannot be read: {error}"), "check the path, its permissions and the service's user"),
+            Err(error) => (
+                format!("cannot be read: {error}"),
+                "check the path, its permissions and the service's user",
+            ),
         };
-        Some(Problem::new(&self.key, &self.layer, format!("the file {} {what}", self.path.display()), remedy))
+        Some(Problem::new(
+            &self.key,
+            &self.layer,
+            format!("the file {} {what}", self.path.display()),
+            remedy,
+        ))
     }
 }
 
@@ -267,13 +275,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
-        key: impl Into<String>,
-        layer: impl Into<String>,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { key: key.into(), layer: layer.into(), message: message.into(), remedy: remedy.into() }
+    pub(crate) fn new(key: impl Into<String>, layer: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            layer: layer.into(),
+            message: message.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 

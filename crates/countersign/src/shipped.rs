@@ -10,7 +10,10 @@ const FILES: [(&str, &str); 5] = [
     ("policy.toml", include_str!("../../../config/policy.toml")),
     ("runbooks/restart.toml", include_str!("../../../config/runbooks/restart.toml")),
     ("runbooks/scale.toml", include_str!("../../../config/runbooks/scale.toml")),
-    ("runbooks/set-image-tag.toml", include_str!("../../../config/runbooks/set-image-tag.toml")),
+    (
+        "runbooks/set-image-tag.toml",
+        include_str!("../../../config/runbooks/set-image-tag.toml"),
+    ),
 ];
 
 /// The shipped files, written out to a folder that ends with this value.
@@ -48,7 +51,10 @@ impl Shipped {
     /// Every problem found.
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
         let layers = Layers::of(Some(&self.config()))?;
-        Settings::from_layers(&Layers { environment: Vec::new(), ..layers })
+        Settings::from_layers(&Layers {
+            environment: Vec::new(),
+            ..layers
+        })
     }
 
     /// The example configuration.
@@ -85,14 +91,20 @@ mod tests {
                 }
             }
         }
-        let shipped: BTreeSet<_> = Shipped::names().map(Path::to_owned).chain([PathBuf::from("default.toml")]).collect();
+        let shipped: BTreeSet<_> = Shipped::names()
+            .map(Path::to_owned)
+            .chain([PathBuf::from("default.toml")])
+            .collect();
         assert_eq!(there, shipped);
 
         let shipped = Shipped::unpack().unwrap();
         let settings = shipped.settings().unwrap();
         let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).unwrap();
         assert_eq!((settings.repositories.len(), settings.argocd.len(), book.runbooks.len()), (1, 1, 3));
-        assert_eq!(settings.repositories[0].git.mirror, Path::new("/var/lib/countersign/mirrors/homelab.git"));
+        assert_eq!(
+            settings.repositories[0].git.mirror,
+            Path::new("/var/lib/countersign/mirrors/homelab.git")
+        );
         assert!(Settings::from_layers(&Layers::default()).is_ok(), "the defaults alone are valid");
     }
 }

@@ -75,7 +75,10 @@ fn lifetime(text: &str) -> Result<Duration, String> {
         'd' => number.checked_mul(24 * 60),
         _ => None,
     };
-    minutes.filter(|minutes| (1..=3650 * 24 * 60).contains(minutes)).map(Duration::minutes).ok_or_else(wrong)
+    minutes
+        .filter(|minutes| (1..=3650 * 24 * 60).contains(minutes))
+        .map(Duration::minutes)
+        .ok_or_else(wrong)
 }
 
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
@@ -115,7 +118,10 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     for name in &add.repositories {
         if !settings.repositories.iter().any(|repository| repository.name == *name) {
             let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
-            return Err(Failure::Usage(format!("there is no repository {name}"), format!("use one of: {}", known.join(", "))));
+            return Err(Failure::Usage(
+                format!("there is no repository {name}"),
+                format!("use one of: {}", known.join(", ")),
+            ));
         }
     }
     for pattern in &add.paths {
@@ -127,13 +133,19 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref());
     let book = book.map_err(|problems| {
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        Failure::Usage(format!("the policy or a runbook is not valid:\n{text}"), "see `countersign check --config FILE`".to_owned())
+        Failure::Usage(
+            format!("the policy or a runbook is not valid:\n{text}"),
+            "see `countersign check --config FILE`".to_owned(),
+        )
     })?;
     match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
         None => Ok(()),
         Some(name) => {
             let known: Vec<_> = book.runbooks.keys().map(RunbookName::as_str).collect();
-            Err(Failure::Usage(format!("there is no runbook {name}"), format!("use one of: {}", known.join(", "))))
+            Err(Failure::Usage(
+                format!("there is no runbook {name}"),
+                format!("use one of: {}", known.join(", ")),
+            ))
         }
     }
 }
@@ -141,14 +153,24 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
 async fn add(store: &Store, add: Add) -> Result<(), Failure> {
     let (token, hash) = fresh_token()?;
     let now = Utc::now();
-    let scopes = Scopes { repositories: add.repositories, paths: add.paths, runbooks: add.runbooks };
+    let scopes = Scopes {
+        repositories: add.repositories,
+        paths: add.paths,
+        runbooks: add.runbooks,
+    };
     let (name, expires_at) = (add.name.clone(), add.expires.map(|time| now + time));
     let added = store
         .write(move |tx: &mut Tx| {
             Box::pin(async move {
                 let agent = tx.put_agent(&name, hash, &scopes, expires_at, now).await?;
                 let details = json!({ "agent": name, "scopes": scopes, "expires_at": expires_at });
-                tx.audit(row("agent_added", format!("agent {name} was added on the command line"), details, now)).await?;
+                tx.audit(row(
+                    "agent_added",
+                    format!("agent {name} was added on the command line"),
+                    details,
+                    now,
+                ))
+                .await?;
                 Ok::<_, StoreError>(agent)
             })
         })
@@ -175,7 +197,13 @@ async fn rotate(store: &Store, name: AgentName, expires: Option<Duration>) -> Re
             Box::pin(async move {
                 let agent = tx.rotate_agent(&name, hash, expires_at).await?;
                 let details = json!({ "agent": name, "expires_at": expires_at });
-                tx.audit(row("agent_rotated", format!("agent {name} got a new token on the command line"), details, now)).await?;
+                tx.audit(row(
+                    "agent_rotated",
+                    format!("agent {name} got a new token on the command line"),
+                    details,
+                    now,
+                ))
+                .await?;
                 Ok::<_, StoreError>(agent)
             })
         })
@@ -192,7 +220,13 @@ async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
             Box::pin(async move {
                 let agent = tx.revoke_agent(&name, now).await?;
                 let details = json!({ "agent": name });
-                tx.audit(row("agent_revoked", format!("agent {name} was revoked on the command line"), details, now)).await?;
+                tx.audit(row(
+                    "agent_revoked",
+                    format!("agent {name} was revoked on the command line"),
+                    details,
+                    now,
+                ))
+                .await?;
                 Ok::<_, StoreError>(agent)
             })
         })
@@ -210,14 +244,24 @@ fn missing(error: StoreError) -> Failure {
 }
 
 fn row(event: &str, summary: String, details: serde_json::Value, at: Timestamp) -> Audit {
-    Audit { proposal: None, actor: Actor::Service, event: event.to_owned(), summary, details, at }
+    Audit {
+        proposal: None,
+        actor: Actor::Service,
+        event: event.to_owned(),
+        summary,
+        details,
+        at,
+    }
 }
 
 /// `cs_` and 256 random bits in hexadecimal; the service finds an agent by the SHA-256 of the whole text.
 fn fresh_token() -> Result<(String, Sha256Hash), Failure> {
     let mut bits = [0_u8; 32];
     getrandom::fill(&mut bits).map_err(|error| {
-        Failure::Failed(format!("the operating system gives no random bytes: {error}"), "try again".to_owned())
+        Failure::Failed(
+            format!("the operating system gives no random bytes: {error}"),
+            "try again".to_owned(),
+        )
     })?;
     let token = format!("cs_{}", hex::encode(bits));
     let hash = Sha256Hash::of(token.as_bytes());
@@ -226,7 +270,10 @@ fn fresh_token() -> Result<(String, Sha256Hash), Failure> {
 
 /// The token alone on standard output, so that it can be piped into a secret store; words for people on standard error.
 fn hand_over(agent: &Agent, token: &str) {
-    let until = agent.expires_at.map_or_else(|| "does not expire".to_owned(), |end| format!("expires {}", end.format("%Y-%m-%d %H:%M UTC")));
+    let until = agent.expires_at.map_or_else(
+        || "does not expire".to_owned(),
+        |end| format!("expires {}", end.format("%Y-%m-%d %H:%M UTC")),
+    );
     eprintln!("token of agent {} ({until}); it is shown only now:", agent.name);
     println!("{token}");
 }

@@ -55,7 +55,8 @@ async fn verify(store: &Store) -> Result<(), Failure> {
             println!("broken at row {row}");
             Err(Failure::Failed(
                 format!("audit row {row}: {why}"),
-                "keep the file as evidence, compare it with a backup and with the Audit-Head lines in git, and restore the backup".to_owned(),
+                "keep the file as evidence, compare it with a backup and with the Audit-Head lines in git, and restore the backup"
+                    .to_owned(),
             ))
         }
     }
@@ -66,7 +67,10 @@ async fn show(store: &Store, proposal: Option<ProposalId>) -> Result<(), Failure
     if let Some(proposal) = proposal {
         let rows = read.audit_of(proposal).await?;
         if rows.is_empty() {
-            return Err(Failure::Failed(format!("there is no audit row about {proposal}"), "check the id".to_owned()));
+            return Err(Failure::Failed(
+                format!("there is no audit row about {proposal}"),
+                "check the id".to_owned(),
+            ));
         }
         rows.iter().for_each(print);
         return Ok(());

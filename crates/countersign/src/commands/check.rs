@@ -26,10 +26,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let shipped = match arguments.config {
         Some(_) => None,
         None if arguments.online => {
-            return Err(Failure::Usage("--online needs a configuration".to_owned(), "name it with --config FILE".to_owned()));
+            return Err(Failure::Usage(
+                "--online needs a configuration".to_owned(),
+                "name it with --config FILE".to_owned(),
+            ));
         }
         None => Some(Shipped::unpack().map_err(|error| {
-            Failure::Failed(format!("the shipped files cannot be unpacked: {error}"), "check the temporary folder".to_owned())
+            Failure::Failed(
+                format!("the shipped files cannot be unpacked: {error}"),
+                "check the temporary folder".to_owned(),
+            )
         })?),
     };
     let shown = |text: String| shipped.as_ref().map_or(text.clone(), |shipped| shipped.shown(&text));
@@ -38,7 +44,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         (Some(shipped), _) => shipped.settings(),
         (None, config) => Settings::load(config.as_deref()),
     };
-    let settings = settings.map_err(|found| problems.extend(found.iter().map(|problem| shown(problem.to_string())))).ok();
+    let settings = settings
+        .map_err(|found| problems.extend(found.iter().map(|problem| shown(problem.to_string()))))
+        .ok();
     if let Some(settings) = &settings {
         if shipped.is_none() {
             problems.extend(settings.check_files().iter().map(ToString::to_string));
@@ -62,9 +70,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
     let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
-    println!("ok configuration: {} repositories ({}), {} Argo CD instances", names.len(), names.join(", "), settings.argocd.len());
+    println!(
+        "ok configuration: {} repositories ({}), {} Argo CD instances",
+        names.len(),
+        names.join(", "),
+        settings.argocd.len()
+    );
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
-    println!("ok policy {}: {rules} rules, {people} people, hash {}", shown(settings.policy.file.display().to_string()), book.policy.hash().short());
+    println!(
+        "ok policy {}: {rules} rules, {people} people, hash {}",
+        shown(settings.policy.file.display().to_string()),
+        book.policy.hash().short()
+    );
     for (name, runbook) in book.runbooks.iter() {
         println!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }
@@ -99,7 +116,10 @@ fn shapes(settings: &Settings) -> Vec<String> {
         if let Some(github) = &repository.github
             && let Err(error) = crate::service::github_client(github)
         {
-            problems.push(format!("github of repository {}: {error:#}\n  remedy: correct the entry", repository.name));
+            problems.push(format!(
+                "github of repository {}: {error:#}\n  remedy: correct the entry",
+                repository.name
+            ));
         }
     }
     problems

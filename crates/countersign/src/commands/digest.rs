@@ -87,7 +87,10 @@ fn digest(text: &str, folder: &Path) -> Result<domain::Sha256Hash, String> {
             return Err(format!("{path} has neither an old nor a new side"));
         }
         let new = new.map(|new| content(&path, new, folder)).transpose()?;
-        let old = old.map(|old| FileVersion { mode: old.mode.into(), blob: old.blob });
+        let old = old.map(|old| FileVersion {
+            mode: old.mode.into(),
+            blob: old.blob,
+        });
         if files.insert(path.clone(), FileChange { old, new }).is_some() {
             return Err(format!("{path} stands there twice"));
         }
@@ -101,16 +104,19 @@ fn digest(text: &str, folder: &Path) -> Result<domain::Sha256Hash, String> {
 fn content(path: &RepoPath, new: New, folder: &Path) -> Result<NewFile, String> {
     let bytes = match (new.content, new.content_base64, new.file) {
         (Some(text), None, None) => text.into_bytes(),
-        (None, Some(text), None) => {
-            base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| format!("content_base64 of {path}: {error}"))?
-        }
+        (None, Some(text), None) => base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .map_err(|error| format!("content_base64 of {path}: {error}"))?,
         (None, None, Some(file)) => {
             let file = folder.join(file);
             std::fs::read(&file).map_err(|error| format!("file of {path}: {} cannot be read: {error}", file.display()))?
         }
         _ => return Err(format!("{path} needs exactly one of content, content_base64 and file")),
     };
-    Ok(NewFile { mode: new.mode.into(), bytes })
+    Ok(NewFile {
+        mode: new.mode.into(),
+        bytes,
+    })
 }
 
 #[cfg(test)]
@@ -129,17 +135,29 @@ mod tests {
 
     #[test]
     fn the_documented_vector() {
-        assert_eq!(digest(VECTOR, Path::new("")).map(|hash| hash.to_string()).as_deref(), Ok("eb783ed4e1245eb16e69e120154e3fc0b4ec8a50642eee50751143110de62590"));
+        assert_eq!(
+            digest(VECTOR, Path::new("")).map(|hash| hash.to_string()).as_deref(),
+            Ok("eb783ed4e1245eb16e69e120154e3fc0b4ec8a50642eee50751143110de62590")
+        );
     }
 
     #[test]
     fn input_that_names_no_change_is_refused_with_its_reason() {
         for (changes, reason) in [
             ("[]", "there are no changes"),
-            (r#"[{"path": "a", "old": null, "new": null}]"#, "a has neither an old nor a new side"),
-            (r#"[{"path": "a", "old": null, "new": {"mode": "100644"}}]"#, "a needs exactly one of content, content_base64 and file"),
+            (
+                r#"[{"path": "a", "old": null, "new": null}]"#,
+                "a has neither an old nor a new side",
+            ),
+            (
+                r#"[{"path": "a", "old": null, "new": {"mode": "100644"}}]"#,
+                "a needs exactly one of content, content_base64 and file",
+            ),
             (r#"[{"path": "../a", "old": null, "new": null}]"#, "it has a . or .. part"),
-            (r#"[{"path": "a", "old": null, "new": {"mode": "120000", "content": ""}}]"#, "unknown variant `120000`"),
+            (
+                r#"[{"path": "a", "old": null, "new": {"mode": "120000", "content": ""}}]"#,
+                "unknown variant `120000`",
+            ),
         ] {
             let text = format!(r#"{{"repository": "homelab", "branch": "main", "changes": {changes}}}"#);
             let error = digest(&text, Path::new("")).expect_err(changes);

@@ -46,10 +46,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let repository = match (&arguments.repository, &ground.repository) {
         (Some(name), _) if !ground.known.is_empty() && !ground.known.contains(name) => {
             let known: Vec<_> = ground.known.iter().map(RepositoryName::as_str).collect();
-            return Err(Failure::Usage(format!("there is no repository {name}"), format!("use one of: {}", known.join(", "))));
+            return Err(Failure::Usage(
+                format!("there is no repository {name}"),
+                format!("use one of: {}", known.join(", ")),
+            ));
         }
         (Some(name), _) | (None, Some(name)) => name.clone(),
-        (None, None) => return Err(Failure::Usage("no repository is configured".to_owned(), "name one with --repository".to_owned())),
+        (None, None) => {
+            return Err(Failure::Usage(
+                "no repository is configured".to_owned(),
+                "name one with --repository".to_owned(),
+            ));
+        }
     };
     let runbook = runbook(arguments, &ground)?;
     let facts = |paths: &[RepoPath]| Facts {
@@ -75,7 +83,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn tell(policy: &Policy, route: &Route, file: &str) {
     println!("tier: {}", route.tier);
-    match route.rule.as_deref().and_then(|name| policy.rules().iter().find(|rule| rule.name == name)) {
+    match route
+        .rule
+        .as_deref()
+        .and_then(|name| policy.rules().iter().find(|rule| rule.name == name))
+    {
         Some(rule) => println!("rule: {} ({file}:{})", rule.name, rule.line),
         None => println!("rule: none"),
     }
@@ -86,7 +98,12 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
         (Tier::Prompted, needed) => {
             for one in needed {
                 let owners = if one.allow_owner { "" } else { "; not for an agent that they own" };
-                println!("approvers: {} of {} ({}){owners}", one.quorum, one.group, policy.members(&one.group).join(", "));
+                println!(
+                    "approvers: {} of {} ({}){owners}",
+                    one.quorum,
+                    one.group,
+                    policy.members(&one.group).join(", ")
+                );
             }
         }
     }
@@ -95,24 +112,44 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     let wrong = |problems: Vec<engine::FileProblem>, shown: &dyn Fn(&str) -> String| {
-        let text = problems.iter().map(|problem| shown(&problem.to_string())).collect::<Vec<_>>().join("\n");
-        Failure::Usage(text, "correct the file; `countersign check` tells everything that is wrong".to_owned())
+        let text = problems
+            .iter()
+            .map(|problem| shown(&problem.to_string()))
+            .collect::<Vec<_>>()
+            .join("\n");
+        Failure::Usage(
+            text,
+            "correct the file; `countersign check` tells everything that is wrong".to_owned(),
+        )
     };
     if let Some(policy) = &arguments.policy {
         let text = std::fs::read_to_string(policy).map_err(|error| {
-            Failure::Usage(format!("{} cannot be read: {error}", policy.display()), "check the path and its permissions".to_owned())
+            Failure::Usage(
+                format!("{} cannot be read: {error}", policy.display()),
+                "check the path and its permissions".to_owned(),
+            )
         })?;
         let parsed = Policy::parse(&text).map_err(|problems| {
-            let text = problems.iter().map(|p| format!("{}:{}: {} ({})", policy.display(), p.line, p.message, p.remedy));
+            let text = problems
+                .iter()
+                .map(|p| format!("{}:{}: {} ({})", policy.display(), p.line, p.message, p.remedy));
             Failure::Usage(text.collect::<Vec<_>>().join("\n"), "correct the file".to_owned())
         })?;
         let any = arguments.repository.clone().or_else(|| "any".parse().ok());
-        return Ok(Ground { book: Book::new(parsed, Vec::new()), policy: policy.display().to_string(), repository: any, known: Vec::new() });
+        return Ok(Ground {
+            book: Book::new(parsed, Vec::new()),
+            policy: policy.display().to_string(),
+            repository: any,
+            known: Vec::new(),
+        });
     }
     let shipped = match arguments.config {
         Some(_) => None,
         None => Some(Shipped::unpack().map_err(|error| {
-            Failure::Failed(format!("the shipped files cannot be unpacked: {error}"), "check the temporary folder".to_owned())
+            Failure::Failed(
+                format!("the shipped files cannot be unpacked: {error}"),
+                "check the temporary folder".to_owned(),
+            )
         })?),
     };
     let settings = match (&arguments.config, &shipped) {
@@ -124,7 +161,12 @@ fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     let shown = |text: &str| shipped.as_ref().map_or_else(|| text.to_owned(), |shipped| shipped.shown(text));
     let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| wrong(problems, &shown))?;
     let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.clone()).collect();
-    Ok(Ground { book, policy: shown(&settings.policy.file.display().to_string()), repository: known.first().cloned(), known })
+    Ok(Ground {
+        book,
+        policy: shown(&settings.policy.file.display().to_string()),
+        repository: known.first().cloned(),
+        known,
+    })
 }
 
 /// A runbook counts only where its rendering stays inside its allowed paths.
@@ -135,9 +177,15 @@ fn runbook(arguments: &Arguments, ground: &Ground) -> Result<Option<RunbookName>
     }
     let Some(runbook) = ground.book.runbooks.get(name) else {
         let known: Vec<_> = ground.book.runbooks.keys().map(RunbookName::as_str).collect();
-        return Err(Failure::Usage(format!("there is no runbook {name}"), format!("use one of: {}", known.join(", "))));
+        return Err(Failure::Usage(
+            format!("there is no runbook {name}"),
+            format!("use one of: {}", known.join(", ")),
+        ));
     };
-    let outside = arguments.paths.iter().find(|path| !runbook.allowed_paths().iter().any(|glob| glob.matches(path)));
+    let outside = arguments
+        .paths
+        .iter()
+        .find(|path| !runbook.allowed_paths().iter().any(|glob| glob.matches(path)));
     match outside {
         None => Ok(Some(name.clone())),
         Some(path) => {

@@ -69,7 +69,9 @@ impl Told {
     async fn webhook(&mut self, settings: &TelegramSettings, client: &telegram::Client) {
         let ours = settings.webhook.as_ref().map(|webhook| webhook.url.as_str());
         match client.webhook_url().await {
-            Ok(url) if url.is_empty() || Some(url.as_str()) == ours => self.ok("telegram updates", if ours.is_some() { "webhook" } else { "long polling" }),
+            Ok(url) if url.is_empty() || Some(url.as_str()) == ours => {
+                self.ok("telegram updates", if ours.is_some() { "webhook" } else { "long polling" })
+            }
             Ok(_) => self.problem(
                 "telegram updates",
                 "another address takes this bot's updates",
@@ -83,7 +85,11 @@ impl Told {
         let what = format!("git {}", repository.name);
         match can_push(repository).await {
             Ok(tip) => self.ok(&what, &format!("may push to {} (now at {tip})", repository.git.branch)),
-            Err(error) => self.problem(&what, &error, "check url, branch and credentials; the account needs the right to write contents"),
+            Err(error) => self.problem(
+                &what,
+                &error,
+                "check url, branch and credentials; the account needs the right to write contents",
+            ),
         }
     }
 
@@ -115,7 +121,11 @@ impl Told {
         let version = client.version().await.unwrap_or_else(|_| "unknown version".to_owned());
         self.ok(&what, &format!("{version} as {user}"));
         let every = ["*".to_owned()];
-        let projects = if instance.projects.is_empty() { &every[..] } else { &instance.projects };
+        let projects = if instance.projects.is_empty() {
+            &every[..]
+        } else {
+            &instance.projects
+        };
         let actions: &[&str] = if instance.sync_on_request { &["get", "sync"] } else { &["get"] };
         for project in projects {
             for action in actions {
@@ -136,7 +146,10 @@ async fn can_push(settings: &RepositorySettings) -> Result<domain::CommitId, Str
     let mirror = folder.path().join("mirror.git");
     let empty = git2::Repository::init_bare(&mirror).and_then(|repo| repo.remote("origin", &settings.git.url.to_string()).map(drop));
     empty.map_err(|error| format!("no temporary mirror: {}", error.message()))?;
-    let options = gitworker::RepositoryOptions { mirror, ..settings.git.clone() };
+    let options = gitworker::RepositoryOptions {
+        mirror,
+        ..settings.git.clone()
+    };
     let repository = gitworker::Repository::open(options).await.map_err(|error| error.to_string())?;
     let tip = repository.tip().await.map_err(|error| error.to_string())?;
     let tip = tip.ok_or_else(|| format!("the remote has no branch {:?}", settings.git.branch))?;

@@ -16,7 +16,12 @@ pub(super) struct Agent {
 impl Agent {
     pub(super) fn new(address: std::net::SocketAddr, token: &str) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build()?;
-        Ok(Self { http, base: format!("http://{address}"), token: token.to_owned(), calls: 0.into() })
+        Ok(Self {
+            http,
+            base: format!("http://{address}"),
+            token: token.to_owned(),
+            calls: 0.into(),
+        })
     }
 
     /// Proposes files; `None` deletes one.
@@ -28,13 +33,15 @@ impl Agent {
                 None => json!({ "path": path, "delete": true }),
             })
             .collect();
-        self.create(json!({ "repository": "homelab", "base": "head", "title": title, "reason": reason, "changes": changes })).await
+        self.create(json!({ "repository": "homelab", "base": "head", "title": title, "reason": reason, "changes": changes }))
+            .await
     }
 
     /// Calls a runbook.
     pub(super) async fn run(&self, runbook: &str, reason: &str, parameters: Value) -> Result<Value> {
         let call = json!({ "name": runbook, "parameters": parameters });
-        self.create(json!({ "repository": "homelab", "base": "head", "reason": reason, "runbook": call })).await
+        self.create(json!({ "repository": "homelab", "base": "head", "reason": reason, "runbook": call }))
+            .await
     }
 
     async fn create(&self, body: Value) -> Result<Value> {
@@ -53,7 +60,15 @@ impl Agent {
     pub(super) async fn wait(&self, id: &str, until: &str) -> Result<Value> {
         for _ in 0..6 {
             let url = format!("{}/v1/proposals/{id}?wait=20&until={until}", self.base);
-            let document: Value = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+            let document: Value = self
+                .http
+                .get(url)
+                .bearer_auth(&self.token)
+                .send()
+                .await?
+                .error_for_status()?
+                .json()
+                .await?;
             let reached = match until {
                 "decision" => document["decision"] != "pending",
                 _ => !document["outcome"].is_null(),
@@ -68,13 +83,29 @@ impl Agent {
     /// The proposal as it stands.
     pub(super) async fn get(&self, id: &str) -> Result<Value> {
         let url = format!("{}/v1/proposals/{id}", self.base);
-        Ok(self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?)
+        Ok(self
+            .http
+            .get(url)
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?)
     }
 
     /// All proposals of the agent.
     pub(super) async fn list(&self) -> Result<Vec<Value>> {
         let url = format!("{}/v1/proposals", self.base);
-        let page: Value = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+        let page: Value = self
+            .http
+            .get(url)
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
         page["proposals"].as_array().cloned().context("the list has no proposals")
     }
 }

@@ -45,8 +45,22 @@ async fn propose_all(agent: &Agent) -> Result<String> {
             &[(seed::BLOG, Some(seed::BLOG_AFTER))],
         )
         .await?;
-    agent.propose("Remove the cache", "No request has reached it for 30 days.", &[(seed::CACHE, None)]).await?;
-    let manual = agent.propose("A fourth worker", "Memory requests are at 92 % of what three workers have.", &[(seed::NODES, Some(seed::NODES_AFTER))]).await?;
-    agent.run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 })).await?;
+    agent
+        .propose(
+            "Drop the cache's disruption budget",
+            "With one replica it blocks every node drain.",
+            &[(seed::CACHE, None)],
+        )
+        .await?;
+    let manual = agent
+        .propose(
+            "A fourth worker",
+            "Memory requests are at 92 % of what three workers have.",
+            &[(seed::NODES, Some(seed::NODES_AFTER))],
+        )
+        .await?;
+    agent
+        .run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 }))
+        .await?;
     Ok(manual["id"].as_str().unwrap_or_default().to_owned())
 }

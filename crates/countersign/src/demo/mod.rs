@@ -27,6 +27,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let told = if arguments.auto { story::run().await } else { interactive::run(arguments.page).await };
-    told.map_err(|error| Failure::Failed(format!("the demo failed: {error:#}"), "run it again with RUST_LOG=debug to see more".to_owned()))
+    let told = if arguments.auto {
+        story::run().await
+    } else {
+        interactive::run(arguments.page).await
+    };
+    told.map_err(|error| {
+        Failure::Failed(
+            format!("the demo failed: {error:#}"),
+            "run it again with RUST_LOG=debug to see more".to_owned(),
+        )
+    })
 }

@@ -16,25 +16,61 @@ pub(super) const BLOG_AFTER: &str = "# The blog, by its chart\nreplicaCount: 2\n
 pub(super) const BLOG: &str = "kubernetes/applications/blog/values.yaml";
 
 /// A Terraform file, before and after.
-pub(super) const NODES_BEFORE: &str = "variable \"worker_count\" {\n  description = \"Workers of the cluster\"\n  type        = number\n  default     = 3\n}\n";
-pub(super) const NODES_AFTER: &str = "variable \"worker_count\" {\n  description = \"Workers of the cluster\"\n  type        = number\n  default     = 4\n}\n";
+pub(super) const NODES_BEFORE: &str =
+    "variable \"worker_count\" {\n  description = \"Workers of the cluster\"\n  type        = number\n  default     = 3\n}\n";
+pub(super) const NODES_AFTER: &str =
+    "variable \"worker_count\" {\n  description = \"Workers of the cluster\"\n  type        = number\n  default     = 4\n}\n";
 /// Where it stands.
 pub(super) const NODES: &str = "infrastructure/terraform/cluster/variables.tf";
 
-/// A chart-less application that one proposal deletes.
-pub(super) const CACHE: &str = "kubernetes/applications/cache/deployment.yaml";
+/// A manifest that one proposal deletes.
+pub(super) const CACHE: &str = "kubernetes/applications/cache/poddisruptionbudget.yaml";
 
 /// All files.
 pub(super) fn files() -> Vec<(&'static str, String, bool)> {
     vec![
-        ("README.md", "# Homelab\n\nEverything that runs here is defined in this repository.\n".to_owned(), false),
-        ("kubernetes/applications/shop/deployment.yaml", deployment("shop", 2, "registry.example.com/shop:1.4.2"), false),
-        ("kubernetes/applications/shop/service.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: shop\n  namespace: shop\nspec:\n  ports:\n    - port: 80\n".to_owned(), false),
+        (
+            "README.md",
+            "# Homelab\n\nEverything that runs here is defined in this repository.\n".to_owned(),
+            false,
+        ),
+        (
+            "kubernetes/applications/shop/deployment.yaml",
+            deployment("shop", 2, "registry.example.com/shop:1.4.2"),
+            false,
+        ),
+        (
+            "kubernetes/applications/shop/service.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: shop\n  namespace: shop\nspec:\n  ports:\n    - port: 80\n".to_owned(),
+            false,
+        ),
         (BLOG, BLOG_BEFORE.to_owned(), false),
-        (CACHE, deployment("cache", 1, "registry.example.com/cache:7.2"), false),
-        ("kubernetes/platform/ingress/values.yaml", "controller:\n  replicaCount: 2\n".to_owned(), false),
+        (
+            "kubernetes/applications/cache/deployment.yaml",
+            deployment("cache", 1, "registry.example.com/cache:7.2"),
+            false,
+        ),
+        (
+            CACHE,
+            "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata:\n  name: cache\n  namespace: cache\nspec:\n  minAvailable: 1\n"
+                .to_owned(),
+            false,
+        ),
+        (
+            "kubernetes/platform/ingress/values.yaml",
+            "controller:\n  replicaCount: 2\n".to_owned(),
+            false,
+        ),
         (NODES, NODES_BEFORE.to_owned(), false),
-        ("infrastructure/terraform/cluster/main.tf", "module \"workers\" {\n  source = \"./workers\"\n  count  = var.worker_count\n}\n".to_owned(), false),
-        ("infrastructure/talos/patches/all.yaml", "machine:\n  network:\n    nameservers:\n      - 192.0.2.53\n".to_owned(), false),
+        (
+            "infrastructure/terraform/cluster/main.tf",
+            "module \"workers\" {\n  source = \"./workers\"\n  count  = var.worker_count\n}\n".to_owned(),
+            false,
+        ),
+        (
+            "infrastructure/talos/patches/all.yaml",
+            "machine:\n  network:\n    nameservers:\n      - 192.0.2.53\n".to_owned(),
+            false,
+        ),
     ]
 }

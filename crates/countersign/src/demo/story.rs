@@ -46,10 +46,21 @@ impl Teller {
     async fn prompted(&self) -> Result<String> {
         let document = self
             .agent
-            .propose("Update the blog to 2.2.0 and run two of it", "2.2.0 fixes the memory leak of 2.1.", &[(seed::BLOG, Some(seed::BLOG_AFTER))])
+            .propose(
+                "Update the blog to 2.2.0 and run two of it",
+                "2.2.0 fixes the memory leak of 2.1.",
+                &[(seed::BLOG, Some(seed::BLOG_AFTER))],
+            )
             .await?;
         let id = self.expect_tier(&document, "prompted")?;
-        self.say("agent", &format!("proposes {}: update the blog (prompted: {})", short(&id), document["why"].as_str().unwrap_or_default()));
+        self.say(
+            "agent",
+            &format!(
+                "proposes {}: update the blog (prompted: {})",
+                short(&id),
+                document["why"].as_str().unwrap_or_default()
+            ),
+        );
         let stranger = self.tap(STRANGER, &id, "Approve").await?;
         self.say("stranger", &format!("taps Approve: «{}»", stranger.text()));
         ensure!(self.agent.get(&id).await?["decision"] == "pending", "a stranger's tap decided");
@@ -62,23 +73,49 @@ impl Teller {
     }
 
     async fn standard(&self) -> Result<()> {
-        let document = self.agent.run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 })).await?;
+        let document = self
+            .agent
+            .run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 }))
+            .await?;
         let id = self.expect_tier(&document, "standard")?;
-        self.say("agent", &format!("calls runbook scale as {} (standard: {})", short(&id), document["why"].as_str().unwrap_or_default()));
+        self.say(
+            "agent",
+            &format!(
+                "calls runbook scale as {} (standard: {})",
+                short(&id),
+                document["why"].as_str().unwrap_or_default()
+            ),
+        );
         let end = self.expect_end(&id, "synced").await?;
-        self.say("service", &format!("committed {} without a tap; people were told, with a Revert button", commit(&end)));
+        self.say(
+            "service",
+            &format!("committed {} without a tap; people were told, with a Revert button", commit(&end)),
+        );
         self.card(&id, "Revert").await?;
         Ok(())
     }
 
     async fn manual(&self) -> Result<()> {
-        let document = self.agent.propose("A fourth worker", "Memory is at 92 %.", &[(seed::NODES, Some(seed::NODES_AFTER))]).await?;
+        let document = self
+            .agent
+            .propose("A fourth worker", "Memory is at 92 %.", &[(seed::NODES, Some(seed::NODES_AFTER))])
+            .await?;
         let id = self.expect_tier(&document, "manual")?;
-        self.say("agent", &format!("proposes {}: a fourth worker (manual: {})", short(&id), document["why"].as_str().unwrap_or_default()));
+        self.say(
+            "agent",
+            &format!(
+                "proposes {}: a fourth worker (manual: {})",
+                short(&id),
+                document["why"].as_str().unwrap_or_default()
+            ),
+        );
         let card = self.card(&id, "Put aside").await?;
         ensure!(!card.keyboard_text().contains("Approve"), "a manual note has an Approve button");
         let message = format!("A fourth worker\n\nProposal-Id: {id}\n");
-        let landed = self.world.repo.commit_on_top(&[Change::write(seed::NODES, seed::NODES_AFTER)], &message, "Carol")?;
+        let landed = self
+            .world
+            .repo
+            .commit_on_top(&[Change::write(seed::NODES, seed::NODES_AFTER)], &message, "Carol")?;
         self.say("carol", &format!("commits it by hand as {}", &landed[..7]));
         let end = self.expect_end(&id, "pushed").await?;
         ensure!(end["landed"] == "as_proposed", "the manual change did not land as proposed: {end}");
@@ -87,25 +124,40 @@ impl Teller {
     }
 
     async fn rejected(&self) -> Result<()> {
-        let document = self.agent.propose("Forty blogs", "More is better.", &[(seed::BLOG, Some("replicaCount: 40\n"))]).await?;
+        let document = self
+            .agent
+            .propose("Forty blogs", "More is better.", &[(seed::BLOG, Some("replicaCount: 40\n"))])
+            .await?;
         let id = self.expect_tier(&document, "prompted")?;
         self.say("agent", &format!("proposes {}: forty blogs", short(&id)));
         let toast = self.tap(CAROL, &id, "Reject").await?;
         self.say("carol", &format!("taps Reject: «{}»", toast.text()));
         self.tap(CAROL, &id, "too big").await?;
         let end = self.expect_end(&id, "rejected").await?;
-        let end = self.poll(&end, |end| !end["reason_given"].is_null() || end.to_string().contains("too big")).await?;
+        let end = self
+            .poll(&end, |end| !end["reason_given"].is_null() || end.to_string().contains("too big"))
+            .await?;
         ensure!(end.to_string().contains("too big"), "the reason did not reach the agent: {end}");
         self.say("agent", "hears: rejected, because «too big»");
         Ok(())
     }
 
     async fn deleted(&self) -> Result<()> {
-        let document = self.agent.propose("Remove the cache's manifest", "Unused for 30 days.", &[(seed::CACHE, None)]).await?;
+        let document = self
+            .agent
+            .propose(
+                "Drop the cache's disruption budget",
+                "It blocks every node drain.",
+                &[(seed::CACHE, None)],
+            )
+            .await?;
         let id = self.expect_tier(&document, "prompted")?;
         self.say("agent", &format!("proposes {}: delete a file", short(&id)));
         let toast = self.tap(BOB, &id, "Approve").await?;
-        ensure!(self.agent.get(&id).await?["decision"] == "pending", "a deletion was approved by one tap");
+        ensure!(
+            self.agent.get(&id).await?["decision"] == "pending",
+            "a deletion was approved by one tap"
+        );
         self.say("bob", &format!("taps Approve: «{}»", toast.text()));
         let toast = self.tap(BOB, &id, "Yes, approve").await?;
         self.say("bob", &format!("confirms: «{}»", toast.text()));
@@ -120,7 +172,10 @@ impl Teller {
         let deadline = Instant::now() + PATIENCE;
         let revert = loop {
             let all = self.agent.list().await?;
-            match all.iter().find(|one| one["title"].as_str().is_some_and(|title| title.starts_with("Revert: "))) {
+            match all
+                .iter()
+                .find(|one| one["title"].as_str().is_some_and(|title| title.starts_with("Revert: ")))
+            {
                 Some(found) => break found["id"].as_str().context("a proposal without id")?.to_owned(),
                 None if Instant::now() > deadline => bail!("no revert was proposed"),
                 None => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -139,8 +194,17 @@ impl Teller {
         let log = self.world.repo.log(20);
         println!("\n           git log of the remote:");
         for entry in &log {
-            let trailers: Vec<_> = entry.message.lines().filter(|line| line.starts_with("Approved-by: ") || line.starts_with("Tier: ")).collect();
-            println!("           {} {:<44} {}", &entry.id[..7], entry.message.lines().next().unwrap_or_default(), trailers.join(", "));
+            let trailers: Vec<_> = entry
+                .message
+                .lines()
+                .filter(|line| line.starts_with("Approved-by: ") || line.starts_with("Tier: "))
+                .collect();
+            println!(
+                "           {} {:<44} {}",
+                &entry.id[..7],
+                entry.message.lines().next().unwrap_or_default(),
+                trailers.join(", ")
+            );
         }
         println!();
         ensure!(log.len() == 6, "the branch has {} commits instead of 6", log.len());
@@ -148,7 +212,11 @@ impl Teller {
     }
 
     fn expect_tier(&self, document: &Value, tier: &str) -> Result<String> {
-        ensure!(document["tier"] == tier, "routed as {} instead of {tier}: {document}", document["tier"]);
+        ensure!(
+            document["tier"] == tier,
+            "routed as {} instead of {tier}: {document}",
+            document["tier"]
+        );
         Ok(document["id"].as_str().context("a proposal without id")?.to_owned())
     }
 
@@ -177,7 +245,9 @@ impl Teller {
             .telegram
             .wait_for(PATIENCE, |state| {
                 let mut messages = state.messages(CHAT).into_iter().rev();
-                messages.find(|message| message.text.contains(&name) && message.keyboard_text().contains(button)).cloned()
+                messages
+                    .find(|message| message.text.contains(&name) && message.keyboard_text().contains(button))
+                    .cloned()
             })
             .await;
         found.with_context(|| format!("no card of {name} with a button {button}"))
@@ -185,9 +255,17 @@ impl Teller {
 
     async fn tap(&self, person: i64, id: &str, button: &str) -> Result<TapOutcome> {
         let card = self.card(id, button).await?;
-        let label = card.buttons().into_iter().map(|b| b.text.clone()).find(|text| text.contains(button)).context("the button is gone")?;
+        let label = card
+            .buttons()
+            .into_iter()
+            .map(|b| b.text.clone())
+            .find(|text| text.contains(button))
+            .context("the button is gone")?;
         let outcome = self.world.telegram.tap_within(person, CHAT, card.id, &label, PATIENCE).await;
-        ensure!(matches!(outcome, TapOutcome::Answered { .. }), "a tap on {label} was not answered: {outcome:?}");
+        ensure!(
+            matches!(outcome, TapOutcome::Answered { .. }),
+            "a tap on {label} was not answered: {outcome:?}"
+        );
         Ok(outcome)
     }
 }
@@ -198,12 +276,24 @@ fn short(id: &str) -> String {
 }
 
 fn commit(document: &Value) -> String {
-    let commit = document["commit"].as_str().or_else(|| document["commit"]["id"].as_str()).unwrap_or("?");
+    let commit = document["commit"]
+        .as_str()
+        .or_else(|| document["commit"]["id"].as_str())
+        .unwrap_or("?");
     commit.chars().take(7).collect()
 }
 
 fn headlines(document: &Value) -> String {
     let apps = document["applications"].as_array().cloned().unwrap_or_default();
-    let lines: Vec<_> = apps.iter().map(|app| format!("{}: {}", app["name"].as_str().unwrap_or("?"), app["headline"].as_str().unwrap_or("?"))).collect();
+    let lines: Vec<_> = apps
+        .iter()
+        .map(|app| {
+            format!(
+                "{}: {}",
+                app["name"].as_str().unwrap_or("?"),
+                app["headline"].as_str().unwrap_or("?")
+            )
+        })
+        .collect();
     lines.join("; ")
 }

@@ -40,19 +40,43 @@ impl World {
     pub(super) async fn start(step: Duration) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("countersign-demo-").tempdir()?;
         let root = folder.path().join("remotes");
-        let git = GitRemote::start(GitOptions { root, bind: ([127, 0, 0, 1], 0).into(), credentials: None }).await?;
+        let git = GitRemote::start(GitOptions {
+            root,
+            bind: ([127, 0, 0, 1], 0).into(),
+            credentials: None,
+        })
+        .await?;
         let repo = git.create("homelab").context("the git remote cannot be made; is git installed?")?;
         repo.seed(&seed::files())?;
         let url = git.url("homelab");
         let telegram = chat().await?;
         let argocd = cluster(&url, &repo.path, step).await?;
         let config = configure(folder.path(), &url, &telegram, &argocd)?;
-        let settings = Settings::from_layers(&Layers { file: Some(config), environment: Vec::new() }).map_err(|problems| anyhow!("{problems:?}"))?;
+        let settings = Settings::from_layers(&Layers {
+            file: Some(config),
+            environment: Vec::new(),
+        })
+        .map_err(|problems| anyhow!("{problems:?}"))?;
         let token = agent_token(&settings.database).await?;
         // A demonstration's cluster is quick, so belief may be too.
         let patience = argocd::verdict::Patience::hurried(10);
-        let service = Service::start(settings, Hooks { patience, ..Hooks::default() }).await?;
-        Ok(Self { _folder: folder, repo, telegram, argocd: Arc::new(argocd), service, token, _git: git })
+        let service = Service::start(
+            settings,
+            Hooks {
+                patience,
+                ..Hooks::default()
+            },
+        )
+        .await?;
+        Ok(Self {
+            _folder: folder,
+            repo,
+            telegram,
+            argocd: Arc::new(argocd),
+            service,
+            token,
+            _git: git,
+        })
     }
 
     /// The page with chat, git log and applications side by side.
@@ -83,9 +107,19 @@ impl World {
 
 async fn chat() -> Result<TelegramSim> {
     let telegram = TelegramSim::start(TelegramOptions::default()).await?;
-    telegram.add_chat(Chat { id: CHAT, kind: ChatKind::Supergroup, title: "Operations".into(), topics: Vec::new() });
+    telegram.add_chat(Chat {
+        id: CHAT,
+        kind: ChatKind::Supergroup,
+        title: "Operations".into(),
+        topics: Vec::new(),
+    });
     for (id, name) in [(BOB, "Bob"), (CAROL, "Carol"), (STRANGER, "A stranger")] {
-        telegram.add_user(User { id, name: name.into(), username: None, is_bot: false });
+        telegram.add_user(User {
+            id,
+            name: name.into(),
+            username: None,
+            is_bot: false,
+        });
         telegram.set_member(CHAT, id, "member");
     }
     Ok(telegram)
@@ -97,7 +131,10 @@ async fn cluster(url: &str, path: &Path, step: Duration) -> Result<ArgocdSim> {
         .into_iter()
         .chain([ApplicationSpec::new("ingress", url, "kubernetes/platform/ingress")]);
     Ok(ArgocdSim::start(ArgocdOptions {
-        repositories: vec![RepoBinding { url: url.to_owned(), path: path.to_owned() }],
+        repositories: vec![RepoBinding {
+            url: url.to_owned(),
+            path: path.to_owned(),
+        }],
         applications: applications.collect(),
         step,
         ..ArgocdOptions::default()
@@ -124,7 +161,11 @@ fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSi
     );
     let path: PathBuf = folder.join("countersign.toml");
     std::fs::write(&path, &text)?;
-    Ok(ConfigFile { shown: path.display().to_string(), folder: folder.to_owned(), text })
+    Ok(ConfigFile {
+        shown: path.display().to_string(),
+        folder: folder.to_owned(),
+        text,
+    })
 }
 
 async fn agent_token(database: &Path) -> Result<String> {

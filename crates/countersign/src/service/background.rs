@@ -51,7 +51,12 @@ pub(super) async fn retention(engine: Engine, days: u32, cancel: CancellationTok
         wait = RETENTION_EVERY;
         let now = engine.now();
         match engine.store().prune(now - chrono::Duration::days(i64::from(days)), now).await {
-            Ok(pruned) => tracing::info!(contents = pruned.contents, answers = pruned.answers, updates = pruned.updates, "retention"),
+            Ok(pruned) => tracing::info!(
+                contents = pruned.contents,
+                answers = pruned.answers,
+                updates = pruned.updates,
+                "retention"
+            ),
             Err(error) => tracing::error!(%error, "retention could not remove what is past its time; it is tried again tomorrow"),
         }
     }
@@ -76,7 +81,10 @@ async fn set_mode(client: &telegram::Client, webhook: Option<&WebhookSettings>) 
     match webhook {
         Some(webhook) => {
             client.set_webhook(&webhook.url, &webhook.secret.read()?).await?;
-            tracing::info!(host = webhook.url.host_str().unwrap_or_default(), "Telegram pushes its updates to us");
+            tracing::info!(
+                host = webhook.url.host_str().unwrap_or_default(),
+                "Telegram pushes its updates to us"
+            );
         }
         None if client.webhook_url().await?.is_empty() => {}
         None => {
@@ -128,7 +136,12 @@ impl Secrets {
     fn add(&mut self, secret: &Secret, holder: Holder) {
         if secret.path().is_some() {
             let seen = secret.read().ok().map(|secret| fingerprint(&secret));
-            self.0.push(Watched { secret: secret.clone(), holder, seen, told: None });
+            self.0.push(Watched {
+                secret: secret.clone(),
+                holder,
+                seen,
+                told: None,
+            });
         }
     }
 

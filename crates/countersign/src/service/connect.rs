@@ -54,7 +54,10 @@ pub(crate) async fn check_tls(tls: &api::TlsFiles) -> anyhow::Result<()> {
     let over = CancellationToken::new();
     over.cancel();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-    let options = api::ServerOptions { tls: Some(tls.clone()), ..api::ServerOptions::default() };
+    let options = api::ServerOptions {
+        tls: Some(tls.clone()),
+        ..api::ServerOptions::default()
+    };
     api::serve(listener, axum::Router::new(), options, over).await.context("server.tls")
 }
 
@@ -126,7 +129,11 @@ pub(super) async fn repository(settings: &RepositorySettings, limits: &Limits) -
 }
 
 /// Argo CD for the engine. The watch connects in the background.
-pub(super) fn argocd(settings: &ArgocdSettings, patience: &argocd::verdict::Patience, cancel: &CancellationToken) -> anyhow::Result<ArgocdSetup> {
+pub(super) fn argocd(
+    settings: &ArgocdSettings,
+    patience: &argocd::verdict::Patience,
+    cancel: &CancellationToken,
+) -> anyhow::Result<ArgocdSetup> {
     let client = argocd_client(settings).with_context(|| format!("argocd {:?}", settings.name))?;
     let options = argocd::watch::WatchOptions {
         projects: settings.projects.clone(),

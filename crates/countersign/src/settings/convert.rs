@@ -10,7 +10,10 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::layers::{DEFAULT, Layers, Merged};
-use super::raw::{RawArgocd, RawCredentials, RawDestination, RawGit, RawGithub, RawMode, RawRepository, RawServer, RawSettings, RawSync, RawTelegram, RawWebhook};
+use super::raw::{
+    RawArgocd, RawCredentials, RawDestination, RawGit, RawGithub, RawMode, RawRepository, RawServer, RawSettings, RawSync, RawTelegram,
+    RawWebhook,
+};
 use super::{
     ArgocdSettings, GithubSettings, Limits, LogSettings, NamedFile, PolicySettings, Problem, RepositorySettings, ServerSettings, Settings,
     TelegramSettings, WebhookSettings,
@@ -24,10 +27,18 @@ pub(super) const WEBHOOK_ROUTE: &str = "/telegram/webhook";
 
 pub(super) fn convert(raw: RawSettings, merged: &Merged, layers: &Layers) -> Result<Settings, Vec<Problem>> {
     let folder = layers.file.as_ref().map(|file| file.folder.clone()).unwrap_or_default();
-    let mut checker = Checker { merged, folder, problems: Vec::new(), files: Vec::new() };
+    let mut checker = Checker {
+        merged,
+        folder,
+        problems: Vec::new(),
+        files: Vec::new(),
+    };
     let settings = checker.settings(raw);
     match settings {
-        Some(settings) if checker.problems.is_empty() => Ok(Settings { files: checker.files, ..settings }),
+        Some(settings) if checker.problems.is_empty() => Ok(Settings {
+            files: checker.files,
+            ..settings
+        }),
         _ => Err(checker.problems),
     }
 }
@@ -51,7 +62,11 @@ impl Checker<'_> {
     /// A file that must be readable before the service can run.
     fn file(&mut self, key: &str, path: &Path) -> PathBuf {
         let path = self.path(path);
-        self.files.push(NamedFile { key: key.to_owned(), layer: self.merged.layer(key), path: path.clone() });
+        self.files.push(NamedFile {
+            key: key.to_owned(),
+            layer: self.merged.layer(key),
+            path: path.clone(),
+        });
         path
     }
 
@@ -77,13 +92,19 @@ impl Checker<'_> {
 
     fn needed(&mut self, key: &str, value: Option<SecretString>, file: Option<PathBuf>) -> Option<Secret> {
         if value.is_none() && file.is_none() {
-            self.problem(key, "it is missing", format!("add {key}, or {key}_file with the path of a file that holds it"));
+            self.problem(
+                key,
+                "it is missing",
+                format!("add {key}, or {key}_file with the path of a file that holds it"),
+            );
         }
         self.secret(key, value, file)
     }
 
     fn url(&mut self, key: &str, text: &str) -> Option<Url> {
-        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         match url {
             // Not quoted: what is wrong with it may be a password in it.
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
@@ -92,7 +113,11 @@ impl Checker<'_> {
             }
             Some(url) => Some(url),
             None => {
-                self.problem(key, "it is not an http or https address", "write for example https://host.example.com");
+                self.problem(
+                    key,
+                    "it is not an http or https address",
+                    "write for example https://host.example.com",
+                );
                 None
             }
         }
@@ -104,14 +129,25 @@ impl Checker<'_> {
         self.limits(&raw.limits);
         self.log(&raw.log);
         let (author, cache) = self.author(&raw.git);
-        let signing_key = raw.git.signing_key_file.as_ref().map(|path| self.file("git.signing_key_file", path));
+        let signing_key = raw
+            .git
+            .signing_key_file
+            .as_ref()
+            .map(|path| self.file("git.signing_key_file", path));
         let argocd = self.argocd(raw.argocd);
-        let git = Git { author: author.clone(), cache, signing_key: signing_key.clone() };
+        let git = Git {
+            author: author.clone(),
+            cache,
+            signing_key: signing_key.clone(),
+        };
         let repositories = self.repositories(raw.repositories, &git, &argocd, telegram.is_some());
         Some(Settings {
             server: server?,
             database: self.path(&raw.database.path),
-            policy: PolicySettings { file: self.path(&raw.policy.file), runbooks: raw.policy.runbooks.map(|folder| self.path(&folder)) },
+            policy: PolicySettings {
+                file: self.path(&raw.policy.file),
+                runbooks: raw.policy.runbooks.map(|folder| self.path(&folder)),
+            },
             telegram,
             limits: raw.limits,
             log: raw.log,
@@ -127,20 +163,32 @@ impl Checker<'_> {
         let mut address = |key: &str, text: &str| {
             let parsed = text.parse().ok();
             if parsed.is_none() {
-                self.problem(key, format!("{text:?} is not an address and a port"), "write for example \"127.0.0.1:8080\" or \"[::]:8080\"");
+                self.problem(
+                    key,
+                    format!("{text:?} is not an address and a port"),
+                    "write for example \"127.0.0.1:8080\" or \"[::]:8080\"",
+                );
             }
             parsed
         };
         let bind: Option<std::net::SocketAddr> = address("server.bind", &raw.bind);
         let metrics_bind = address("server.metrics_bind", &raw.metrics_bind);
         if bind.is_some_and(|bind| bind.port() != 0) && bind == metrics_bind {
-            self.problem("server.metrics_bind", "it is the address of server.bind", "give the metrics a port of their own");
+            self.problem(
+                "server.metrics_bind",
+                "it is the address of server.bind",
+                "give the metrics a port of their own",
+            );
         }
         let tls = raw.tls.map(|tls| api::TlsFiles {
             certificate: self.file("server.tls.cert_file", &tls.cert_file),
             key: self.file("server.tls.key_file", &tls.key_file),
         });
-        Some(ServerSettings { bind: bind?, metrics_bind: metrics_bind?, tls })
+        Some(ServerSettings {
+            bind: bind?,
+            metrics_bind: metrics_bind?,
+            tls,
+        })
     }
 
     fn telegram(&mut self, raw: RawTelegram) -> Option<TelegramSettings> {
@@ -162,16 +210,30 @@ impl Checker<'_> {
         let webhook = match (raw.mode, raw.webhook) {
             (RawMode::Poll, None) => None,
             (RawMode::Poll, Some(_)) => {
-                self.problem("telegram.webhook", "it is configured, but telegram.mode is \"poll\"", "write mode = \"webhook\", or take it out");
+                self.problem(
+                    "telegram.webhook",
+                    "it is configured, but telegram.mode is \"poll\"",
+                    "write mode = \"webhook\", or take it out",
+                );
                 None
             }
             (RawMode::Webhook, None) => {
-                self.problem("telegram.webhook", "it is missing, but telegram.mode is \"webhook\"", "add url and secret_file under [telegram.webhook]");
+                self.problem(
+                    "telegram.webhook",
+                    "it is missing, but telegram.mode is \"webhook\"",
+                    "add url and secret_file under [telegram.webhook]",
+                );
                 None
             }
             (RawMode::Webhook, Some(webhook)) => self.webhook(webhook),
         };
-        Some(TelegramSettings { token: token?, api_url: api_url?, webhook, time_zone: time_zone.ok()?, hold_seconds: raw.hold_seconds })
+        Some(TelegramSettings {
+            token: token?,
+            api_url: api_url?,
+            webhook,
+            time_zone: time_zone.ok()?,
+            hold_seconds: raw.hold_seconds,
+        })
     }
 
     fn webhook(&mut self, raw: RawWebhook) -> Option<WebhookSettings> {
@@ -179,7 +241,11 @@ impl Checker<'_> {
         let url = self.url("telegram.webhook.url", &raw.url)?;
         if !url.path().ends_with(WEBHOOK_ROUTE) {
             let message = format!("its path does not end in {WEBHOOK_ROUTE}, the route that takes updates");
-            self.problem("telegram.webhook.url", message, format!("write for example https://countersign.example.com{WEBHOOK_ROUTE}"));
+            self.problem(
+                "telegram.webhook.url",
+                message,
+                format!("write for example https://countersign.example.com{WEBHOOK_ROUTE}"),
+            );
         }
         Some(WebhookSettings { url, secret: secret? })
     }
@@ -210,29 +276,51 @@ impl Checker<'_> {
         ];
         for (name, value) in at_least_one {
             if value == 0 {
-                self.problem(&format!("limits.{name}"), "0 would stop everything", "write 1 or more, or take the key out for the default");
+                self.problem(
+                    &format!("limits.{name}"),
+                    "0 would stop everything",
+                    "write 1 or more, or take the key out for the default",
+                );
             }
         }
-        for (name, value, most) in [("wait_seconds", limits.wait_seconds, 60), ("drain_seconds", limits.drain_seconds, 4)] {
+        for (name, value, most) in [
+            ("wait_seconds", limits.wait_seconds, 60),
+            ("drain_seconds", limits.drain_seconds, 4),
+        ] {
             if value > most {
-                self.problem(&format!("limits.{name}"), format!("{value} is more than {most}"), format!("write at most {most}"));
+                self.problem(
+                    &format!("limits.{name}"),
+                    format!("{value} is more than {most}"),
+                    format!("write at most {most}"),
+                );
             }
         }
     }
 
     fn log(&mut self, log: &LogSettings) {
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.filter) {
-            self.problem("log.filter", format!("it is not a filter: {error}"), "write for example \"info\" or \"info,engine=debug\"");
+            self.problem(
+                "log.filter",
+                format!("it is not a filter: {error}"),
+                "write for example \"info\" or \"info,engine=debug\"",
+            );
         }
     }
 
     fn author(&mut self, git: &RawGit) -> (gitworker::Identity, PathBuf) {
         for (key, text) in [("git.author_name", &git.author_name), ("git.author_email", &git.author_email)] {
             if text.trim().is_empty() || text.contains(['<', '>', '\n', '\0']) {
-                self.problem(key, "it is empty or holds < > or a line break", "write a plain name and a plain mail address");
+                self.problem(
+                    key,
+                    "it is empty or holds < > or a line break",
+                    "write a plain name and a plain mail address",
+                );
             }
         }
-        let author = gitworker::Identity { name: git.author_name.clone(), email: git.author_email.clone() };
+        let author = gitworker::Identity {
+            name: git.author_name.clone(),
+            email: git.author_email.clone(),
+        };
         (author, self.path(&git.cache_dir))
     }
 
@@ -245,11 +333,19 @@ impl Checker<'_> {
                 self.problem(&key("name"), "it is empty", "give the instance a name");
             }
             if let Some(first) = seen.insert(raw.name.clone(), index) {
-                self.problem(&key("name"), format!("{:?} is the name of argocd[{first}] already", raw.name), "give each instance a name of its own");
+                self.problem(
+                    &key("name"),
+                    format!("{:?} is the name of argocd[{first}] already", raw.name),
+                    "give each instance a name of its own",
+                );
             }
             for (name, value) in [("deadline_seconds", raw.deadline_seconds), ("relist_seconds", raw.relist_seconds)] {
                 if value == 0 {
-                    self.problem(&key(name), "it is 0", "write 1 or more seconds, or take the key out for the default");
+                    self.problem(
+                        &key(name),
+                        "it is 0",
+                        "write 1 or more seconds, or take the key out for the default",
+                    );
                 }
             }
             let url = self.url(&key("url"), &raw.url);
@@ -277,21 +373,39 @@ impl Checker<'_> {
         let mut repositories: Vec<RepositorySettings> = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let at = format!("repositories[{index}]");
-            if let Some(name) = raw.argocd.as_ref().filter(|name| sound && !argocd.iter().any(|instance| instance.name == **name)) {
+            if let Some(name) = raw
+                .argocd
+                .as_ref()
+                .filter(|name| sound && !argocd.iter().any(|instance| instance.name == **name))
+            {
                 let known: Vec<_> = argocd.iter().map(|instance| instance.name.as_str()).collect();
                 let remedy = match known.as_slice() {
                     [] => "add [[argocd]] with that name, or take the key out".to_owned(),
                     known => format!("use one of {}, or add [[argocd]] with that name", known.join(", ")),
                 };
-                self.problem(&format!("{at}.argocd"), format!("there is no Argo CD instance named {name:?}"), remedy);
+                self.problem(
+                    &format!("{at}.argocd"),
+                    format!("there is no Argo CD instance named {name:?}"),
+                    remedy,
+                );
             }
             if telegram && raw.approvals.is_empty() {
-                self.problem(&format!("{at}.approvals"), "no chat is named, so that nobody could be asked", "add approvals = [{ chat = … }]; /whoami tells a chat's id");
+                self.problem(
+                    &format!("{at}.approvals"),
+                    "no chat is named, so that nobody could be asked",
+                    "add approvals = [{ chat = … }]; /whoami tells a chat's id",
+                );
             }
             if sound && !telegram && !(raw.approvals.is_empty() && raw.notifications.is_empty()) {
-                self.problem(&format!("{at}.approvals"), "chats are named, but Telegram is not configured", "add token_file under [telegram]");
+                self.problem(
+                    &format!("{at}.approvals"),
+                    "chats are named, but Telegram is not configured",
+                    "add token_file under [telegram]",
+                );
             }
-            let Some(repository) = self.repository(&at, raw, git) else { continue };
+            let Some(repository) = self.repository(&at, raw, git) else {
+                continue;
+            };
             self.overlaps(&at, &repository, &repositories);
             repositories.push(repository);
         }
@@ -301,7 +415,11 @@ impl Checker<'_> {
     fn overlaps(&mut self, at: &str, repository: &RepositorySettings, others: &[RepositorySettings]) {
         for other in others {
             if other.name == repository.name {
-                self.problem(&format!("{at}.name"), format!("{} is the name of another repository", other.name), "give each one a name of its own");
+                self.problem(
+                    &format!("{at}.name"),
+                    format!("{} is the name of another repository", other.name),
+                    "give each one a name of its own",
+                );
             } else if other.git.url == repository.git.url && other.git.branch == repository.git.branch {
                 let message = format!("{} has the same url and branch: two owners of one branch", other.name);
                 self.problem(&format!("{at}.url"), message, "configure each branch once");
@@ -316,14 +434,29 @@ impl Checker<'_> {
 
     fn repository(&mut self, at: &str, raw: RawRepository, git: &Git) -> Option<RepositorySettings> {
         let key = |name: &str| format!("{at}.{name}");
-        let name = raw.name.parse::<RepositoryName>().map_err(|error| self.problem(&key("name"), error.to_string(), "rename it")).ok();
+        let name = raw
+            .name
+            .parse::<RepositoryName>()
+            .map_err(|error| self.problem(&key("name"), error.to_string(), "rename it"))
+            .ok();
         let url = raw.url.parse::<gitworker::RemoteUrl>();
         if let Err(error) = &url {
-            self.problem(&key("url"), error.to_string(), "put user names, passwords and tokens under credentials");
+            self.problem(
+                &key("url"),
+                error.to_string(),
+                "put user names, passwords and tokens under credentials",
+            );
         }
-        let branch_odd = raw.branch.is_empty() || raw.branch.starts_with("refs/") || raw.branch.contains([' ', '~', '^', ':', '?', '*', '[', '\\']) || raw.branch.contains("..");
+        let branch_odd = raw.branch.is_empty()
+            || raw.branch.starts_with("refs/")
+            || raw.branch.contains([' ', '~', '^', ':', '?', '*', '[', '\\'])
+            || raw.branch.contains("..");
         if branch_odd {
-            self.problem(&key("branch"), format!("{:?} is not a branch", raw.branch), "write its short name, such as \"main\"");
+            self.problem(
+                &key("branch"),
+                format!("{:?} is not a branch", raw.branch),
+                "write its short name, such as \"main\"",
+            );
         }
         let ssh = url.as_ref().is_ok_and(|url| url.to_string().starts_with("ssh://"));
         let credentials = self.credentials(&key("credentials"), raw.credentials.unwrap_or_default(), ssh);
@@ -332,12 +465,18 @@ impl Checker<'_> {
         if let Some(text) = &raw.commit_url
             && !(text.contains("{commit}") && (text.starts_with("https://") || text.starts_with("http://")))
         {
-            self.problem(&key("commit_url"), "it is not an address with {commit} in it", "write for example https://git.example.com/team/homelab/commit/{commit}");
+            self.problem(
+                &key("commit_url"),
+                "it is not an address with {commit} in it",
+                "write for example https://git.example.com/team/homelab/commit/{commit}",
+            );
         }
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
         let name = name?;
-        let mirror = raw.mirror.map_or_else(|| git.cache.join(format!("{name}.git")), |path| self.path(&path));
+        let mirror = raw
+            .mirror
+            .map_or_else(|| git.cache.join(format!("{name}.git")), |path| self.path(&path));
         Some(RepositorySettings {
             git: gitworker::RepositoryOptions {
                 name: name.clone(),
@@ -373,24 +512,43 @@ impl Checker<'_> {
         let by_key = raw.ssh_key_file.is_some() || raw.known_hosts_file.is_some();
         match (basic, bearer, by_key) {
             (false, false, false) if ssh => {
-                self.problem(&key("ssh_key_file"), "it is missing: the url is an ssh one", "add ssh_key_file and known_hosts_file");
+                self.problem(
+                    &key("ssh_key_file"),
+                    "it is missing: the url is an ssh one",
+                    "add ssh_key_file and known_hosts_file",
+                );
                 None
             }
             (false, false, false) => Some(gitworker::Credentials::None),
             (false, false, true) if !ssh => {
-                self.problem(&key("ssh_key_file"), "it is given, but the url is not an ssh one", "write an ssh url, or use username and password_file");
+                self.problem(
+                    &key("ssh_key_file"),
+                    "it is given, but the url is not an ssh one",
+                    "write an ssh url, or use username and password_file",
+                );
                 None
             }
             (true, false, false) | (false, true, false) if ssh => {
-                self.problem(at, "a password or token is given, but the url is an ssh one", "use ssh_key_file and known_hosts_file");
+                self.problem(
+                    at,
+                    "a password or token is given, but the url is an ssh one",
+                    "use ssh_key_file and known_hosts_file",
+                );
                 None
             }
             (true, false, false) => {
                 if raw.username.as_deref().is_none_or(|name| name.is_empty() || name.contains(':')) {
-                    self.problem(&key("username"), "it is missing, empty or holds a colon", "add it; for a GitHub token it is \"x-access-token\"");
+                    self.problem(
+                        &key("username"),
+                        "it is missing, empty or holds a colon",
+                        "add it; for a GitHub token it is \"x-access-token\"",
+                    );
                 }
                 let password = self.needed(&key("password"), raw.password, raw.password_file)?;
-                Some(gitworker::Credentials::Basic { username: raw.username?, password: password.for_git() })
+                Some(gitworker::Credentials::Basic {
+                    username: raw.username?,
+                    password: password.for_git(),
+                })
             }
             (false, true, false) => {
                 let token = self.secret(&key("token"), raw.token, raw.token_file)?;
@@ -398,14 +556,25 @@ impl Checker<'_> {
             }
             (false, false, true) => {
                 let (Some(key_file), Some(known_hosts)) = (raw.ssh_key_file, raw.known_hosts_file) else {
-                    self.problem(at, "ssh_key_file and known_hosts_file belong together", "add the missing one; `ssh-keyscan HOST` shows the keys to check and pin");
+                    self.problem(
+                        at,
+                        "ssh_key_file and known_hosts_file belong together",
+                        "add the missing one; `ssh-keyscan HOST` shows the keys to check and pin",
+                    );
                     return None;
                 };
                 let key_file = self.file(&key("ssh_key_file"), &key_file);
-                Some(gitworker::Credentials::Ssh { key_file, known_hosts_file: self.file(&key("known_hosts_file"), &known_hosts) })
+                Some(gitworker::Credentials::Ssh {
+                    key_file,
+                    known_hosts_file: self.file(&key("known_hosts_file"), &known_hosts),
+                })
             }
             _ => {
-                self.problem(at, "more than one kind of credentials is given", "keep username and password, or token, or ssh_key_file and known_hosts_file");
+                self.problem(
+                    at,
+                    "more than one kind of credentials is given",
+                    "keep username and password, or token, or ssh_key_file and known_hosts_file",
+                );
                 None
             }
         }
@@ -415,14 +584,29 @@ impl Checker<'_> {
         let mut destinations = Vec::new();
         for (index, place) in raw.iter().enumerate() {
             if place.chat == 0 {
-                self.problem(&format!("{at}[{index}].chat"), "0 is no chat", "write the chat's numeric id; /whoami in the chat tells it");
+                self.problem(
+                    &format!("{at}[{index}].chat"),
+                    "0 is no chat",
+                    "write the chat's numeric id; /whoami in the chat tells it",
+                );
             }
             match place.topic {
-                Some(1) => self.problem(&format!("{at}[{index}].topic"), "1 is the General topic, which Telegram addresses by no topic at all", "take the key out"),
-                Some(topic) if topic <= 0 => self.problem(&format!("{at}[{index}].topic"), format!("{topic} is no topic"), "write the topic's positive id, or take the key out"),
+                Some(1) => self.problem(
+                    &format!("{at}[{index}].topic"),
+                    "1 is the General topic, which Telegram addresses by no topic at all",
+                    "take the key out",
+                ),
+                Some(topic) if topic <= 0 => self.problem(
+                    &format!("{at}[{index}].topic"),
+                    format!("{topic} is no topic"),
+                    "write the topic's positive id, or take the key out",
+                ),
                 _ => {}
             }
-            destinations.push(Destination { chat: telegram::ChatId(place.chat), thread: place.topic.map(telegram::ThreadId) });
+            destinations.push(Destination {
+                chat: telegram::ChatId(place.chat),
+                thread: place.topic.map(telegram::ThreadId),
+            });
         }
         destinations
     }
@@ -431,13 +615,22 @@ impl Checker<'_> {
         let key = |name: &str| format!("{at}.{name}");
         for (name, text) in [("owner", &raw.owner), ("repo", &raw.repo)] {
             if text.is_empty() || text.contains('/') {
-                self.problem(&key(name), format!("{text:?} is no GitHub name"), "give owner and repository apart, without a URL");
+                self.problem(
+                    &key(name),
+                    format!("{text:?} is no GitHub name"),
+                    "give owner and repository apart, without a URL",
+                );
             }
         }
         let url = self.url(&key("api_url"), &raw.api_url);
         let token = self.needed(&key("token"), raw.token, raw.token_file)?;
         url?;
-        Some(GithubSettings { api_url: raw.api_url, owner: raw.owner, repo: raw.repo, token })
+        Some(GithubSettings {
+            api_url: raw.api_url,
+            owner: raw.owner,
+            repo: raw.repo,
+            token,
+        })
     }
 }
 

@@ -52,7 +52,10 @@ impl Layers {
     /// When the file cannot be read.
     pub fn of(path: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let file = path.map(ConfigFile::read).transpose().map_err(|problem| vec![problem])?;
-        Ok(Self { file, environment: std::env::vars_os().collect() })
+        Ok(Self {
+            file,
+            environment: std::env::vars_os().collect(),
+        })
     }
 }
 
@@ -60,7 +63,12 @@ impl ConfigFile {
     fn read(path: &Path) -> Result<Self, Problem> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Problem::new("--config", "command line", format!("{shown} cannot be read: {error}"), "check the path and its permissions")
+            Problem::new(
+                "--config",
+                "command line",
+                format!("{shown} cannot be read: {error}"),
+                "check the path and its permissions",
+            )
         })?;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
@@ -121,7 +129,9 @@ impl Merged {
     fn explain(&self, path: &str, fault: Fault) -> Problem {
         let under = |key: &str| match path {
             "" => key.to_owned(),
-            path if path.ends_with(key) && (path.len() == key.len() || path.as_bytes()[path.len() - key.len() - 1] == b'.') => path.to_owned(),
+            path if path.ends_with(key) && (path.len() == key.len() || path.as_bytes()[path.len() - key.len() - 1] == b'.') => {
+                path.to_owned()
+            }
             path => format!("{path}.{key}"),
         };
         match fault {
@@ -135,11 +145,19 @@ impl Merged {
             }
             Fault::Missing { key } => {
                 let key = under(key);
-                Problem::new(&key, self.layer(&key), "it is missing", "add it; config/example.toml shows every key")
+                Problem::new(
+                    &key,
+                    self.layer(&key),
+                    "it is missing",
+                    "add it; config/example.toml shows every key",
+                )
             }
-            Fault::Kind { found, expected } => {
-                Problem::new(path, self.layer(path), format!("{found} stands where {expected} is expected"), "correct the value")
-            }
+            Fault::Kind { found, expected } => Problem::new(
+                path,
+                self.layer(path),
+                format!("{found} stands where {expected} is expected"),
+                "correct the value",
+            ),
             Fault::Refused(why) => Problem::new(path, self.layer(path), why, "correct the value"),
         }
     }
@@ -172,8 +190,12 @@ impl Source for Layer {
 }
 
 fn merge(sources: Vec<Layer>) -> Result<Value, Vec<Problem>> {
-    let builder = sources.into_iter().fold(Config::builder(), |builder, layer| builder.add_source(layer));
-    let merged = builder.build().map_err(|error| vec![Problem::new("", "all layers", error.to_string(), "report this: it is a bug")])?;
+    let builder = sources
+        .into_iter()
+        .fold(Config::builder(), |builder, layer| builder.add_source(layer));
+    let merged = builder
+        .build()
+        .map_err(|error| vec![Problem::new("", "all layers", error.to_string(), "report this: it is a bug")])?;
     Ok(merged.cache)
 }
 
@@ -183,7 +205,12 @@ fn toml_layer(text: &str, layer: &str, shown: &str) -> Result<Layer, Vec<Problem
         let upto = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = text.as_bytes()[..upto].iter().filter(|byte| **byte == b'\n').count() + 1;
         let why = error.message().lines().next().unwrap_or_default().to_owned();
-        return Err(vec![Problem::new(format!("{shown}:{line}"), layer, format!("it is not TOML: {why}"), "correct this line")]);
+        return Err(vec![Problem::new(
+            format!("{shown}:{line}"),
+            layer,
+            format!("it is not TOML: {why}"),
+            "correct this line",
+        )]);
     }
     let collected = File::from_str(text, FileFormat::Toml).collect();
     // Cannot happen after the check above; said without the error's text all the same, which would quote the file.
@@ -206,14 +233,21 @@ fn environment_layer(variables: &[(OsString, OsString)], below: &Value) -> Resul
     let mut ours = Map::new();
     let mut problems = Vec::new();
     for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| name.to_ascii_uppercase().starts_with(PREFIX)) else { continue };
+        let Some(name) = name.to_str().filter(|name| name.to_ascii_uppercase().starts_with(PREFIX)) else {
+            continue;
+        };
         match value.to_str() {
             Some(value) => drop(ours.insert(name.to_owned(), value.to_owned())),
             None => problems.push(Problem::new(name, ENVIRONMENT, "its value is not UTF-8", "correct the variable")),
         }
     }
-    let environment = Environment::with_prefix("COUNTERSIGN").prefix_separator("__").separator("__").source(Some(ours));
-    let collected = environment.collect().map_err(|_| vec![Problem::new(PREFIX, ENVIRONMENT, "cannot be read", "correct the variables")])?;
+    let environment = Environment::with_prefix("COUNTERSIGN")
+        .prefix_separator("__")
+        .separator("__")
+        .source(Some(ours));
+    let collected = environment
+        .collect()
+        .map_err(|_| vec![Problem::new(PREFIX, ENVIRONMENT, "cannot be read", "correct the variables")])?;
     // Sorted, so that the same variables always lead to the same first error.
     let collected: BTreeMap<String, Value> = collected.into_iter().collect();
     let mut layer = Map::new();
@@ -228,7 +262,9 @@ fn environment_layer(variables: &[(OsString, OsString)], below: &Value) -> Resul
 
 fn addressed(key: &str, below: &Value) -> Result<String, Problem> {
     let mut parts = key.splitn(3, '.');
-    let (Some(list), Some(entry), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return Ok(key.to_owned()) };
+    let (Some(list), Some(entry), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return Ok(key.to_owned());
+    };
     if !NAMED_LISTS.contains(&list) {
         return Ok(key.to_owned());
     }
@@ -250,7 +286,9 @@ fn addressed(key: &str, below: &Value) -> Result<String, Problem> {
 
 fn names(root: &Value, list: &str) -> Vec<String> {
     let ValueKind::Table(table) = &root.kind else { return Vec::new() };
-    let Some(ValueKind::Array(entries)) = table.get(list).map(|value| &value.kind) else { return Vec::new() };
+    let Some(ValueKind::Array(entries)) = table.get(list).map(|value| &value.kind) else {
+        return Vec::new();
+    };
     let name = |entry: &Value| match &entry.kind {
         ValueKind::Table(table) => table.get("name").map(ToString::to_string).unwrap_or_default(),
         _ => String::new(),
@@ -260,5 +298,7 @@ fn names(root: &Value, list: &str) -> Vec<String> {
 
 /// Names as variables can spell them.
 fn plain(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect()
 }

@@ -40,7 +40,10 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::Unknown { key: field.to_owned(), known: expected }
+        Self::Unknown {
+            key: field.to_owned(),
+            known: expected,
+        }
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -48,11 +51,17 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::Kind { found: kind(found), expected: words(&expected.to_string()) }
+        Self::Kind {
+            found: kind(found),
+            expected: words(&expected.to_string()),
+        }
     }
 
     fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::Kind { found: "a value out of range", expected: words(&expected.to_string()) }
+        Self::Kind {
+            found: "a value out of range",
+            expected: words(&expected.to_string()),
+        }
     }
 }
 
@@ -94,7 +103,10 @@ impl Strict {
 }
 
 fn whole_number(text: &str) -> Result<u64, Fault> {
-    text.trim().parse().map_err(|_| Fault::Kind { found: "a text", expected: "a whole number".to_owned() })
+    text.trim().parse().map_err(|_| Fault::Kind {
+        found: "a text",
+        expected: "a whole number".to_owned(),
+    })
 }
 
 macro_rules! numbers {
@@ -125,7 +137,10 @@ impl<'de> de::Deserializer<'de> for Strict {
             ValueKind::Float(value) => visitor.visit_f64(value),
             ValueKind::String(value) => visitor.visit_string(value),
             ValueKind::Array(values) => visitor.visit_seq(Items(values.into_iter())),
-            ValueKind::Table(table) => visitor.visit_map(Entries { entries: table.into_iter(), value: None }),
+            ValueKind::Table(table) => visitor.visit_map(Entries {
+                entries: table.into_iter(),
+                value: None,
+            }),
         }
     }
 
@@ -133,7 +148,10 @@ impl<'de> de::Deserializer<'de> for Strict {
         match self.text().map(|text| text.trim().parse::<bool>()) {
             None => self.deserialize_any(visitor),
             Some(Ok(value)) => visitor.visit_bool(value),
-            Some(Err(_)) => Err(Fault::Kind { found: "a text", expected: "true or false".to_owned() }),
+            Some(Err(_)) => Err(Fault::Kind {
+                found: "a text",
+                expected: "true or false".to_owned(),
+            }),
         }
     }
 
@@ -144,7 +162,9 @@ impl<'de> de::Deserializer<'de> for Strict {
             Some(text) => {
                 let origin = ENVIRONMENT.to_owned();
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                let parts: Vec<_> = parts.map(|part| Value::new(Some(&origin), ValueKind::String(part.to_owned()))).collect();
+                let parts: Vec<_> = parts
+                    .map(|part| Value::new(Some(&origin), ValueKind::String(part.to_owned())))
+                    .collect();
                 visitor.visit_seq(Items(parts.into_iter()))
             }
             None => self.deserialize_any(visitor),
@@ -166,8 +186,14 @@ impl<'de> de::Deserializer<'de> for Strict {
     ) -> Result<V::Value, Fault> {
         match self.0.kind {
             ValueKind::String(word) if variants.contains(&word.as_str()) => visitor.visit_enum(Word(word)),
-            ValueKind::String(_) => Err(Fault::Kind { found: "another word", expected: format!("one of {}", variants.join(", ")) }),
-            _ => Err(Fault::Kind { found: "another kind of value", expected: format!("one of {}", variants.join(", ")) }),
+            ValueKind::String(_) => Err(Fault::Kind {
+                found: "another word",
+                expected: format!("one of {}", variants.join(", ")),
+            }),
+            _ => Err(Fault::Kind {
+                found: "another kind of value",
+                expected: format!("one of {}", variants.join(", ")),
+            }),
         }
     }
 

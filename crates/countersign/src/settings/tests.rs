@@ -26,8 +26,15 @@ token = "canary-argocd"
 
 fn layers(file: &str, environment: &[(&str, &str)]) -> Layers {
     Layers {
-        file: Some(ConfigFile { shown: "c.toml".into(), folder: PathBuf::from("/etc/countersign"), text: file.to_owned() }),
-        environment: environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect(),
+        file: Some(ConfigFile {
+            shown: "c.toml".into(),
+            folder: PathBuf::from("/etc/countersign"),
+            text: file.to_owned(),
+        }),
+        environment: environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect(),
     }
 }
 
@@ -61,14 +68,20 @@ fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(settings.repositories[0].url_aliases, ["a", "b"]);
     assert!(settings.argocd[0].sync_on_request);
     assert_eq!(settings.database, Path::new("/etc/countersign/countersign.db"), "beside the file");
-    assert_eq!(settings.repositories[0].git.mirror, Path::new("/etc/countersign/mirrors/homelab.git"));
+    assert_eq!(
+        settings.repositories[0].git.mirror,
+        Path::new("/etc/countersign/mirrors/homelab.git")
+    );
 }
 
 #[test]
 fn a_number_as_a_secret_stays_as_it_was_written() {
     let environment = [("COUNTERSIGN__REPOSITORIES__HOMELAB__CREDENTIALS__PASSWORD", "007")];
     let settings = good(&environment);
-    let gitworker::Credentials::Basic { password: gitworker::SecretSource::Value(password), .. } = &settings.repositories[0].git.credentials
+    let gitworker::Credentials::Basic {
+        password: gitworker::SecretSource::Value(password),
+        ..
+    } = &settings.repositories[0].git.credentials
     else {
         panic!("not a password");
     };
@@ -98,41 +111,188 @@ fn bad_configurations_and_their_exact_answers() {
     let added = |text: &str| format!("{text}\n{GOOD}");
     type Case<'a> = (String, &'a [(&'a str, &'a str)], &'a str);
     let cases: Vec<Case<'_>> = vec![
-        (added("[server]\nbnid = 1"), &[], "server.bnid (file c.toml): there is no such key\n  remedy: use one of bind, metrics_bind, tls; or take it out"),
-        (added("[sever]\nbind = 1"), &[], "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, telegram, limits, log, git, repositories, argocd; or take it out"),
-        (GOOD.into(), &[("COUNTERSIGN__SERVER__BNID", "x")], "server.bnid (environment): there is no such key\n  remedy: use one of bind, metrics_bind, tls; or take it out"),
-        (replaced("name = \"homelab\"", "name = \"homelab\"\nbranhc = \"x\""), &[], "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out"),
-        (replaced("branch = \"main\"\n", ""), &[], "repositories[0].branch (file c.toml): it is missing\n  remedy: add it; config/example.toml shows every key"),
-        (replaced("token = \"123456:canary-telegram\"", "hold_seconds = \"canary\"\ntoken = \"1:a\""), &[], "telegram.hold_seconds (file c.toml): a text stands where a whole number is expected\n  remedy: correct the value"),
-        (GOOD.into(), &[("COUNTERSIGN__TELEGRAM__HOLD_SECONDS", "canary")], "telegram.hold_seconds (environment): a text stands where a whole number is expected\n  remedy: correct the value"),
-        (GOOD.into(), &[("COUNTERSIGN__TELEGRAM", "canary")], "telegram (environment): a text stands where a table is expected\n  remedy: correct the value"),
-        (GOOD.into(), &[("COUNTERSIGN__LIMITS__ATTEMPTS", "-1")], "limits.attempts (environment): a value out of range stands where a whole number is expected\n  remedy: correct the value"),
-        (GOOD.into(), &[("COUNTERSIGN__LIMITS__ATTEMPTS", "0")], "limits.attempts (environment): 0 would stop everything\n  remedy: write 1 or more, or take the key out for the default"),
-        (GOOD.into(), &[("COUNTERSIGN__REPOSITORIES__OTHER__BRANCH", "x")], "COUNTERSIGN__REPOSITORIES__OTHER__BRANCH (environment): no entry of [[repositories]] has the name \"other\"\n  remedy: use one of homelab"),
-        (added("x = 'canary"), &[], "c.toml:1 (file c.toml): it is not TOML: invalid literal string, expected `'`\n  remedy: correct this line"),
-        (replaced("token = \"123456:canary-telegram\"", "hold_seconds = 31\ntoken = \"1:a\""), &[], "telegram.hold_seconds (file c.toml): 31 s is more than 30 s\n  remedy: write 0 (no hold) to 30"),
-        (replaced("token = \"123456:canary-telegram\"", "time_zone = \"Mars/Olympus\"\ntoken = \"1:a\""), &[], "telegram.time_zone (file c.toml): \"Mars/Olympus\" is not a time zone\n  remedy: write a name such as \"UTC\" or \"Europe/Vienna\""),
-        (replaced("token = \"123456:canary-telegram\"", "mode = \"pull\"\ntoken = \"1:a\""), &[], "telegram.mode (file c.toml): another word stands where one of poll, webhook is expected\n  remedy: correct the value"),
-        (replaced("token = \"123456:canary-telegram\"", "mode = \"webhook\"\ntoken = \"1:a\""), &[], "telegram.webhook (file c.toml): it is missing, but telegram.mode is \"webhook\"\n  remedy: add url and secret_file under [telegram.webhook]"),
-        (replaced("token = \"123456:canary-telegram\"", "hold_seconds = 1"), &[], "telegram.token (file c.toml): it is missing\n  remedy: add telegram.token, or telegram.token_file with the path of a file that holds it"),
-        (GOOD.into(), &[("COUNTERSIGN__TELEGRAM__TOKEN_FILE", "/run/t")], "telegram.token_file (environment): telegram.token (file c.toml) is given too: it is not clear which one counts\n  remedy: keep the value or the file, not both"),
-        (GOOD.into(), &[("COUNTERSIGN__TELEGRAM__TOKEN", " ")], "telegram.token (environment): it is empty\n  remedy: write the secret, or take the key out"),
-        (GOOD.into(), &[("COUNTERSIGN__SERVER__METRICS_BIND", "127.0.0.1:8080")], "server.metrics_bind (environment): it is the address of server.bind\n  remedy: give the metrics a port of their own"),
-        (GOOD.into(), &[("COUNTERSIGN__SERVER__BIND", "localhost")], "server.bind (environment): \"localhost\" is not an address and a port\n  remedy: write for example \"127.0.0.1:8080\" or \"[::]:8080\""),
-        (replaced("argocd = \"main\"", "argocd = \"mian\""), &[], "repositories[0].argocd (file c.toml): there is no Argo CD instance named \"mian\"\n  remedy: use one of main, or add [[argocd]] with that name"),
-        (replaced("chat = -1001", "chat = 0"), &[], "repositories[0].approvals[0].chat (file c.toml): 0 is no chat\n  remedy: write the chat's numeric id; /whoami in the chat tells it"),
-        (replaced("chat = -1001", "chat = -1001, topic = 1"), &[], "repositories[0].approvals[0].topic (file c.toml): 1 is the General topic, which Telegram addresses by no topic at all\n  remedy: take the key out"),
-        (replaced("approvals = [{ chat = -1001 }]\n", ""), &[], "repositories[0].approvals (file c.toml): no chat is named, so that nobody could be asked\n  remedy: add approvals = [{ chat = … }]; /whoami tells a chat's id"),
-        (replaced("https://git.example.com", "https://bot:canary@git.example.com"), &[], "repositories[0].url (file c.toml): the repository's url must not hold a password: configure credentials apart from it; use https://host/path, ssh://git@host/path, git@host:path or an absolute path\n  remedy: put user names, passwords and tokens under credentials"),
-        (replaced("https://argocd.example.com", "https://bot:canary@argocd.example.com"), &[], "argocd[0].url (file c.toml): it must not hold a user or a password\n  remedy: configure the secret by its own key"),
-        (replaced("https://git.example.com/team/homelab.git", "git@git.example.com:team/homelab.git"), &[], "repositories[0].credentials (file c.toml): a password or token is given, but the url is an ssh one\n  remedy: use ssh_key_file and known_hosts_file"),
-        (replaced("username = \"bot\"", "username = \"bot\"\ntoken = \"canary\""), &[], "repositories[0].credentials (file c.toml): more than one kind of credentials is given\n  remedy: keep username and password, or token, or ssh_key_file and known_hosts_file"),
-        (replaced("branch = \"main\"", "branch = \"refs/heads/main\""), &[], "repositories[0].branch (file c.toml): \"refs/heads/main\" is not a branch\n  remedy: write its short name, such as \"main\""),
-        (replaced("branch = \"main\"", "branch = \"main\"\ncommit_url = \"https://x.example.com\""), &[], "repositories[0].commit_url (file c.toml): it is not an address with {commit} in it\n  remedy: write for example https://git.example.com/team/homelab/commit/{commit}"),
-        (format!("{GOOD}\n[[repositories]]\nname = \"other\"\nurl = \"/srv/o.git\"\nbranch = \"main\"\napprovals = [{{ chat = 5 }}]\nmirror = \"mirrors/homelab.git/x\""), &[], "repositories[1].mirror (file c.toml): /etc/countersign/mirrors/homelab.git/x overlaps the mirror of homelab, /etc/countersign/mirrors/homelab.git\n  remedy: give each repository a mirror folder of its own"),
-        (format!("{GOOD}\n[[repositories]]\nname = \"other\"\nurl = \"https://git.example.com/team/homelab.git\"\nbranch = \"main\"\napprovals = [{{ chat = 5 }}]"), &[], "repositories[1].url (file c.toml): homelab has the same url and branch: two owners of one branch\n  remedy: configure each branch once"),
-        (format!("{GOOD}\n[[argocd]]\nname = \"main\"\nurl = \"https://b.example.com\"\ntoken = \"x\""), &[], "argocd[1].name (file c.toml): \"main\" is the name of argocd[0] already\n  remedy: give each instance a name of its own"),
-        (GOOD.into(), &[("COUNTERSIGN__LOG__FILTER", "engine=loud")], "log.filter (environment): it is not a filter: invalid filter directive\n  remedy: write for example \"info\" or \"info,engine=debug\""),
+        (
+            added("[server]\nbnid = 1"),
+            &[],
+            "server.bnid (file c.toml): there is no such key\n  remedy: use one of bind, metrics_bind, tls; or take it out",
+        ),
+        (
+            added("[sever]\nbind = 1"),
+            &[],
+            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, telegram, limits, log, git, repositories, argocd; or take it out",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__SERVER__BNID", "x")],
+            "server.bnid (environment): there is no such key\n  remedy: use one of bind, metrics_bind, tls; or take it out",
+        ),
+        (
+            replaced("name = \"homelab\"", "name = \"homelab\"\nbranhc = \"x\""),
+            &[],
+            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out",
+        ),
+        (
+            replaced("branch = \"main\"\n", ""),
+            &[],
+            "repositories[0].branch (file c.toml): it is missing\n  remedy: add it; config/example.toml shows every key",
+        ),
+        (
+            replaced("token = \"123456:canary-telegram\"", "hold_seconds = \"canary\"\ntoken = \"1:a\""),
+            &[],
+            "telegram.hold_seconds (file c.toml): a text stands where a whole number is expected\n  remedy: correct the value",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__TELEGRAM__HOLD_SECONDS", "canary")],
+            "telegram.hold_seconds (environment): a text stands where a whole number is expected\n  remedy: correct the value",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__TELEGRAM", "canary")],
+            "telegram (environment): a text stands where a table is expected\n  remedy: correct the value",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__LIMITS__ATTEMPTS", "-1")],
+            "limits.attempts (environment): a value out of range stands where a whole number is expected\n  remedy: correct the value",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__LIMITS__ATTEMPTS", "0")],
+            "limits.attempts (environment): 0 would stop everything\n  remedy: write 1 or more, or take the key out for the default",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__REPOSITORIES__OTHER__BRANCH", "x")],
+            "COUNTERSIGN__REPOSITORIES__OTHER__BRANCH (environment): no entry of [[repositories]] has the name \"other\"\n  remedy: use one of homelab",
+        ),
+        (
+            added("x = 'canary"),
+            &[],
+            "c.toml:1 (file c.toml): it is not TOML: invalid literal string, expected `'`\n  remedy: correct this line",
+        ),
+        (
+            replaced("token = \"123456:canary-telegram\"", "hold_seconds = 31\ntoken = \"1:a\""),
+            &[],
+            "telegram.hold_seconds (file c.toml): 31 s is more than 30 s\n  remedy: write 0 (no hold) to 30",
+        ),
+        (
+            replaced(
+                "token = \"123456:canary-telegram\"",
+                "time_zone = \"Mars/Olympus\"\ntoken = \"1:a\"",
+            ),
+            &[],
+            "telegram.time_zone (file c.toml): \"Mars/Olympus\" is not a time zone\n  remedy: write a name such as \"UTC\" or \"Europe/Vienna\"",
+        ),
+        (
+            replaced("token = \"123456:canary-telegram\"", "mode = \"pull\"\ntoken = \"1:a\""),
+            &[],
+            "telegram.mode (file c.toml): another word stands where one of poll, webhook is expected\n  remedy: correct the value",
+        ),
+        (
+            replaced("token = \"123456:canary-telegram\"", "mode = \"webhook\"\ntoken = \"1:a\""),
+            &[],
+            "telegram.webhook (file c.toml): it is missing, but telegram.mode is \"webhook\"\n  remedy: add url and secret_file under [telegram.webhook]",
+        ),
+        (
+            replaced("token = \"123456:canary-telegram\"", "hold_seconds = 1"),
+            &[],
+            "telegram.token (file c.toml): it is missing\n  remedy: add telegram.token, or telegram.token_file with the path of a file that holds it",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__TELEGRAM__TOKEN_FILE", "/run/t")],
+            "telegram.token_file (environment): telegram.token (file c.toml) is given too: it is not clear which one counts\n  remedy: keep the value or the file, not both",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__TELEGRAM__TOKEN", " ")],
+            "telegram.token (environment): it is empty\n  remedy: write the secret, or take the key out",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__SERVER__METRICS_BIND", "127.0.0.1:8080")],
+            "server.metrics_bind (environment): it is the address of server.bind\n  remedy: give the metrics a port of their own",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__SERVER__BIND", "localhost")],
+            "server.bind (environment): \"localhost\" is not an address and a port\n  remedy: write for example \"127.0.0.1:8080\" or \"[::]:8080\"",
+        ),
+        (
+            replaced("argocd = \"main\"", "argocd = \"mian\""),
+            &[],
+            "repositories[0].argocd (file c.toml): there is no Argo CD instance named \"mian\"\n  remedy: use one of main, or add [[argocd]] with that name",
+        ),
+        (
+            replaced("chat = -1001", "chat = 0"),
+            &[],
+            "repositories[0].approvals[0].chat (file c.toml): 0 is no chat\n  remedy: write the chat's numeric id; /whoami in the chat tells it",
+        ),
+        (
+            replaced("chat = -1001", "chat = -1001, topic = 1"),
+            &[],
+            "repositories[0].approvals[0].topic (file c.toml): 1 is the General topic, which Telegram addresses by no topic at all\n  remedy: take the key out",
+        ),
+        (
+            replaced("approvals = [{ chat = -1001 }]\n", ""),
+            &[],
+            "repositories[0].approvals (file c.toml): no chat is named, so that nobody could be asked\n  remedy: add approvals = [{ chat = … }]; /whoami tells a chat's id",
+        ),
+        (
+            replaced("https://git.example.com", "https://bot:canary@git.example.com"),
+            &[],
+            "repositories[0].url (file c.toml): the repository's url must not hold a password: configure credentials apart from it; use https://host/path, ssh://git@host/path, git@host:path or an absolute path\n  remedy: put user names, passwords and tokens under credentials",
+        ),
+        (
+            replaced("https://argocd.example.com", "https://bot:canary@argocd.example.com"),
+            &[],
+            "argocd[0].url (file c.toml): it must not hold a user or a password\n  remedy: configure the secret by its own key",
+        ),
+        (
+            replaced("https://git.example.com/team/homelab.git", "git@git.example.com:team/homelab.git"),
+            &[],
+            "repositories[0].credentials (file c.toml): a password or token is given, but the url is an ssh one\n  remedy: use ssh_key_file and known_hosts_file",
+        ),
+        (
+            replaced("username = \"bot\"", "username = \"bot\"\ntoken = \"canary\""),
+            &[],
+            "repositories[0].credentials (file c.toml): more than one kind of credentials is given\n  remedy: keep username and password, or token, or ssh_key_file and known_hosts_file",
+        ),
+        (
+            replaced("branch = \"main\"", "branch = \"refs/heads/main\""),
+            &[],
+            "repositories[0].branch (file c.toml): \"refs/heads/main\" is not a branch\n  remedy: write its short name, such as \"main\"",
+        ),
+        (
+            replaced("branch = \"main\"", "branch = \"main\"\ncommit_url = \"https://x.example.com\""),
+            &[],
+            "repositories[0].commit_url (file c.toml): it is not an address with {commit} in it\n  remedy: write for example https://git.example.com/team/homelab/commit/{commit}",
+        ),
+        (
+            format!(
+                "{GOOD}\n[[repositories]]\nname = \"other\"\nurl = \"/srv/o.git\"\nbranch = \"main\"\napprovals = [{{ chat = 5 }}]\nmirror = \"mirrors/homelab.git/x\""
+            ),
+            &[],
+            "repositories[1].mirror (file c.toml): /etc/countersign/mirrors/homelab.git/x overlaps the mirror of homelab, /etc/countersign/mirrors/homelab.git\n  remedy: give each repository a mirror folder of its own",
+        ),
+        (
+            format!(
+                "{GOOD}\n[[repositories]]\nname = \"other\"\nurl = \"https://git.example.com/team/homelab.git\"\nbranch = \"main\"\napprovals = [{{ chat = 5 }}]"
+            ),
+            &[],
+            "repositories[1].url (file c.toml): homelab has the same url and branch: two owners of one branch\n  remedy: configure each branch once",
+        ),
+        (
+            format!("{GOOD}\n[[argocd]]\nname = \"main\"\nurl = \"https://b.example.com\"\ntoken = \"x\""),
+            &[],
+            "argocd[1].name (file c.toml): \"main\" is the name of argocd[0] already\n  remedy: give each instance a name of its own",
+        ),
+        (
+            GOOD.into(),
+            &[("COUNTERSIGN__LOG__FILTER", "engine=loud")],
+            "log.filter (environment): it is not a filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5\n  remedy: write for example \"info\" or \"info,engine=debug\"",
+        ),
     ];
     for (file, environment, expected) in cases {
         let told = told(&file, environment);
@@ -153,8 +313,14 @@ fn files_that_cannot_be_read_are_named_with_key_and_layer() {
     assert_eq!(
         told,
         [
-            format!("telegram.token_file (file c.toml): the file {} cannot be read: No such file or directory (os error 2)\n  remedy: check the path, its permissions and the service's user", path("missing")),
-            format!("repositories[0].credentials.password_file (file c.toml): the file {} is empty\n  remedy: write the secret into it", path("empty")),
+            format!(
+                "telegram.token_file (file c.toml): the file {} cannot be read: No such file or directory (os error 2)\n  remedy: check the path, its permissions and the service's user",
+                path("missing")
+            ),
+            format!(
+                "repositories[0].credentials.password_file (file c.toml): the file {} is empty\n  remedy: write the secret into it",
+                path("empty")
+            ),
         ]
     );
 }
