@@ -1,0 +1,5 @@
+//! The program as people and service managers see it: the built binary with its output, and a running service over real servers.
+
+mod cli;
+mod running;
+mod world;
