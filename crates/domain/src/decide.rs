@@ -222,3 +222,6 @@ fn timers(proposal: &Proposal, now: Timestamp, effects: &mut Vec<Scheduled>) {
         due: proposal.expires_at,
     });
 }
+
+#[cfg(test)]
+mod tests;

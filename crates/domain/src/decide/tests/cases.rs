@@ -1,0 +1,1 @@
+//! Cases that were once wrong, each with the sentence that must hold.
