@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::{
     ChangeSet, CommitId, Delivery, Event, Origin, Proposal, ProposalId, RepoPath, RepositoryName, Revision, RevisionAuthor, Tier,
 };
-use gitworker::{Ancestry, BuildError, Built, CommitSpec, Located, PushOutcome, Rebase};
+use gitworker::{Ancestry, BuildError, Built, CommitSpec, GitError, Located, PushOutcome, Rebase};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -110,12 +110,30 @@ impl Engine {
         // No question to the remote on the hot path: the push itself compares the tip.
         let tip = match setup.git.cached_tip() {
             Some(tip) if memory.failures.get(&id).is_none_or(|failures| *failures == 0) => tip.commit,
-            _ => setup.git.refresh(Duration::ZERO).await.map_err(text)?.commit,
+            _ => match setup.git.refresh(Duration::ZERO).await {
+                Ok(tip) => tip.commit,
+                Err(error @ GitError::BranchMissing { .. }) => {
+                    self.happen(
+                        id,
+                        Event::PushRefused {
+                            message: error.to_string(),
+                        },
+                    )
+                    .await
+                    .map_err(text)?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.to_string()),
+            },
         };
         match setup.git.rebase(proposal.revision.base, tip, &change).await.map_err(text)? {
             Rebase::Untouched => Ok(Some(Ready { held, proposal, change })),
             Rebase::AlreadyThere if matches!(proposal.origin, Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }) => {
-                self.happen(id, Event::AlreadyThere { commit: tip }).await.map_err(text)?;
+                let event = match self.own_commit(setup, &proposal).await? {
+                    Some(commit) => Event::PushConfirmed { commit },
+                    None => Event::AlreadyThere { commit: tip },
+                };
+                self.happen(id, event).await.map_err(text)?;
                 Ok(None)
             }
             Rebase::AlreadyThere => Ok(None),
@@ -133,24 +151,53 @@ impl Engine {
         }
     }
 
+    /// The commit of an earlier attempt that is on the branch after all: a refused push that came through, a branch that was put back.
+    async fn own_commit(&self, setup: &RepositorySetup, proposal: &Proposal) -> Result<Option<CommitId>, String> {
+        if proposal.attempts.is_empty() {
+            return Ok(None);
+        }
+        let candidates: Vec<CommitId> = proposal.attempts.iter().map(|attempt| attempt.commit).collect();
+        match setup.git.locate(&candidates, &proposal.id.to_string()).await.map_err(text)? {
+            Located::Landed(commit) => Ok(Some(commit)),
+            Located::LandedAs(_) | Located::NotLanded { .. } => Ok(None),
+        }
+    }
+
     /// A push was under way when we last heard. `Some`: queued again, build anew.
     async fn recover(&self, setup: &RepositorySetup, proposal: &Proposal) -> Result<Option<Proposal>, String> {
         let candidates: Vec<CommitId> = proposal.attempts.iter().map(|attempt| attempt.commit).collect();
-        match setup.git.locate(&candidates, &proposal.id.to_string()).await.map_err(text)? {
-            Located::Landed(commit) | Located::LandedAs(commit) => {
+        let located = match setup.git.locate(&candidates, &proposal.id.to_string()).await {
+            Err(error @ GitError::BranchMissing { .. }) => {
+                self.happen(
+                    proposal.id,
+                    Event::PushRefused {
+                        message: error.to_string(),
+                    },
+                )
+                .await
+                .map_err(text)?;
+                return Ok(None);
+            }
+            located => located.map_err(text)?,
+        };
+        match located {
+            Located::Landed(commit) => {
                 self.happen(proposal.id, Event::PushConfirmed { commit }).await.map_err(text)?;
                 Ok(None)
             }
-            Located::NotLanded { tip } => {
-                let parent = proposal.attempts.last().map(|attempt| attempt.parent);
-                if let Some(parent) = parent
-                    && setup.git.is_ancestor(parent, tip).await.map_err(text)? == Ancestry::No
+            // Only what we built ourselves has the digest that people approved.
+            Located::LandedAs(commit) => {
+                let message = format!(
+                    "commit {} carries this proposal's id but was not made by this service; look before you retry",
+                    commit.short()
+                );
+                self.happen(proposal.id, Event::PushRefused { message }).await.map_err(text)?;
+                Ok(None)
+            }
+            Located::NotLanded { .. } => {
+                if let Some(attempt) = proposal.attempts.last()
+                    && let Some(message) = self.rewritten(setup, attempt.parent).await?
                 {
-                    let message = format!(
-                        "branch {} was force-pushed: it no longer contains {}; look before you retry",
-                        setup.branch(),
-                        parent.short()
-                    );
                     self.happen(proposal.id, Event::PushRefused { message }).await.map_err(text)?;
                     return Ok(None);
                 }
@@ -344,28 +391,46 @@ impl Engine {
                     }
                 }
             }
-            PushOutcome::Moved { .. } => {
-                if let Err(error) = setup.git.refresh(Duration::ZERO).await {
-                    tracing::warn!(repository = %setup.name, %error, "the branch moved and cannot be fetched");
-                }
-                self.again(ready, memory).await;
-            }
+            PushOutcome::Moved { .. } => match self.rewritten(setup, built.parent).await {
+                Ok(None) => self.again(ready, memory).await,
+                Ok(Some(message)) => self.all_refused(ready, memory, message).await,
+                Err(why) => self.all_failed(ready, memory, why).await,
+            },
             PushOutcome::Refused { message } if ready.len() > 1 => {
                 tracing::warn!(repository = %setup.name, %message, "a batch was refused; sent again one by one");
                 memory.alone.extend(ready.iter().map(|one| one.proposal.id));
                 self.again(ready, memory).await;
             }
-            PushOutcome::Refused { message } => {
-                for one in ready {
-                    memory.alone.remove(&one.proposal.id);
-                    match self.happen(one.proposal.id, Event::PushRefused { message: message.clone() }).await {
-                        Ok(_) => self.done(one.held, memory).await,
-                        Err(error) => self.failed(one.held, memory, error.to_string()).await,
-                    }
-                }
-            }
+            PushOutcome::Refused { message } => self.all_refused(ready, memory, message).await,
             // The state stays `committing`; the next look decides by ids what became of it.
             PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
+        }
+    }
+
+    /// Whether the branch lost what it held when we last looked: the sentence for the human who must look before anything goes on it.
+    async fn rewritten(&self, setup: &RepositorySetup, parent: CommitId) -> Result<Option<String>, String> {
+        let tip = match setup.git.refresh(Duration::ZERO).await {
+            Ok(tip) => tip.commit,
+            Err(error @ GitError::BranchMissing { .. }) => return Ok(Some(error.to_string())),
+            Err(error) => return Err(error.to_string()),
+        };
+        let lost = setup.git.is_ancestor(parent, tip).await.map_err(text)? == Ancestry::No;
+        Ok(lost.then(|| {
+            format!(
+                "branch {} was force-pushed: it no longer contains {}; look before you retry",
+                setup.branch(),
+                parent.short()
+            )
+        }))
+    }
+
+    async fn all_refused(&self, ready: Vec<Ready>, memory: &mut Memory, message: String) {
+        for one in ready {
+            memory.alone.remove(&one.proposal.id);
+            match self.happen(one.proposal.id, Event::PushRefused { message: message.clone() }).await {
+                Ok(_) => self.done(one.held, memory).await,
+                Err(error) => self.failed(one.held, memory, error.to_string()).await,
+            }
         }
     }
 
