@@ -1,20 +1,20 @@
 //! A small homelab around one engine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use domain::{Policy, Proposal, ProposalId};
-use engine::{
-    Agent, ArgocdSetup, Book, Clock, Content, CrashPoints, Created, Destination, Engine, EngineOptions, FileRequest, Limits,
-    ProposalRequest, RepositorySetup, Running, TelegramSetup,
-};
-use secrecy::SecretString;
+use domain::{Proposal, ProposalId};
+use engine::{Agent, Clock, Content, CrashPoints, Created, Engine, FileRequest, Limits, ProposalRequest, Running};
 use simulators::argocd::{ApplicationSpec, ArgocdOptions, ArgocdSim, RepoBinding};
 use simulators::git::{BareRepo, GitOptions, GitRemote};
-use simulators::telegram::{Chat, ChatKind, Message, TapOutcome, TelegramOptions, TelegramSim, User};
-use store::{Store, StoreOptions};
+use simulators::github::{GitHubOptions, GitHubSim, HostedRepo};
+use simulators::telegram::{Chat, ChatKind, Message, Tap, TapOutcome, TelegramOptions, TelegramSim, User};
 use tokio_util::sync::CancellationToken;
+
+use crate::service::{self, Addresses, GITHUB_TOKEN};
 
 /// The chat where approvals are asked.
 pub const CHAT: i64 = -1_001_000_000_001;
@@ -89,6 +89,14 @@ pub struct LabOptions {
     pub limits: Limits,
     /// Crash points.
     pub crash: CrashPoints,
+    /// Whether the repository is on GitHub.
+    pub github: bool,
+    /// How long a commit may take to be synced and healthy.
+    pub argocd_deadline: Duration,
+    /// Deadlines of git's network steps.
+    pub git_deadlines: gitworker::Deadlines,
+    /// The service's clock; [`Lab::advance`] moves the lab's own.
+    pub clock: Clock,
 }
 
 impl Default for LabOptions {
@@ -106,6 +114,10 @@ impl Default for LabOptions {
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),
+            github: false,
+            argocd_deadline: Duration::from_secs(60),
+            git_deadlines: gitworker::Deadlines::default(),
+            clock: Clock::system(),
         }
     }
 }
@@ -122,6 +134,9 @@ pub struct Lab {
     pub telegram: TelegramSim,
     /// Argo CD.
     pub argocd: ArgocdSim,
+    /// GitHub, over the same repository.
+    pub github: GitHubSim,
+    hands: Arc<Hands>,
     /// The engine.
     pub engine: Engine,
     running: Option<Running>,
@@ -135,8 +150,10 @@ impl Lab {
     }
 
     /// A lab that differs.
-    pub async fn with(options: LabOptions) -> Result<Self> {
+    pub async fn with(mut options: LabOptions) -> Result<Self> {
         install_once();
+        let hands = Arc::new(Hands::default());
+        options.clock = clock(hands.clone());
         let dir = tempfile::tempdir()?;
         let git = GitRemote::start(GitOptions {
             root: dir.path().join("remotes"),
@@ -194,8 +211,15 @@ impl Lab {
             ..ArgocdOptions::default()
         })
         .await?;
+        let github = GitHubSim::start(GitHubOptions {
+            users: vec![simulators::github::User::new("countersign", GITHUB_TOKEN)],
+            repositories: vec![HostedRepo::new("example", "homelab", &repo)],
+            ..GitHubOptions::default()
+        })
+        .await?;
         let cancel = CancellationToken::new();
-        let engine = build(dir.path().to_owned(), &options, &git, &telegram, &argocd, &cancel).await?;
+        let addresses = addresses(&dir, &options, &git, &telegram, &argocd, &github);
+        let engine = service::build(&addresses, &options, &cancel).await?;
         let running = engine.start(options.telegram, cancel.clone()).await?;
         Ok(Self {
             dir,
@@ -204,6 +228,8 @@ impl Lab {
             repo,
             telegram,
             argocd,
+            github,
+            hands,
             engine,
             running: Some(running),
             cancel,
@@ -214,15 +240,7 @@ impl Lab {
     pub async fn restart(&mut self) -> Result<()> {
         self.halt().await;
         self.cancel = CancellationToken::new();
-        self.engine = build(
-            self.dir.path().to_owned(),
-            &self.options,
-            &self.git,
-            &self.telegram,
-            &self.argocd,
-            &self.cancel,
-        )
-        .await?;
+        self.engine = service::build(&self.addresses(), &self.options, &self.cancel).await?;
         self.running = Some(self.engine.start(self.options.telegram, self.cancel.clone()).await?);
         Ok(())
     }
@@ -241,9 +259,30 @@ impl Lab {
         change(&mut self.options);
     }
 
-    /// The database's file.
-    pub fn database(&self) -> PathBuf {
-        self.dir.path().join("countersign.db")
+    /// The folder of database and mirror.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Where the service finds everything: also for a service in another process.
+    pub fn addresses(&self) -> Addresses {
+        addresses(&self.dir, &self.options, &self.git, &self.telegram, &self.argocd, &self.github)
+    }
+
+    /// Lets the service's clock jump forward; it looks at its timers within a few seconds.
+    pub fn advance(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        self.hands.ahead.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Stops the service's clock: nothing that is due later happens before [`Lab::thaw`].
+    pub fn freeze(&self) {
+        self.hands.stopped_at.store(chrono::Utc::now().timestamp_micros(), Ordering::SeqCst);
+    }
+
+    /// Lets the clock run on.
+    pub fn thaw(&self) {
+        self.hands.stopped_at.store(0, Ordering::SeqCst);
     }
 
     /// Proposes files as `ops-bot`.
@@ -253,17 +292,7 @@ impl Lab {
 
     /// Proposes files as some agent.
     pub async fn propose_as(&self, agent: &str, title: &str, files: &[(&str, Option<&str>)]) -> Result<ProposalId> {
-        let content = Content::Files(
-            files
-                .iter()
-                .map(|(path, text)| FileRequest {
-                    path: (*path).to_owned(),
-                    bytes: text.map(|text| text.as_bytes().to_vec()),
-                    executable: None,
-                })
-                .collect(),
-        );
-        self.request(agent, request(title, content)).await
+        self.request(agent, request(title, self::files(files))).await
     }
 
     /// Calls a runbook as `ops-bot`.
@@ -345,6 +374,54 @@ impl Lab {
         Ok(self.telegram.tap_within(user, CHAT, card.id, &label, PATIENCE).await)
     }
 
+    /// A query that carries the data of a real button of the newest card that has it, to be bent as a test likes.
+    pub async fn forged(&self, user: i64, id: ProposalId, button: &str) -> Result<Tap> {
+        let card = self.card(id, button).await?;
+        let label = card.buttons().find(|b| b.text.contains(button)).context("no such button")?;
+        let simulators::telegram::ButtonAction::Callback(data) = &label.action else {
+            return Err(anyhow!("{button} sends no query"));
+        };
+        Ok(Tap::new(user, CHAT, card.id, data))
+    }
+
+    /// Sends a query and waits for what the person sees.
+    pub async fn send(&self, tap: Tap) -> TapOutcome {
+        self.telegram.tap_data_within(tap, PATIENCE).await
+    }
+
+    /// The first message of a chat, after message `after`, that holds all the words.
+    pub async fn said(&self, chat: i64, after: i64, words: &[&str]) -> Result<Message> {
+        let found = self
+            .telegram
+            .wait_for(PATIENCE, |state| {
+                state
+                    .messages(chat)
+                    .iter()
+                    .find(|message| message.id > after && !message.deleted && words.iter().all(|word| message.text.contains(word)))
+                    .cloned()
+            })
+            .await;
+        found.ok_or_else(|| anyhow!("nobody said {words:?}: {:#?}", self.texts()))
+    }
+
+    /// Somebody writes a command in the chat and reads the answer that holds these words.
+    pub async fn command(&self, user: i64, chat: i64, text: &str, words: &[&str]) -> Result<Message> {
+        let written = self.telegram.send_text(user, chat, text, None);
+        self.said(chat, written, words).await
+    }
+
+    /// The audit rows of a proposal: event and summary.
+    pub async fn audit(&self, id: ProposalId) -> Result<Vec<(String, String)>> {
+        let rows = self.engine.store().read().audit_of(id).await?;
+        Ok(rows.into_iter().map(|row| (row.entry.event, row.entry.summary)).collect())
+    }
+
+    /// Every audit row: event and summary.
+    pub async fn whole_audit(&self) -> Result<Vec<(String, String)>> {
+        let rows = self.engine.store().read().audit_after(0, 100_000).await?;
+        Ok(rows.into_iter().map(|row| (row.entry.event, row.entry.summary)).collect())
+    }
+
     /// Every visible text of the chat, for failure messages.
     pub fn texts(&self) -> Vec<String> {
         self.telegram
@@ -377,6 +454,16 @@ pub fn agent_named(name: &str) -> Agent {
     }
 }
 
+/// Full contents, file by file; `None` deletes.
+pub fn files(files: &[(&str, Option<&str>)]) -> Content {
+    let file = |(path, text): &(&str, Option<&str>)| FileRequest {
+        path: (*path).to_owned(),
+        bytes: text.map(|text| text.as_bytes().to_vec()),
+        executable: None,
+    };
+    Content::Files(files.iter().map(file).collect())
+}
+
 /// An ordinary request.
 pub fn request(title: &str, content: Content) -> ProposalRequest {
     ProposalRequest {
@@ -391,7 +478,43 @@ pub fn request(title: &str, content: Content) -> ProposalRequest {
     }
 }
 
-fn install_once() {
+fn addresses(
+    dir: &tempfile::TempDir,
+    options: &LabOptions,
+    git: &GitRemote,
+    telegram: &TelegramSim,
+    argocd: &ArgocdSim,
+    github: &GitHubSim,
+) -> Addresses {
+    Addresses {
+        folder: dir.path().to_owned(),
+        git: git.url("homelab"),
+        telegram: telegram.url(),
+        argocd: argocd.url(),
+        argocd_token: argocd.token().to_owned(),
+        github: options.github.then(|| github.url()),
+    }
+}
+
+/// The hands of the service's clock.
+#[derive(Default)]
+struct Hands {
+    /// Seconds ahead of the system's clock.
+    ahead: AtomicI64,
+    /// Microseconds since 1970 at which it was stopped; 0 while it runs.
+    stopped_at: AtomicI64,
+}
+
+fn clock(hands: Arc<Hands>) -> Clock {
+    Clock::new(move || {
+        let stopped = chrono::DateTime::from_timestamp_micros(hands.stopped_at.load(Ordering::SeqCst));
+        let now = stopped.filter(|at| at.timestamp_micros() != 0).unwrap_or_else(chrono::Utc::now);
+        now + chrono::Duration::seconds(hands.ahead.load(Ordering::SeqCst))
+    })
+}
+
+/// Once per process: a TLS provider, and logs where `TEST_LOG` is set.
+pub fn install_once() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         // A second installation is refused, which is fine.
@@ -403,114 +526,4 @@ fn install_once() {
                 .try_init();
         }
     });
-}
-
-/// Quick verdicts: the real waiting times are for real clusters.
-pub fn quick() -> argocd::verdict::Patience {
-    argocd::verdict::Patience {
-        healthy_ms: 150,
-        degraded_ms: 300,
-        error_apart_ms: 200,
-        stalled_ms: 1000,
-        refresh_ms: 2000,
-        refresh_pauses_ms: vec![200, 500, 1000],
-        windows_ms: 500,
-        fetch_ms: 200,
-        ..argocd::verdict::Patience::default()
-    }
-}
-
-async fn build(
-    dir: PathBuf,
-    options: &LabOptions,
-    git: &GitRemote,
-    telegram: &TelegramSim,
-    argocd: &ArgocdSim,
-    cancel: &CancellationToken,
-) -> Result<Engine> {
-    let store = Store::open(&dir.join("countersign.db"), StoreOptions { readers: 4 }).await?;
-    let policy = Policy::parse(&options.policy).map_err(|problems| anyhow!("{problems:?}"))?;
-    let runbook = include_str!("../../config/runbooks/scale.toml");
-    let runbook = changes::Runbook::parse(runbook, "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
-    let repository = gitworker::Repository::open(gitworker::RepositoryOptions {
-        name: "homelab".parse()?,
-        url: git.url("homelab").parse()?,
-        branch: "main".to_owned(),
-        mirror: dir.join("mirror"),
-        credentials: gitworker::Credentials::None,
-        author: gitworker::Identity {
-            name: "Countersign".into(),
-            email: "countersign@example.com".into(),
-        },
-        signing_key: None,
-        deadlines: gitworker::Deadlines::default(),
-        push_with_git_cli: false,
-        extra_ca: None,
-    })
-    .await?;
-    let client = telegram::Client::new(telegram::ClientOptions {
-        token: SecretString::from(TelegramOptions::default().token),
-        api_url: telegram.url().parse()?,
-        timeout: Duration::from_secs(20),
-        upload_timeout: Duration::from_secs(20),
-    })?;
-    let limits = telegram::Limits {
-        per_chat_minute: 100_000,
-        per_chat_second: 1000,
-        burst: 1000,
-        overall_second: 1000,
-        ..Default::default()
-    };
-    let place = Destination {
-        chat: telegram::ChatId(CHAT),
-        thread: None,
-    };
-    let argocd_client = argocd::client::Client::new(argocd::client::ClientOptions::new(
-        argocd.url().parse()?,
-        SecretString::from(argocd.token().to_owned()),
-    ))?;
-    let watch_options = argocd::watch::WatchOptions {
-        relist_every: Duration::from_secs(2),
-        backoff_min: Duration::from_millis(100),
-        settle: Duration::from_millis(100),
-        ask_gap: Duration::from_millis(100),
-        ..Default::default()
-    };
-    Ok(Engine::new(EngineOptions {
-        store,
-        repositories: vec![RepositorySetup {
-            name: "homelab".parse()?,
-            git: repository,
-            approvals: vec![place],
-            notifications: Vec::new(),
-            default_branch: true,
-            argocd: options.argocd.then(|| "cluster".to_owned()),
-            url_aliases: Vec::new(),
-            github: None,
-            commit_url: None,
-            machine_identities: vec!["agent@example.com".to_owned()],
-        }],
-        telegram: options.telegram.then(|| TelegramSetup {
-            queue: telegram::Queue::new(client, limits),
-            zone: chrono_tz::Tz::UTC,
-            webhook: None,
-            hold_seconds: options.hold_seconds,
-        }),
-        argocd: if options.argocd {
-            vec![ArgocdSetup {
-                name: "cluster".to_owned(),
-                watch: argocd::watch::Watch::start(argocd_client.clone(), watch_options, cancel.clone()),
-                client: argocd_client,
-                sync_on_request: true,
-                deadline: Duration::from_secs(60),
-                patience: quick(),
-            }]
-        } else {
-            Vec::new()
-        },
-        book: Book::new(policy, vec![runbook]),
-        limits: options.limits.clone(),
-        clock: Clock::system(),
-        crash: options.crash.clone(),
-    }))
 }

@@ -5,5 +5,6 @@
 
 pub mod invariants;
 pub mod lab;
+pub mod service;
 
 pub use lab::{Lab, LabOptions};

@@ -1,0 +1,161 @@
+//! Puts a service together over the lab's world: in the test's process, or in one that is killed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use domain::Policy;
+use engine::{ArgocdSetup, Book, Destination, Engine, EngineOptions, RepositorySetup, TelegramSetup};
+use secrecy::SecretString;
+use simulators::telegram::TelegramOptions;
+use store::{Store, StoreOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::LabOptions;
+use crate::lab::CHAT;
+
+/// The service's token on the simulated GitHub.
+pub const GITHUB_TOKEN: &str = "github-token-of-the-lab";
+
+/// Where everything is that a service needs.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Holds database and mirror.
+    pub folder: PathBuf,
+    /// The repository's URL.
+    pub git: String,
+    /// Base URL of the Bot API.
+    pub telegram: String,
+    /// Base URL of Argo CD.
+    pub argocd: String,
+    /// Its token.
+    pub argocd_token: String,
+    /// Base URL of GitHub's API, where the repository is on GitHub.
+    pub github: Option<String>,
+}
+
+impl Addresses {
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("countersign.db")
+    }
+
+    /// The mirror's folder.
+    pub fn mirror(&self) -> PathBuf {
+        self.folder.join("mirror")
+    }
+}
+
+/// Quick verdicts: the real waiting times are for real clusters.
+pub fn quick() -> argocd::verdict::Patience {
+    argocd::verdict::Patience {
+        healthy_ms: 150,
+        degraded_ms: 300,
+        error_apart_ms: 200,
+        stalled_ms: 1000,
+        refresh_ms: 2000,
+        refresh_pauses_ms: vec![200, 500, 1000],
+        windows_ms: 500,
+        fetch_ms: 200,
+        ..argocd::verdict::Patience::default()
+    }
+}
+
+/// The engine over a world. Nothing runs before it is started.
+pub async fn build(world: &Addresses, options: &LabOptions, cancel: &CancellationToken) -> Result<Engine> {
+    let store = Store::open(&world.database(), StoreOptions { readers: 4 }).await?;
+    let policy = Policy::parse(&options.policy).map_err(|problems| anyhow!("{problems:?}"))?;
+    let runbook = include_str!("../../config/runbooks/scale.toml");
+    let runbook = changes::Runbook::parse(runbook, "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
+    let repository = gitworker::Repository::open(gitworker::RepositoryOptions {
+        name: "homelab".parse()?,
+        url: world.git.parse()?,
+        branch: "main".to_owned(),
+        mirror: world.mirror(),
+        credentials: gitworker::Credentials::None,
+        author: gitworker::Identity {
+            name: "Countersign".into(),
+            email: "countersign@example.com".into(),
+        },
+        signing_key: None,
+        deadlines: options.git_deadlines.clone(),
+        push_with_git_cli: false,
+        extra_ca: None,
+    })
+    .await?;
+    let client = telegram::Client::new(telegram::ClientOptions {
+        token: SecretString::from(TelegramOptions::default().token),
+        api_url: world.telegram.parse()?,
+        timeout: Duration::from_secs(20),
+        upload_timeout: Duration::from_secs(20),
+    })?;
+    let limits = telegram::Limits {
+        per_chat_minute: 100_000,
+        per_chat_second: 1000,
+        burst: 1000,
+        overall_second: 1000,
+        ..Default::default()
+    };
+    let place = Destination {
+        chat: telegram::ChatId(CHAT),
+        thread: None,
+    };
+    let argocd_client = argocd::client::Client::new(argocd::client::ClientOptions::new(
+        world.argocd.parse()?,
+        SecretString::from(world.argocd_token.clone()),
+    ))?;
+    let github = match &world.github {
+        None => None,
+        Some(url) => Some(github::GitHub::new(github::GitHubOptions {
+            base_url: url.clone(),
+            owner: "example".to_owned(),
+            repo: "homelab".to_owned(),
+            token: SecretString::from(GITHUB_TOKEN),
+            timeout: Duration::from_secs(20),
+        })?),
+    };
+    let watch_options = argocd::watch::WatchOptions {
+        relist_every: Duration::from_secs(2),
+        backoff_min: Duration::from_millis(100),
+        settle: Duration::from_millis(100),
+        ask_gap: Duration::from_millis(100),
+        ..Default::default()
+    };
+    Ok(Engine::new(EngineOptions {
+        store,
+        repositories: vec![RepositorySetup {
+            name: "homelab".parse()?,
+            git: repository,
+            approvals: vec![place],
+            notifications: Vec::new(),
+            default_branch: true,
+            argocd: options.argocd.then(|| "cluster".to_owned()),
+            url_aliases: Vec::new(),
+            github,
+            commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
+            machine_identities: vec!["agent@example.com".to_owned()],
+        }],
+        telegram: options.telegram.then(|| TelegramSetup {
+            queue: telegram::Queue::new(client, limits),
+            zone: chrono_tz::Tz::UTC,
+            webhook: None,
+            hold_seconds: options.hold_seconds,
+        }),
+        argocd: if options.argocd {
+            vec![ArgocdSetup {
+                name: "cluster".to_owned(),
+                watch: argocd::watch::Watch::start(argocd_client.clone(), watch_options, cancel.clone()),
+                client: argocd_client,
+                sync_on_request: true,
+                deadline: options.argocd_deadline,
+                patience: quick(),
+            }]
+        } else {
+            Vec::new()
+        },
+        book: Book::new(policy, vec![runbook]),
+        limits: options.limits.clone(),
+        clock: options.clock.clone(),
+        crash: options.crash.clone(),
+    }))
+}

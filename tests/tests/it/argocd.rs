@@ -1,0 +1,235 @@
+//! What becomes of a commit in the cluster, as people and agents are told.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use domain::{Delivery, Outcome, Proposal, ProposalId};
+use end_to_end::Lab;
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, PATIENCE};
+use simulators::argocd::{Behaviour, Endpoint, Fault};
+use simulators::telegram::{Tap, Tapper};
+
+const VALUES: &str = "kubernetes/applications/blog/values.yaml";
+
+async fn approved(lab: &Lab, replicas: u32) -> Result<ProposalId> {
+    let text = format!("replicaCount: {replicas}\nimage:\n  tag: 2.1.0\n");
+    let id = lab.propose("Scale the blog", &[(VALUES, Some(&text))]).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    Ok(id)
+}
+
+/// An application whose state, as the API shows it, is this word.
+async fn shows(lab: &Lab, id: ProposalId, word: &str) -> Result<Proposal> {
+    lab.until(id, word, |p| p.applications.iter().any(|app| app.state == word)).await
+}
+
+/// How many messages made phones ring after this one.
+fn rings(lab: &Lab, after: i64) -> usize {
+    lab.telegram
+        .messages(CHAT)
+        .iter()
+        .filter(|m| m.id > after && m.from == Some(lab.telegram.bot().id) && !m.silent)
+        .count()
+}
+
+/// A failed end: told once with sound, and the card says what is wrong.
+async fn fails(lab: &Lab, behaviour: Behaviour, outcome: Outcome, words: &[&str]) -> Result<ProposalId> {
+    lab.argocd.set_behaviour("blog", behaviour);
+    let id = approved(lab, 2).await?;
+    let card = lab.card(id, "Revert").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(outcome));
+    let notice = lab.said(CHAT, card.id, words).await?;
+    ensure!(!notice.silent && notice.reply_to == Some(card.id), "{notice:#?}");
+    ensure!(rings(lab, card.id) == 1, "rang more than once: {:#?}", lab.texts());
+    Ok(id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = fails(&lab, Behaviour::Degraded, Outcome::Degraded, &["blog", "Degraded"]).await?;
+    lab.argocd.set_behaviour("blog", Behaviour::Succeed);
+    lab.argocd.set_health("blog", "Healthy", "");
+    let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Degraded), "an outcome never changes");
+    lab.said(CHAT, 0, &["recovered", &id.short()]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_is_told_with_the_clusters_words() -> Result<()> {
+    let lab = Lab::start().await?;
+    fails(&lab, Behaviour::SyncFails, Outcome::SyncFailed, &["blog", "Why:"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_healthy_times_out_and_is_not_called_a_failed_sync() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        argocd_deadline: Duration::from_secs(4),
+        ..LabOptions::default()
+    })
+    .await?;
+    fails(&lab, Behaviour::Progressing, Outcome::TimedOut, &["blog"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_rolled_back_by_somebody_is_seen() -> Result<()> {
+    let lab = Lab::start().await?;
+    let first = approved(&lab, 2).await?;
+    lab.ended(first).await?;
+    lab.argocd.set_behaviour("blog", Behaviour::Progressing);
+    let id = approved(&lab, 3).await?;
+    let commit = lab
+        .until(id, "pushed", |p| p.commit.is_some())
+        .await?
+        .commit
+        .context("a commit")?
+        .to_string();
+    lab.argocd
+        .wait_for(PATIENCE, |apps| {
+            apps.iter()
+                .any(|app| app.name == "blog" && app.revision == commit && app.phase == "Succeeded")
+        })
+        .await
+        .map_err(|why| anyhow!(why))?;
+    shows(&lab, id, "settling").await.or(shows(&lab, id, "syncing").await)?;
+    lab.argocd.rollback_app("blog")?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::RolledBack));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_argocd_the_end_is_pushed_and_the_card_says_why() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        argocd: false,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = approved(&lab, 2).await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Pushed));
+    lab.said(CHAT, 0, &[&id.short(), "no Argo CD is configured"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_no_application_tracks_end_as_pushed() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Elsewhere", &[("kubernetes/other/notes.yaml", Some("a: 1\n"))]).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!((proposal.outcome, proposal.applications.len()), (Some(Outcome::Pushed), 0));
+    lab.said(CHAT, 0, &[&id.short(), "no application tracks these files"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::AutoSyncOff);
+    let id = approved(&lab, 2).await?;
+    shows(&lab, id, "needs_sync").await?;
+    let sync = lab.forged(ALICE, id, "Sync blog").await?;
+    let powerless = Tap {
+        from: Tapper::User(CAROL),
+        ..sync
+    };
+    assert_eq!(lab.send(powerless).await.text(), "you are not among the approvers of this change");
+    assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
+    assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    let operation = lab.argocd.app("blog")["status"]["operationState"]["operation"].to_string();
+    assert!(operation.contains(&id.to_string()), "{operation}");
+    assert!(
+        lab.audit(id)
+            .await?
+            .iter()
+            .any(|(event, said)| event == "sync_requested" && said.starts_with("bob"))
+    );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_applications_trouble_is_not_this_changes_trouble() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.set_health("web", "Degraded", "not our business");
+    let id = approved(&lab, 2).await?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Synced));
+    assert_eq!(
+        proposal.applications.iter().map(|app| app.name.as_str()).collect::<Vec<_>>(),
+        ["blog"]
+    );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argocd_that_stumbles_is_asked_again() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.fail_next(Endpoint::List, Fault::Status(429), 2);
+    lab.argocd.fail_next(Endpoint::List, Fault::Status(503), 2);
+    lab.argocd.fail_next(Endpoint::Refresh, Fault::Status(500), 2);
+    lab.argocd.fail_next(Endpoint::Stream, Fault::Status(502), 3);
+    lab.argocd.drop_streams();
+    lab.argocd.lose_refreshes("blog", 1);
+    let id = approved(&lab, 2).await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argocd_that_cannot_be_reached_at_all_ends_in_a_time_out_never_in_silence() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        argocd_deadline: Duration::from_secs(3),
+        ..LabOptions::default()
+    })
+    .await?;
+    for endpoint in [Endpoint::List, Endpoint::Stream, Endpoint::Get, Endpoint::Refresh] {
+        lab.argocd.fail_next(endpoint, Fault::Status(503), 100_000);
+    }
+    lab.argocd.drop_streams();
+    let id = approved(&lab, 2).await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::TimedOut));
+    lab.said(CHAT, 0, &["Why:"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_middle_of_a_sync_goes_on() -> Result<()> {
+    let mut lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::Hang);
+    let id = approved(&lab, 2).await?;
+    shows(&lab, id, "syncing").await?;
+    lab.restart().await?;
+    assert_eq!(lab.proposal(id).await?.delivery, Delivery::Syncing);
+    lab.argocd.set_behaviour("blog", Behaviour::Succeed);
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.repo.log(10).len(), 2);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_ended_while_the_service_was_away_is_found() -> Result<()> {
+    let mut lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::Hang);
+    let id = approved(&lab, 2).await?;
+    let commit = lab
+        .until(id, "pushed", |p| p.commit.is_some())
+        .await?
+        .commit
+        .context("a commit")?
+        .to_string();
+    lab.halt().await;
+    lab.argocd.set_behaviour("blog", Behaviour::Succeed);
+    lab.argocd
+        .wait_for(PATIENCE, |apps| {
+            apps.iter()
+                .any(|app| app.name == "blog" && app.revision == commit && app.health == "Healthy")
+        })
+        .await
+        .map_err(|why| anyhow!(why))?;
+    lab.restart().await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
