@@ -6,9 +6,6 @@
 //! A request passes, in this order: the connection's limits (`server`), the outermost layer that numbers, measures and renders
 //! refusals (`outermost`), the bearer token (`authenticate`), and only then is a body read (`extract`).
 
-// A problem is 128 bytes; refusing is the cold path, and one plain type for all faces is worth more than a box around it.
-#![allow(clippy::result_large_err)]
-
 mod authenticate;
 mod body;
 mod conditional;

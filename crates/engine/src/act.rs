@@ -33,6 +33,8 @@ pub(crate) struct Act {
     pub audit_refusal: bool,
     /// The version that the caller saw; another one is refused.
     pub expected_version: Option<u64>,
+    /// The creating call's key, whose answer is kept in the same transaction.
+    pub answer: Option<(crate::Agent, crate::Idempotency)>,
 }
 
 impl Act {
@@ -45,6 +47,7 @@ impl Act {
             details: json!({}),
             audit_refusal: false,
             expected_version: None,
+            answer: None,
         }
     }
 }
@@ -91,6 +94,9 @@ impl Engine {
                                 tx.insert_contents(act.id, transition.next.revision.number, contents).await?;
                             }
                             let next = tx.apply(&transition, audit).await?;
+                            if let Some((agent, key)) = &act.answer {
+                                crate::usecases::remember(tx, agent, Some(key), &next, now).await?;
+                            }
                             Ok(Acted::Done(Box::new(next), transition.summary))
                         }
                         Err(refusal) => {

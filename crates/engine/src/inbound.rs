@@ -507,7 +507,7 @@ impl Engine {
     fn is_configured(&self, chat: ChatId) -> bool {
         self.repositories()
             .flat_map(|setup| setup.approvals.iter().chain(&setup.notifications))
-            .any(|place| place.chat == chat)
+            .any(|place| place.chat == chat || self.moved_to(place.chat) == chat)
     }
 
     fn person(&self, sender: &Sender) -> Option<PersonRef> {

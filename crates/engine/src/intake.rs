@@ -260,7 +260,7 @@ fn check_words(request: &ProposalRequest) -> Result<(), Problem> {
             "ttl is shorter than a minute",
             "people need time to look: at least 60 seconds",
         )
-        .at("/ttl"));
+        .at("/ttl_seconds"));
     }
     Ok(())
 }

@@ -51,6 +51,8 @@ struct Inner {
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
+    /// Groups that became supergroups since the configuration was written, old id to new.
+    moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             confirming: Mutex::new(BTreeMap::new()),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
+            moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
         }))
     }

@@ -18,7 +18,7 @@ pub struct Problem {
     /// What to do next.
     pub hint: String,
     /// Seconds after which to try again.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
     /// The current `ETag` version, with 412.
     pub version: Option<u64>,
 }
@@ -47,7 +47,7 @@ impl Problem {
 
     /// The same call may succeed after some seconds.
     #[must_use]
-    pub const fn retry(mut self, seconds: u64) -> Self {
+    pub const fn retry(mut self, seconds: u32) -> Self {
         self.retryable = true;
         self.retry_after = Some(seconds);
         self

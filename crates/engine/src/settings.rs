@@ -169,7 +169,10 @@ impl fmt::Debug for Clock {
 
 /// Named places between two steps, where a test may end the process. Does nothing in the service.
 #[derive(Clone, Default)]
-pub struct CrashPoints(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct CrashPoints(Option<Hook>);
+
+/// Called with the name of a place.
+type Hook = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl CrashPoints {
     /// Calls `hook` with the name of every place that is passed.

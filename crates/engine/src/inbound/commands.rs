@@ -46,7 +46,8 @@ impl Engine {
             return Ok(());
         };
         let known = self.person(&from);
-        if !self.is_configured(command.chat) && !(command.private && known.is_some()) {
+        let answered = self.is_configured(command.chat) || (command.private && known.is_some());
+        if !answered {
             if command.name == "whoami" && !from.is_bot && self.stranger_may_ask(from.id) {
                 self.say(
                     telegram,

@@ -14,7 +14,7 @@ impl Engine {
         let refused = || {
             Problem::new(
                 401,
-                "unauthorized",
+                "unauthenticated",
                 "the bearer token is not valid",
                 "the operator makes one with `countersign agent add`",
             )
@@ -30,8 +30,6 @@ impl Engine {
             .await?
             .ok_or_else(refused)?;
         if found.revoked_at.is_some() || found.expires_at.is_some_and(|end| end <= self.now()) {
-            self.audit_refused(Some(&found.name), "expired_token", "a token that is expired or revoked was used")
-                .await;
             return Err(refused());
         }
         Ok(Agent {

@@ -7,3 +7,5 @@ mod propose;
 mod read;
 pub(crate) mod revert;
 mod revise;
+
+pub(crate) use propose::remember;

@@ -2,7 +2,7 @@
 
 use domain::{ChangeSet, Decision, Delivery, Origin, PersonRef, Proposal, Revision, RevisionAuthor, Timestamp, open};
 use serde_json::json;
-use store::{Actor, Audit, StoreError, StoredAnswer, Tx};
+use store::{Actor, Audit, Standing, StoreError, StoredAnswer, Tx};
 
 use crate::intake::Resolved;
 use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest};
@@ -108,10 +108,11 @@ impl Engine {
                         actor,
                         details,
                     } = opening;
-                    let duplicate = tx
-                        .pending_by_digest(&agent.name, proposal.revision.digest, proposal.revision.base)
+                    let hour_ago = now - chrono::Duration::hours(1);
+                    let standing = tx
+                        .standing(&agent.name, hour_ago, proposal.revision.digest, proposal.revision.base)
                         .await?;
-                    if let Some(id) = duplicate
+                    if let Some(id) = standing.pending
                         && let Some(existing) = tx.proposal(id).await?
                     {
                         remember(tx, &agent, key.as_ref(), &existing, now).await?;
@@ -119,7 +120,7 @@ impl Engine {
                     }
                     // A person's revert is not the agent's doing: its quota does not stop it.
                     if proposal.requested_by.is_none() {
-                        check_quota(tx, &agent, &limits, now).await?;
+                        check_quota(&standing, &limits)?;
                     }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
@@ -213,10 +214,12 @@ fn matching(key: &Idempotency, answer: StoredAnswer) -> Result<Created, Problem>
     ))
 }
 
-async fn check_quota(tx: &mut Tx, agent: &Agent, limits: &crate::Limits, now: Timestamp) -> Result<(), Problem> {
-    let open = tx.count_open(&agent.name).await?;
-    if open >= limits.open_per_agent {
-        let detail = format!("{open} proposals of this agent are open; {} may be", limits.open_per_agent);
+fn check_quota(standing: &Standing, limits: &crate::Limits) -> Result<(), Problem> {
+    if standing.open >= limits.open_per_agent {
+        let detail = format!(
+            "{} proposals of this agent are open; {} may be",
+            standing.open, limits.open_per_agent
+        );
         return Err(Problem::new(
             429,
             "too_many_open",
@@ -225,9 +228,11 @@ async fn check_quota(tx: &mut Tx, agent: &Agent, limits: &crate::Limits, now: Ti
         )
         .retry(60));
     }
-    let hour = tx.count_created_since(&agent.name, now - chrono::Duration::hours(1)).await?;
-    if hour >= limits.hourly_per_agent {
-        let detail = format!("{hour} proposals in the last hour; {} are allowed", limits.hourly_per_agent);
+    if standing.created >= limits.hourly_per_agent {
+        let detail = format!(
+            "{} proposals in the last hour; {} are allowed",
+            standing.created, limits.hourly_per_agent
+        );
         return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
     }
     Ok(())

@@ -4,7 +4,6 @@ use domain::{Decision, Event, Proposal, ProposalId, Revision, RevisionAuthor};
 use serde_json::json;
 use store::Actor;
 
-use super::propose::{remember, replayed};
 use crate::act::{Act, Acted};
 use crate::{Agent, Created, Engine, Idempotency, Problem, ProposalRequest};
 
@@ -62,31 +61,14 @@ impl Engine {
             details: json!({ "base": resolved.base, "digest": resolved.digest }),
             audit_refusal: true,
             expected_version: Some(version),
+            answer: key.map(|key| (agent.clone(), key)),
         };
         match self.act(act).await? {
-            Acted::Done(proposal, _) => {
-                self.keep_answer(agent, key, &proposal).await?;
-                Ok(Created::New(proposal))
-            }
+            Acted::Done(proposal, _) => Ok(Created::New(proposal)),
             Acted::Refused(refusal) => Err(Problem::new(409, "not_pending", refusal.to_string(), "make a new proposal")),
             Acted::Stale(version) => Err(stale(version)),
             Acted::Missing => Err(Problem::not_found("proposal")),
         }
-    }
-
-    async fn keep_answer(&self, agent: &Agent, key: Option<Idempotency>, proposal: &Proposal) -> Result<(), Problem> {
-        let Some(key) = key else { return Ok(()) };
-        let (agent, proposal, now) = (agent.clone(), proposal.clone(), self.now());
-        self.store()
-            .write(move |tx| {
-                Box::pin(async move {
-                    if replayed(tx, &agent, Some(&key)).await?.is_none() {
-                        remember(tx, &agent, Some(&key), &proposal, now).await?;
-                    }
-                    Ok::<_, Problem>(())
-                })
-            })
-            .await
     }
 
     /// Takes a proposal back, until its push was sent.

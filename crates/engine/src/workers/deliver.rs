@@ -37,10 +37,17 @@ impl Engine {
     pub(super) async fn own_branch(self, name: RepositoryName, mut inbox: mpsc::UnboundedReceiver<Held>, cancel: CancellationToken) {
         let Some(setup) = self.repository(&name) else { return };
         let mut memory = Memory::default();
+        let mut seen = None;
+        let mut tick = tokio::time::interval(self.limits().landing_poll);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let first = tokio::select! {
                 () = cancel.cancelled() => return,
                 first = inbox.recv() => first,
+                _ = tick.tick() => {
+                    self.look_at_branch(setup, &mut seen).await;
+                    continue;
+                }
             };
             let Some(first) = first else { return };
             let mut waiting = vec![first];
@@ -207,7 +214,13 @@ impl Engine {
     }
 
     /// A touched file changed and merged: people look again.
-    async fn reshow(&self, setup: &RepositorySetup, proposal: &Proposal, merged: ChangeSet, tip: CommitId) -> Result<(), String> {
+    pub(super) async fn reshow(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        merged: ChangeSet,
+        tip: CommitId,
+    ) -> Result<(), String> {
         let revision = self.next_revision(setup, proposal, &merged, tip, None);
         let act = Act {
             contents: Some(merged),

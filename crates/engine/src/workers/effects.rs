@@ -116,7 +116,7 @@ impl Engine {
     }
 
     async fn run(&self, claimed: Claimed, lanes: &Lanes) {
-        let (effect_id, attempts, key) = (claimed.effect_id, claimed.attempts, claimed.effect.key());
+        let (effect_id, attempts, key, proposal) = (claimed.effect_id, claimed.attempts, claimed.effect.key(), claimed.proposal);
         self.crash(&format!("effect:{key}:before"));
         // A panic in one effect is parked with an alarm; the others go on.
         let ran = {
@@ -130,7 +130,7 @@ impl Engine {
             Ok(Ran::Again(due)) => self.postpone(effect_id, due, None).await,
             Ok(Ran::Failed(why)) if attempts >= self.limits().attempts => {
                 tracing::error!(effect = key, %why, "given up after {attempts} attempts; parked");
-                self.park(effect_id, why).await
+                self.park(effect_id, proposal, key, why).await
             }
             Ok(Ran::Failed(why)) => {
                 tracing::warn!(effect = key, attempts, %why, "an effect failed; tried again");
@@ -138,7 +138,7 @@ impl Engine {
             }
             Err(panicked) => {
                 tracing::error!(effect = key, %panicked, "an effect panicked; parked");
-                self.park(effect_id, panicked.to_string()).await
+                self.park(effect_id, proposal, key, panicked.to_string()).await
             }
         };
         if let Err(error) = result {
@@ -212,10 +212,21 @@ impl Engine {
             .await
     }
 
-    async fn park(&self, effect_id: i64, why: String) -> Result<(), StoreError> {
+    /// Puts an effect aside and says so in the chats.
+    async fn park(&self, effect_id: i64, proposal: Option<ProposalId>, key: &'static str, why: String) -> Result<(), StoreError> {
         metrics::counter!("countersign_effects_parked_total").increment(1);
+        let now = self.now();
         self.store()
-            .write(move |tx| Box::pin(async move { tx.park(effect_id, &why).await }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.park(effect_id, &why).await?;
+                    if key != "alarm" {
+                        let text = format!("{key} was given up and needs an operator: {why}");
+                        tx.schedule(proposal, &Effect::Alarm { text }, now).await?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            })
             .await
     }
 }

@@ -7,6 +7,11 @@ use telegram::{ChatId, MessageId, Nonce, Notice, RenderOptions, SendError};
 use super::effects::Ran;
 use crate::{Destination, Engine, RepositorySetup, TelegramSetup};
 
+/// How long a card whose answer was lost may be tapped before it is sent again.
+const AMBIGUOUS_SECONDS: i64 = 20;
+/// Copies of one card in one chat at most, when Telegram keeps losing answers.
+const AMBIGUOUS_MAX: u32 = 3;
+
 /// Commands in the bot's menu.
 const MENU: [(&str, &str); 7] = [
     ("pending", "what waits for a decision"),
@@ -33,7 +38,7 @@ impl Engine {
         } else {
             CardKind::Note
         };
-        for place in places(setup, kind, &proposal) {
+        for place in self.places(setup, kind, &proposal) {
             let known = match self.store().read().cards(id).await {
                 Ok(cards) => cards,
                 Err(error) => return Ran::Failed(error.to_string()),
@@ -130,7 +135,14 @@ impl Engine {
                 }
                 Ran::Failed(error.to_string())
             }
-            // The message may be there. Its nonce is known, so a tap on it would be recognised; another attempt follows all the same.
+            // The message may be there. Its nonce is known, so a tap on it is recognised and adopts it; only if nobody taps, another try follows.
+            SendError::Ambiguous { .. } if card.message.is_none() => {
+                if card.attempt >= AMBIGUOUS_MAX {
+                    tracing::error!(proposal = %card.proposal, chat = card.chat, "no clear answer from Telegram after several tries: see /pending");
+                    return Ran::Done;
+                }
+                Ran::Again(self.now() + chrono::Duration::seconds(AMBIGUOUS_SECONDS))
+            }
             other => Ran::Failed(other.to_string()),
         }
     }
@@ -257,7 +269,7 @@ impl Engine {
         } else {
             CardKind::Note
         };
-        for place in places(setup, kind, proposal) {
+        for place in self.places(setup, kind, proposal) {
             let reply = cards
                 .iter()
                 .rev()
@@ -292,7 +304,7 @@ impl Engine {
             .repositories()
             .filter(|setup| repository.as_ref().is_none_or(|only| *only == setup.name));
         let mut told = std::collections::BTreeSet::new();
-        for place in setups.flat_map(|setup| told_places(setup).iter().copied()) {
+        for place in setups.flat_map(|setup| self.present(told_places(setup))) {
             if !told.insert((place.chat, place.thread)) {
                 continue;
             }
@@ -336,10 +348,85 @@ impl Engine {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.migrate_chat(from.0, to.0).await?;
-                    tx.set_meta(&format!("chat_moved:{from}"), &to.to_string()).await
+                    tx.set_meta(&moved_key(from), &to.to_string()).await
+                })
+            })
+            .await?;
+        self.0
+            .moved
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(from, to);
+        // The old messages do not exist in the new chat: open cards are posted there.
+        let now = self.now();
+        let open: Vec<ProposalId> = self
+            .store()
+            .read()
+            .list(&open_only(), None, 1000)
+            .await?
+            .0
+            .iter()
+            .map(|proposal| proposal.id)
+            .collect();
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    for id in open {
+                        tx.schedule(Some(id), &domain::Effect::SendCard, now).await?;
+                    }
+                    Ok::<_, StoreError>(())
                 })
             })
             .await
+    }
+
+    /// Where a configured chat is now.
+    pub(crate) fn moved_to(&self, chat: ChatId) -> ChatId {
+        self.0
+            .moved
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(&chat)
+            .copied()
+            .unwrap_or(chat)
+    }
+
+    /// Reads which configured chats have moved, at start.
+    pub(super) async fn remember_moves(&self) -> Result<(), StoreError> {
+        let chats: std::collections::BTreeSet<ChatId> = self
+            .repositories()
+            .flat_map(|setup| setup.approvals.iter().chain(&setup.notifications))
+            .map(|place| place.chat)
+            .collect();
+        for chat in chats {
+            if let Some(to) = self.store().read().meta(&moved_key(chat)).await?.and_then(|text| text.parse().ok()) {
+                self.0
+                    .moved
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(chat, ChatId(to));
+            }
+        }
+        Ok(())
+    }
+
+    fn present(&self, places: &[Destination]) -> Vec<Destination> {
+        places
+            .iter()
+            .map(|place| Destination {
+                chat: self.moved_to(place.chat),
+                thread: place.thread,
+            })
+            .collect()
+    }
+
+    /// Where a card of this kind belongs: what must be acted on to the approval chats, what only tells to the notification chats.
+    fn places(&self, setup: &RepositorySetup, kind: CardKind, proposal: &Proposal) -> Vec<Destination> {
+        match kind {
+            CardKind::Approval => self.present(&setup.approvals),
+            CardKind::Note if proposal.tier() == Tier::Manual => self.present(&setup.approvals),
+            CardKind::Note => self.present(told_places(setup)),
+        }
     }
 
     pub(super) async fn greet_telegram(self) {
@@ -372,11 +459,13 @@ fn told_places(setup: &RepositorySetup) -> &[Destination] {
     }
 }
 
-/// Where a card of this kind belongs: what must be acted on to the approval chats, what only tells to the notification chats.
-fn places(setup: &RepositorySetup, kind: CardKind, proposal: &Proposal) -> Vec<Destination> {
-    match kind {
-        CardKind::Approval => setup.approvals.clone(),
-        CardKind::Note if proposal.tier() == Tier::Manual => setup.approvals.clone(),
-        CardKind::Note => told_places(setup).to_vec(),
+fn moved_key(chat: ChatId) -> String {
+    format!("chat_moved:{chat}")
+}
+
+fn open_only() -> store::ListFilter {
+    store::ListFilter {
+        open_only: true,
+        ..store::ListFilter::default()
     }
 }

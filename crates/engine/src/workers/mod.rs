@@ -1,6 +1,7 @@
 //! The workers: one claims what is due, one owns each branch, one watches Argo CD, one reads Telegram. Start-up, recovery and normal
 //! running are the same path: claim what is due.
 
+mod branch;
 mod deliver;
 mod effects;
 mod landing;
@@ -72,6 +73,7 @@ impl Engine {
                 tracker.spawn(async move { engine.poll_telegram(client, cancel).await });
             }
         }
+        self.remember_moves().await?;
         self.refresh_open_cards().await?;
         Ok(Running { tracker, cancel })
     }

@@ -1,0 +1,111 @@
+//! What a moved branch means for those who wait: pending changes whose files changed are shown anew, and a commit that vanished is reported.
+
+use std::time::Duration;
+
+use domain::{CommitId, Decision, Delivery, Event, Outcome, Proposal, Tier};
+use gitworker::{Known, Rebase};
+use store::{ListFilter, StoreError};
+
+use crate::{Engine, RepositorySetup};
+
+/// Pending proposals looked at in one round; more wait for the next.
+const PENDING_MAX: u32 = 500;
+
+impl Engine {
+    /// Looks at the branch if somebody depends on it; `seen` is the tip of the last look.
+    pub(super) async fn look_at_branch(&self, setup: &RepositorySetup, seen: &mut Option<CommitId>) {
+        match self.dependents(setup).await {
+            Ok((pending, flying)) if pending.is_empty() && flying.is_empty() => {}
+            Ok((pending, flying)) => {
+                let tip = match setup.git.refresh(Duration::from_secs(1)).await {
+                    Ok(tip) => tip.commit,
+                    Err(error) => {
+                        tracing::warn!(repository = %setup.name, %error, "the branch could not be looked at");
+                        return;
+                    }
+                };
+                if *seen == Some(tip) {
+                    return;
+                }
+                for proposal in &flying {
+                    self.check_not_lost(setup, proposal).await;
+                }
+                for proposal in &pending {
+                    if let Err(why) = self.check_still_fits(setup, proposal, tip).await {
+                        tracing::warn!(proposal = %proposal.id, %why, "a pending change could not be compared with the branch");
+                        return;
+                    }
+                }
+                *seen = Some(tip);
+            }
+            Err(error) => tracing::error!(%error, "the pending proposals cannot be read"),
+        }
+    }
+
+    async fn dependents(&self, setup: &RepositorySetup) -> Result<(Vec<Proposal>, Vec<Proposal>), StoreError> {
+        let filter = ListFilter {
+            repository: Some(setup.name.clone()),
+            decision: Some(Decision::Pending),
+            open_only: true,
+            ..ListFilter::default()
+        };
+        let read = self.store().read();
+        let (mut pending, _) = read.list(&filter, None, PENDING_MAX).await?;
+        pending.retain(|proposal| proposal.tier() == Tier::Prompted && proposal.delivery == Delivery::None);
+        let mut flying = read.in_delivery(&[Delivery::Pushed, Delivery::Syncing]).await?;
+        flying.retain(|proposal| proposal.repository == setup.name);
+        Ok((pending, flying))
+    }
+
+    async fn check_still_fits(&self, setup: &RepositorySetup, proposal: &Proposal, tip: CommitId) -> Result<(), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let contents = self
+            .store()
+            .read()
+            .contents(proposal.id, proposal.revision.number)
+            .await
+            .map_err(|error| text(&error))?;
+        let Some(change) = contents else { return Ok(()) };
+        match setup
+            .git
+            .rebase(proposal.revision.base, tip, &change)
+            .await
+            .map_err(|error| text(&error))?
+        {
+            Rebase::Untouched => {}
+            Rebase::AlreadyThere => {
+                self.happen(proposal.id, Event::AlreadyThere { commit: tip })
+                    .await
+                    .map_err(|error| text(&error))?;
+            }
+            Rebase::Conflict { paths } => {
+                self.happen(proposal.id, Event::Conflict { paths })
+                    .await
+                    .map_err(|error| text(&error))?;
+            }
+            Rebase::Merged(merged) => self.reshow(setup, proposal, merged, tip).await?,
+        }
+        Ok(())
+    }
+
+    /// A force push took the commit away: nobody waits for it any longer.
+    async fn check_not_lost(&self, setup: &RepositorySetup, proposal: &Proposal) {
+        let Some(commit) = proposal.commit else { return };
+        if !matches!(setup.git.known_commit(commit).await, Ok(Known::OffBranch)) {
+            return;
+        }
+        let note = format!(
+            "branch {} no longer contains {}: somebody force-pushed it",
+            setup.branch(),
+            commit.short()
+        );
+        let event = Event::Settled {
+            outcome: Outcome::Lost,
+            applications: proposal.applications.clone(),
+            note: Some(note),
+        };
+        if let Err(error) = self.happen(proposal.id, event).await {
+            tracing::error!(proposal = %proposal.id, %error, "a lost commit could not be recorded; looked at again");
+        }
+    }
+}
