@@ -125,10 +125,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(with) => {
-            let served = crate::serve(with.settings()?, crate::Hooks::default()).await;
-            served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
-        }
+        Command::Serve(with) => serve(with.settings()?).await,
         Command::Check(arguments) => check::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Agent(command) => agent::run(command).await,
@@ -142,4 +139,21 @@ async fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// What is wrong with files is found before anything is opened: it is the configuration's fault, not the world's.
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let unreadable = settings.check_files();
+    if !unreadable.is_empty() {
+        return Err(Failure::Settings(unreadable));
+    }
+    if let Err(problems) = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        return Err(Failure::Usage(
+            text,
+            "correct the files; `countersign check` tells everything that is wrong".to_owned(),
+        ));
+    }
+    let served = crate::serve(settings, crate::Hooks::default()).await;
+    served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
 }

@@ -107,4 +107,32 @@ mod tests {
         );
         assert!(Settings::from_layers(&Layers::default()).is_ok(), "the defaults alone are valid");
     }
+
+    #[test]
+    fn the_example_shows_every_key_of_the_defaults_with_the_same_limits() {
+        let defaults: toml::Table = toml::from_str(crate::settings::DEFAULT_TOML).unwrap();
+        let example: toml::Table = toml::from_str(FILES[0].1).unwrap();
+        for (section, keys) in &defaults {
+            for key in keys.as_table().unwrap().keys() {
+                assert!(
+                    example[section].get(key).is_some(),
+                    "[{section}] {key} is missing in config/example.toml"
+                );
+            }
+        }
+        assert_eq!(defaults["limits"], example["limits"]);
+    }
+
+    #[test]
+    fn the_cluster_gets_the_shipped_files() {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base/config");
+        for (name, text) in FILES {
+            let there = if name == "example.toml" { "config.toml" } else { name };
+            assert_eq!(
+                std::fs::read_to_string(base.join(there)).unwrap(),
+                text,
+                "copy config/{name} to deploy/base/config/{there}"
+            );
+        }
+    }
 }

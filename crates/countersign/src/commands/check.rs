@@ -50,7 +50,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(settings) = &settings {
         if shipped.is_none() {
             problems.extend(settings.check_files().iter().map(ToString::to_string));
-            problems.extend(shapes(settings));
+            if problems.is_empty() {
+                problems.extend(shapes(settings).await);
+            }
         }
         match Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
             Ok(book) if problems.is_empty() => told(settings, &book, &shown, shipped.is_some()),
@@ -91,8 +93,15 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
 }
 
 /// What only the parts themselves can tell of a secret's shape. Nothing is sent.
-fn shapes(settings: &Settings) -> Vec<String> {
+async fn shapes(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
+    if let Some(tls) = &settings.server.tls
+        && let Err(error) = crate::service::check_tls(tls).await
+    {
+        problems.push(format!(
+            "{error:#}\n  remedy: write the chain, the service's own certificate first, and its key, both in PEM"
+        ));
+    }
     if let Some(telegram) = &settings.telegram {
         if let Err(error) = crate::service::telegram_client(telegram) {
             problems.push(format!("{error:#}\n  remedy: correct {}", telegram.token.key()));

@@ -244,7 +244,7 @@ impl Teller {
             .world
             .telegram
             .wait_for(PATIENCE, |state| {
-                let mut messages = state.messages(CHAT).into_iter().rev();
+                let mut messages = state.messages(CHAT).iter().rev();
                 messages
                     .find(|message| message.text.contains(&name) && message.keyboard_text().contains(button))
                     .cloned()
@@ -257,7 +257,6 @@ impl Teller {
         let card = self.card(id, button).await?;
         let label = card
             .buttons()
-            .into_iter()
             .map(|b| b.text.clone())
             .find(|text| text.contains(button))
             .context("the button is gone")?;

@@ -27,13 +27,34 @@ pub struct World {
 impl World {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let telegram = TelegramSim::start(TelegramOptions { token: BOT_TOKEN.to_owned(), ..TelegramOptions::default() }).await.unwrap();
-        telegram.add_chat(Chat { id: CHAT, kind: ChatKind::Supergroup, title: "Operations".to_owned(), topics: Vec::new() });
+        let telegram = TelegramSim::start(TelegramOptions {
+            token: BOT_TOKEN.to_owned(),
+            ..TelegramOptions::default()
+        })
+        .await
+        .unwrap();
+        telegram.add_chat(Chat {
+            id: CHAT,
+            kind: ChatKind::Supergroup,
+            title: "Operations".to_owned(),
+            topics: Vec::new(),
+        });
         let argocd = ArgocdSim::start(ArgocdOptions::default()).await.unwrap();
         let credentials = Some(("bot".to_owned(), GIT_PASSWORD.to_owned()));
-        let git = GitRemote::start(GitOptions { root: folder.path().join("remote"), bind: ([127, 0, 0, 1], 0).into(), credentials }).await.unwrap();
+        let git = GitRemote::start(GitOptions {
+            root: folder.path().join("remote"),
+            bind: ([127, 0, 0, 1], 0).into(),
+            credentials,
+        })
+        .await
+        .unwrap();
         git.create("homelab").unwrap().seed(&[("README.md", "hello\n", false)]).unwrap();
-        let world = Self { folder, telegram, argocd, _git: git };
+        let world = Self {
+            folder,
+            telegram,
+            argocd,
+            _git: git,
+        };
         world.write("telegram-token", BOT_TOKEN);
         world.write("git-password", GIT_PASSWORD);
         world.write("argocd-token", world.argocd.token());
@@ -94,7 +115,11 @@ start_seconds = 2
     /// Runs the program with `--config` of this world at the end.
     pub async fn run(&self, arguments: &[&str]) -> Said {
         let config = self.config().display().to_string();
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).chain(["--config".to_owned(), config]).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(ToString::to_string)
+            .chain(["--config".to_owned(), config])
+            .collect();
         let folder = self.folder.path().to_owned();
         tokio::task::spawn_blocking(move || {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -116,7 +141,10 @@ pub struct Said {
 /// A command of the built program with nothing of the test's environment that it would listen to.
 pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-    command.current_dir(folder).env_remove("COUNTERSIGN_CONFIG").env_remove("NOTIFY_SOCKET");
+    command
+        .current_dir(folder)
+        .env_remove("COUNTERSIGN_CONFIG")
+        .env_remove("NOTIFY_SOCKET");
     command
 }
 
@@ -124,7 +152,11 @@ pub fn program(folder: &Path) -> Command {
 pub fn run(folder: &Path, arguments: &[&str]) -> Said {
     let Output { status, stdout, stderr } = program(folder).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+    Said {
+        code: status.code(),
+        out: text(stdout),
+        err: text(stderr),
+    }
 }
 
 /// Looks again and again until something is there.
