@@ -44,19 +44,19 @@ enum Move {
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let names = || prop::sample::select(vec!["alice", "bob", "carol", "dave", "mallory"]);
     let tiers = || prop::sample::select(Tier::ALL);
-    let verdict = prop_oneof![9 => Just(ReviewVerdict::Approve), 1 => Just(ReviewVerdict::Reject)];
+    let verdict = prop_oneof![24 => Just(ReviewVerdict::Approve), 1 => Just(ReviewVerdict::Reject)];
     let one = prop_oneof![
-        12 => (names(), verdict, prop::bool::weighted(0.1), prop::sample::select(vec![0, 0, 30])).prop_map(|(who, verdict, stale, hold)| Move::Tap { who, verdict, stale, hold }),
-        1 => names().prop_map(Move::Reason),
+        40 => (names(), verdict, prop::bool::weighted(0.1), prop::sample::select(vec![0, 0, 30])).prop_map(|(who, verdict, stale, hold)| Move::Tap { who, verdict, stale, hold }),
+        2 => names().prop_map(Move::Reason),
         1 => names().prop_map(Move::Cancel),
-        2 => names().prop_map(Move::Retry),
-        1 => Just(Move::Withdraw),
-        2 => (prop::option::of(tiers()), prop::sample::select(vec![0, 1, 1, 1, 2]), any::<bool>()).prop_map(|(requested, skip, same_content)| Move::Revise { requested, skip, same_content }),
-        8 => any::<u8>().prop_map(Move::Service),
-        12 => Just(Move::Onward),
-        1 => any::<usize>().prop_map(Move::Settle),
-        3 => prop_oneof![Just(10), Just(31), Just(1000), Just(4000)].prop_map(Move::Wait),
-        4 => sketches().prop_map(Move::Policy),
+        6 => names().prop_map(Move::Retry),
+        2 => Just(Move::Withdraw),
+        12 => (prop::option::of(tiers()), prop::sample::select(vec![0, 1, 1, 1, 2]), any::<bool>()).prop_map(|(requested, skip, same_content)| Move::Revise { requested, skip, same_content }),
+        24 => any::<u8>().prop_map(Move::Service),
+        40 => Just(Move::Onward),
+        2 => any::<usize>().prop_map(Move::Settle),
+        14 => prop_oneof![2 => Just(31), 6 => Just(1300), 1 => Just(4000)].prop_map(Move::Wait),
+        12 => sketches().prop_map(Move::Policy),
     ];
     prop::collection::vec(one, 1..40)
 }
@@ -204,7 +204,7 @@ impl History {
     /// Anything that the service may feed back, fitting or not.
     fn service(&mut self, n: u8) -> Event {
         let next = Box::new(self.content(1, None));
-        match n % 20 {
+        match n % 40 {
             0 | 1 => Event::Reshow { revision: next },
             2 | 3 => Event::Rerender { revision: next },
             4 => Event::Conflict { paths: Vec::new() },
@@ -214,7 +214,7 @@ impl History {
             },
             7 => Event::Expire,
             8 => Event::Refuse { why: "no".to_owned() },
-            9 => self.build(),
+            9 | 20..=25 => self.build(),
             10 => Event::CommitBuilt {
                 commit: commit(90),
                 parent: commit(0),
@@ -224,9 +224,9 @@ impl History {
                 commit: commit(self.built),
             },
             12 => Event::PushConfirmed { commit: commit(98) },
-            13 | 14 => Event::PushMissed,
-            15 => Event::PushRefused { message: "no".to_owned() },
-            16 => Event::Prepared { pull: None },
+            13 | 14 | 26..=30 => Event::PushMissed,
+            15 | 31 | 32 => Event::PushRefused { message: "no".to_owned() },
+            16 | 33 | 34 => Event::Prepared { pull: None },
             17 => arrived(97),
             18 => Event::Diverged {
                 commit: commit(96),
@@ -244,7 +244,12 @@ impl History {
     fn onward(&mut self) -> Option<Event> {
         match self.proposal.delivery {
             Delivery::None if self.proposal.tier() == Tier::Manual => Some(Event::Prepared { pull: None }),
-            Delivery::None => None,
+            Delivery::None => {
+                let silent = PEOPLE
+                    .iter()
+                    .find(|(_, id)| self.proposal.approvals().all(|review| review.by.id.0 != *id))?;
+                Some(review(silent.0, ReviewVerdict::Approve, &self.proposal, 0))
+            }
             Delivery::Queued => Some(self.build()),
             Delivery::Committing => Some(Event::PushConfirmed {
                 commit: commit(self.built),
@@ -540,7 +545,7 @@ fn every_history_keeps_every_promise() {
     }
 }
 
-/// A broken copy of one rule, and a word of what the judge must say about it.
+/// A broken copy of one rule, and what the judge must say about it (one of).
 fn broken() -> Vec<(&'static str, Decide, &'static str)> {
     vec![
         (
@@ -574,7 +579,7 @@ fn broken() -> Vec<(&'static str, Decide, &'static str)> {
                 }
                 _ => decide(proposal, event, policy, now),
             },
-            "enough",
+            "enough|without a rule that trusts it",
         ),
         (
             "what was built is not compared with what was approved",
@@ -740,6 +745,9 @@ fn step(next: Proposal) -> Transition {
 fn the_judge_sees_every_broken_rule() {
     for (what, broken, verdict) in broken() {
         let said = histories(broken, CASES).expect_err(what);
-        assert!(said.contains(verdict), "{what}: the judge said\n{said}");
+        assert!(
+            verdict.split('|').any(|verdict| said.contains(verdict)),
+            "{what}: the judge said\n{said}"
+        );
     }
 }

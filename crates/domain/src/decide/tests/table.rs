@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use super::world::*;
 use crate::{
@@ -65,7 +66,7 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
 struct Try {
     label: &'static str,
     event: Event,
-    policy: Policy,
+    policy: Rc<Policy>,
     now: Timestamp,
 }
 

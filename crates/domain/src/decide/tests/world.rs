@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -42,11 +43,11 @@ impl Sketch {
     }
 
     /// bob owns the agent. Each policy is parsed once per test.
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> Rc<Policy> {
         thread_local! {
-            static PARSED: RefCell<BTreeMap<String, Policy>> = const { RefCell::new(BTreeMap::new()) };
+            static PARSED: RefCell<BTreeMap<String, Rc<Policy>>> = const { RefCell::new(BTreeMap::new()) };
         }
-        PARSED.with_borrow_mut(|parsed| parsed.entry(format!("{self:?}")).or_insert_with(|| self.parsed()).clone())
+        PARSED.with_borrow_mut(|parsed| parsed.entry(format!("{self:?}")).or_insert_with(|| Rc::new(self.parsed())).clone())
     }
 
     fn parsed(&self) -> Policy {
