@@ -30,9 +30,6 @@ impl Engine {
             )
             .at("/commit")
         })?;
-        let runbook = self
-            .named_runbook(agent, &request.runbook)
-            .map_err(|problem| problem.at("/runbook"))?;
         let read = self.store().read();
         let explained = match read.observed(&setup.name, commit).await? {
             Some(id) => Some(id),
@@ -40,11 +37,23 @@ impl Engine {
         };
         if let Some(id) = explained {
             let known = read.proposal(id).await?.filter(|proposal| proposal.agent == agent.name);
-            return match known {
-                Some(proposal) if matches!(proposal.origin, Origin::Observed(_)) => Ok(Created::Existing(Box::new(proposal))),
-                _ => Err(Problem::new(409, "already_explained", "this commit belongs to another proposal", "nothing to do").at("/commit")),
-            };
+            if let Some(proposal) = known.filter(|proposal| matches!(proposal.origin, Origin::Observed(_))) {
+                return Ok(Created::Existing(Box::new(proposal)));
+            }
+            let why = "it belongs to another proposal".to_owned();
+            return Err(self
+                .unexplained(setup, agent, commit, &request.runbook, why, (409, "already_explained"))
+                .await);
         }
+        let runbook = match self.named_runbook(agent, &request.runbook) {
+            Ok(runbook) => runbook,
+            Err(problem) => {
+                return Err(self
+                    .unexplained(setup, agent, commit, &request.runbook, problem.detail, (422, problem.code))
+                    .await
+                    .at("/runbook"));
+            }
+        };
         match self.verify(setup, commit, &runbook, &request).await {
             Ok(resolved) => {
                 let now = self.now();
@@ -59,23 +68,34 @@ impl Engine {
                 self.open(agent, opening, key).await
             }
             Err(Unverified::Ask(problem)) => Err(problem),
-            Err(Unverified::Alarm(why)) => {
-                let text = format!(
-                    "{} reported commit {} as a run of {}, but {why}",
-                    agent.name,
-                    commit.short(),
-                    runbook.name()
-                );
-                self.alarm(setup.name.clone(), Actor::Agent(agent.name.clone()), text.clone())
-                    .await?;
-                Err(Problem::new(
-                    422,
-                    "observation_refused",
-                    text,
-                    "people have been told; push nothing by yourself that the runbook does not render",
-                )
-                .at("/commit"))
-            }
+            Err(Unverified::Alarm(why)) => Err(self
+                .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
+                .await),
+        }
+    }
+
+    /// Raises the alarm about a commit that no runbook explains; the answer for the agent.
+    async fn unexplained(
+        &self,
+        setup: &RepositorySetup,
+        agent: &Agent,
+        commit: CommitId,
+        runbook: &str,
+        why: String,
+        (status, code): (u16, &'static str),
+    ) -> Problem {
+        let runbook: String = runbook.chars().take(80).collect();
+        let text = format!("{} reported commit {} as a run of {runbook}, but {why}", agent.name, commit.short());
+        let told = self.alarm(setup.name.clone(), Actor::Agent(agent.name.clone()), text.clone()).await;
+        match told {
+            Ok(()) => Problem::new(
+                status,
+                code,
+                text,
+                "people have been told; push nothing by yourself that the runbook does not render",
+            )
+            .at("/commit"),
+            Err(problem) => problem,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Manual tier, first half: the service prepares, a human commits.
 
-use domain::{Delivery, Event, ProposalId, PullRequest};
+use domain::{Delivery, Event, Proposal, ProposalId, PullRequest};
 use gitworker::{PushOutcome, Rebase};
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Engine {
             Ok(built) => built,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        let branch = proposal.head_branch();
+        let branch = head_branch(&proposal, proposal.revision.number);
         match setup.git.push_branch(&branch, &built, None).await {
             PushOutcome::Confirmed => {}
             // There already, from an earlier try: the pull request is looked up by its head.
@@ -68,6 +68,9 @@ impl Engine {
         match github.open_pull(&new).await {
             Ok(pull) => {
                 self.crash("prepare:pull");
+                if let Err(error) = close_older(github, &proposal).await {
+                    return Ran::Failed(error.to_string());
+                }
                 self.prepared(
                     id,
                     Some(PullRequest {
@@ -88,4 +91,24 @@ impl Engine {
             Err(error) => Ran::Failed(error.to_string()),
         }
     }
+}
+
+/// A branch of its own for every revision: what somebody committed on an earlier one is never overwritten.
+fn head_branch(proposal: &Proposal, revision: u32) -> String {
+    match revision {
+        1 => proposal.head_branch(),
+        later => format!("{}-r{later}", proposal.head_branch()),
+    }
+}
+
+/// Nobody shall merge what is no longer proposed.
+async fn close_older(github: &github::GitHub, proposal: &Proposal) -> Result<(), github::Error> {
+    for revision in 1..proposal.revision.number {
+        if let Some(pull) = github.find_pull(&head_branch(proposal, revision)).await?
+            && matches!(pull.state, github::PullState::Open)
+        {
+            github.close_pull(pull.number).await?;
+        }
+    }
+    Ok(())
 }
