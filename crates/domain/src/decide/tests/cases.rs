@@ -1,1 +1,381 @@
-//! Cases that were once wrong, each with the sentence that must hold.
+//! Cases that were once wrong, and questions that a hostile reader asks; each with the sentence that must hold.
+
+use std::rc::Rc;
+
+use super::world::*;
+use crate::{
+    Decision, Delivery, Event, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Tier, Timestamp, Transition, decide, open,
+};
+
+/// A prompted change that two of alice, carol (and bob, who owns the agent) must approve.
+struct Story {
+    proposal: Proposal,
+    policy: Rc<Policy>,
+    now: Timestamp,
+    last: Option<Transition>,
+}
+
+fn story(origin: Origin, tier: Tier) -> Story {
+    let policy = Sketch::of(tier).policy();
+    Story {
+        proposal: open(fresh(origin, &policy), start()).next,
+        policy,
+        now: later(60),
+        last: None,
+    }
+}
+
+fn prompted() -> Story {
+    story(Origin::Change, Tier::Prompted)
+}
+
+fn manual() -> Story {
+    story(Origin::Change, Tier::Manual)
+}
+
+fn standard() -> Story {
+    story(Origin::Runbook(call()), Tier::Standard)
+}
+
+impl Story {
+    fn then(mut self, event: impl FnOnce(&Proposal) -> Event) -> Self {
+        let name = event(&self.proposal);
+        let step = decide(&self.proposal, name.clone(), &self.policy, self.now).unwrap_or_else(|refusal| panic!("{name:?}: {refusal}"));
+        self.proposal = step.next.clone();
+        self.last = Some(step);
+        self
+    }
+
+    fn refused(self, event: impl FnOnce(&Proposal) -> Event) -> Refusal {
+        decide(&self.proposal, event(&self.proposal), &self.policy, self.now).expect_err("a refusal")
+    }
+
+    fn under(mut self, sketch: Sketch) -> Self {
+        self.policy = sketch.policy();
+        self
+    }
+
+    fn at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    fn state(&self) -> (Decision, Delivery) {
+        (self.proposal.decision, self.proposal.delivery)
+    }
+
+    /// What the last step owes, with the seconds until it is due.
+    fn owes(&self) -> Vec<(&'static str, i64)> {
+        let step = self.last.as_ref().expect("a step");
+        step.effects
+            .iter()
+            .map(|owed| (owed.effect.key(), (owed.due - self.now).num_seconds()))
+            .collect()
+    }
+}
+
+fn yes(who: &'static str) -> impl FnOnce(&Proposal) -> Event {
+    move |proposal| review(who, ReviewVerdict::Approve, proposal, 0)
+}
+
+fn no(who: &'static str) -> impl FnOnce(&Proposal) -> Event {
+    move |proposal| review(who, ReviewVerdict::Reject, proposal, 0)
+}
+
+fn build(n: u8) -> impl FnOnce(&Proposal) -> Event {
+    move |proposal| built(proposal, n)
+}
+
+fn approved() -> Story {
+    prompted().then(yes("alice")).then(yes("carol"))
+}
+
+fn revise(tier: Tier, skip: u32) -> impl FnOnce(&Proposal) -> Event {
+    move |proposal| Event::Revise {
+        revision: Box::new(revision(
+            proposal.revision.number + skip,
+            &Origin::Runbook(call()),
+            &Sketch::of(tier).policy(),
+            None,
+            later(60),
+        )),
+    }
+}
+
+#[test]
+fn an_expiry_timer_that_rings_before_the_extended_time_is_set_again() {
+    let story = prompted().at(later(3000)).then(revise(Tier::Prompted, 1));
+    assert_eq!(
+        story.proposal.expires_at,
+        later(6600),
+        "a new revision has the time of the rule again"
+    );
+    // The store keeps the earlier of two equal timers: it rings at the old time.
+    let story = story.at(later(3600)).then(|_| Event::Expire);
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None));
+    assert_eq!(story.owes(), [("expire", 3000)]);
+    let version = story.proposal.version;
+    let story = story.at(later(6600)).then(|_| Event::Expire);
+    assert_eq!(
+        (story.proposal.outcome, story.proposal.version),
+        (Some(Outcome::Expired), version + 1)
+    );
+}
+
+#[test]
+fn an_approval_after_the_deadline_does_not_count_even_when_the_timer_is_late() {
+    let refusal = prompted().then(yes("alice")).at(later(3600)).refused(yes("carol"));
+    assert_eq!(refusal.to_string(), "already expired: nothing to decide any more");
+    let story = prompted().at(later(3600)).then(no("carol"));
+    assert_eq!(story.proposal.decision, Decision::Rejected, "a no is never too late while it waits");
+}
+
+#[test]
+fn a_no_counts_although_the_policy_became_manual_under_the_card() {
+    let story = prompted().under(Sketch::of(Tier::Manual)).then(no("carol"));
+    assert_eq!(story.proposal.outcome, Some(Outcome::Rejected));
+}
+
+#[test]
+fn a_no_of_somebody_whom_only_the_new_policy_asks_counts() {
+    let platform = Sketch {
+        asks: "platform",
+        ..Sketch::of(Tier::Prompted)
+    };
+    assert_eq!(prompted().refused(no("dave")), Refusal::NotEligible);
+    assert_eq!(prompted().under(platform).then(no("dave")).proposal.decision, Decision::Rejected);
+}
+
+#[test]
+fn the_owner_neither_approves_nor_rejects_but_may_cancel() {
+    assert_eq!(prompted().refused(yes("bob")), Refusal::OwnsAgent);
+    assert_eq!(prompted().refused(no("bob")), Refusal::OwnsAgent);
+    let story = prompted().then(|_| Event::Cancel { by: person("bob") });
+    assert_eq!(
+        story.proposal.outcome,
+        Some(Outcome::Dismissed),
+        "anybody in a group may stop anything"
+    );
+}
+
+#[test]
+fn votes_of_people_who_are_no_longer_asked_go_and_can_be_given_again() {
+    let without_carol = Sketch {
+        operators: vec!["alice", "bob"],
+        platform: vec!["carol", "dave"],
+        allow_owner: true,
+        ..Sketch::of(Tier::Prompted)
+    };
+    let story = approved().under(without_carol).then(build(1));
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None));
+    assert_eq!(story.proposal.approvers(), [person("alice").id], "carol is in another group only");
+    let story = story.under(Sketch::of(Tier::Prompted)).then(yes("carol"));
+    assert_eq!(story.state(), (Decision::Approved, Delivery::Queued));
+}
+
+#[test]
+fn a_second_tap_completes_a_quorum_that_an_edit_of_the_policy_made_complete() {
+    let platform = Sketch {
+        operators: vec!["alice"],
+        ..Sketch::of(Tier::Prompted)
+    };
+    let story = prompted().then(yes("carol")).under(platform).then(yes("alice"));
+    assert_eq!(
+        story.state(),
+        (Decision::Pending, Delivery::None),
+        "carol was no operator when alice tapped"
+    );
+    let story = story.under(Sketch::of(Tier::Prompted)).then(yes("alice"));
+    assert_eq!(story.state(), (Decision::Approved, Delivery::Queued));
+    assert_eq!(story.proposal.approvers().len(), 2, "nobody is counted twice");
+    assert_eq!(prompted().then(yes("alice")).refused(yes("alice")), Refusal::AlreadyVoted);
+}
+
+#[test]
+fn a_looser_policy_changes_nothing() {
+    let looser = Sketch {
+        quorum: 1,
+        ..Sketch::of(Tier::Prompted)
+    };
+    let story = prompted().under(looser).then(yes("alice"));
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None), "two were promised");
+    let story = story.then(yes("carol")).under(Sketch::of(Tier::Standard)).then(build(1));
+    assert_eq!(story.state(), (Decision::Approved, Delivery::Committing));
+}
+
+#[test]
+fn a_stricter_tier_voids_all_votes_of_the_same_content() {
+    let story = approved().under(Sketch::of(Tier::Manual)).then(build(1));
+    assert_eq!((story.proposal.tier(), story.proposal.reviews.len()), (Tier::Manual, 0));
+    assert_eq!(story.owes(), [("edit_cards", 0), ("prepare", 0), ("expire", 3600)]);
+    let story = standard().under(Sketch::of(Tier::Prompted)).then(build(1));
+    assert_eq!(
+        (story.proposal.tier(), story.proposal.decision),
+        (Tier::Prompted, Decision::Pending)
+    );
+}
+
+#[test]
+fn a_change_that_comes_back_late_reminds_nobody_at_once() {
+    let story = approved().at(later(100_000)).under(Sketch {
+        quorum: 3,
+        allow_owner: true,
+        ..Sketch::of(Tier::Prompted)
+    });
+    let story = story.then(|_| Event::PushRefused {
+        message: "read-only".to_owned(),
+    });
+    let story = story.then(|_| Event::Retry { by: person("alice") }).then(build(1));
+    assert_eq!(
+        story.owes(),
+        [("edit_cards", 0), ("send_card", 0), ("remind", 2700), ("expire", 3600)]
+    );
+}
+
+#[test]
+fn a_revision_never_goes_past_people_nor_back_to_an_older_number() {
+    let story = prompted().under(Sketch::of(Tier::Standard)).then(revise(Tier::Standard, 1));
+    assert_eq!(
+        (story.proposal.tier(), story.state()),
+        (Tier::Prompted, (Decision::Pending, Delivery::None))
+    );
+    assert_eq!(
+        story.then(yes("alice")).state(),
+        (Decision::Pending, Delivery::None),
+        "the standard rule's approvers are asked"
+    );
+    for skip in [0, 2] {
+        assert_eq!(prompted().refused(revise(Tier::Prompted, skip)), Refusal::Outdated { current: 1 });
+    }
+}
+
+#[test]
+fn the_same_content_in_a_new_revision_needs_new_votes() {
+    let story = prompted().then(yes("alice")).then(|proposal| {
+        let mut next = proposal.revision.clone();
+        next.number += 1;
+        Event::Revise { revision: Box::new(next) }
+    });
+    assert_eq!(story.proposal.approvers(), []);
+    assert_eq!(story.proposal.reviews.len(), 1, "the old vote stays in the book");
+}
+
+#[test]
+fn a_look_at_the_branch_counts_only_for_what_is_prepared() {
+    let prepared = manual().then(|_| Event::Prepared { pull: None });
+    let again = prepared.then(revise(Tier::Manual, 1));
+    assert!(
+        matches!(again.refused(|_| arrived(8)), Refusal::Illegal { .. }),
+        "revision 2 was never compared"
+    );
+    let story = manual().then(|_| Event::Prepared { pull: None }).then(|_| arrived(8));
+    assert_eq!(
+        (story.state(), story.last.expect("a step").seals),
+        ((Decision::Approved, Delivery::Pushed), true)
+    );
+    let twice = manual()
+        .then(|_| Event::Prepared { pull: None })
+        .refused(|_| Event::Prepared { pull: Some(pull()) });
+    assert!(matches!(twice, Refusal::Illegal { .. }));
+}
+
+#[test]
+fn nothing_is_committed_before_the_time_to_cancel_is_over() {
+    let story = prompted()
+        .then(yes("alice"))
+        .then(|proposal| review("carol", ReviewVerdict::Approve, proposal, 30));
+    let story = story.then(build(1));
+    assert_eq!(
+        (story.state(), story.owes()),
+        ((Decision::Approved, Delivery::Queued), vec![("deliver", 30)])
+    );
+    let story = story.at(later(90)).then(build(1));
+    assert_eq!((story.proposal.delivery, story.proposal.hold_until), (Delivery::Committing, None));
+}
+
+#[test]
+fn a_commit_that_only_names_the_proposal_is_looked_at_by_a_human() {
+    let story = approved().then(build(1)).then(|_| Event::PushConfirmed { commit: commit(9) });
+    assert_eq!((story.proposal.delivery, story.proposal.commit), (Delivery::PushBlocked, None));
+    assert_eq!(story.owes(), [("edit_cards", 0), ("notify", 0)]);
+    // Its own commit is still welcome.
+    assert_eq!(
+        story.then(|_| Event::PushConfirmed { commit: commit(1) }).proposal.delivery,
+        Delivery::Pushed
+    );
+}
+
+#[test]
+fn already_there_by_our_own_commit_is_a_push_whose_answer_was_lost() {
+    let revert = Origin::Revert {
+        of: other(),
+        commit: commit(5),
+    };
+    let sent = story(revert.clone(), Tier::Prompted)
+        .then(yes("alice"))
+        .then(build(1))
+        .then(|_| Event::PushMissed);
+    let story_there = sent.then(|_| Event::AlreadyThere { commit: commit(1) });
+    assert_eq!(
+        (story_there.proposal.delivery, story_there.proposal.commit),
+        (Delivery::Pushed, Some(commit(1)))
+    );
+    assert!(story_there.owes().contains(&("mark_reverted", 0)));
+    // By somebody else's commit: nothing was reverted by us, and nothing says so.
+    let story = story(revert, Tier::Prompted)
+        .then(yes("alice"))
+        .then(|_| Event::AlreadyThere { commit: commit(1) });
+    assert_eq!(
+        (story.proposal.outcome, story.owes()),
+        (Some(Outcome::Dismissed), vec![("edit_cards", 0)])
+    );
+}
+
+#[test]
+fn a_refused_standard_push_has_its_note_edited_after_the_retry() {
+    let story = standard().then(build(1)).then(|_| Event::PushRefused {
+        message: "read-only".to_owned(),
+    });
+    assert_eq!(story.owes(), [("send_card", 0), ("notify", 0)]);
+    let story = story.then(|_| Event::Retry { by: person("dave") }).then(build(2));
+    let story = story.then(|_| Event::PushConfirmed { commit: commit(2) });
+    assert_eq!(story.owes(), [("send_card", 0), ("edit_cards", 0), ("observe", 0)]);
+    assert_eq!(story.proposal.note, None);
+}
+
+#[test]
+fn a_conflict_under_a_pending_proposal_is_no_open_decision() {
+    let story = prompted().then(|_| Event::Conflict { paths: Vec::new() });
+    assert_eq!(
+        (story.proposal.decision, story.proposal.outcome),
+        (Decision::Refused, Some(Outcome::Conflicted))
+    );
+    let story = approved().then(|_| Event::Conflict { paths: Vec::new() });
+    assert_eq!(story.proposal.decision, Decision::Approved, "people did approve it");
+}
+
+#[test]
+fn a_verdict_is_a_verdict_of_the_cluster() {
+    let pushed = || approved().then(build(1)).then(|_| Event::PushConfirmed { commit: commit(1) });
+    for outcome in Outcome::ALL {
+        let result = decide(
+            &pushed().proposal,
+            settled(*outcome),
+            &Sketch::of(Tier::Prompted).policy(),
+            later(70),
+        );
+        let cluster = matches!(
+            outcome,
+            Outcome::Synced
+                | Outcome::Pushed
+                | Outcome::Degraded
+                | Outcome::SyncFailed
+                | Outcome::TimedOut
+                | Outcome::RolledBack
+                | Outcome::Lost
+        );
+        assert_eq!(result.is_ok(), cluster, "{outcome}");
+    }
+    let again = pushed().then(|_| settled(Outcome::Degraded)).refused(|_| settled(Outcome::Synced));
+    assert!(matches!(again, Refusal::Illegal { .. }), "the outcome is set once");
+}
