@@ -135,6 +135,29 @@ impl ChangeSet {
     /// SHA-256 over `countersign-digest-v1\0`, repository name, branch, count, then per path in byte order: path, old mode, new mode,
     /// old blob id, SHA-256 of the new bytes. Strings are length-prefixed (u32 big endian); modes and the count are u32 big endian;
     /// an absent side is mode 0 and an empty string. The base commit is not part of it: an approval outlives a branch that moved elsewhere.
+    ///
+    /// Test vector: repository `homelab`, branch `main`; `apps/gone.yaml` (`gone\n`) deleted, `apps/run.sh` (`#!/bin/sh\n`) added as
+    /// executable, `apps/web.yaml` changed from `replicas: 2\n` to `replicas: 3\n`. The digest is
+    /// `86d677861f82f66afa5cacb453ecc54c81abedf308729ddd36f1fb374964e00b`; the 247 hashed bytes are
+    ///
+    /// ```text
+    /// 636f756e7465727369676e2d6469676573742d763100  "countersign-digest-v1\0"
+    /// 00000007 686f6d656c6162                        "homelab"
+    /// 00000004 6d61696e                              "main"
+    /// 00000003                                       three paths
+    /// 0000000e 617070732f676f6e652e79616d6c          "apps/gone.yaml"
+    /// 000081a4 00000000                              100644, absent
+    /// 00000014 286c5f5776916d7d7d5849988ca9d83e722cf9c2
+    /// 00000000
+    /// 0000000b 617070732f72756e2e7368                "apps/run.sh"
+    /// 00000000 000081ed                              absent, 100755
+    /// 00000000
+    /// 00000020 a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf
+    /// 0000000d 617070732f7765622e79616d6c            "apps/web.yaml"
+    /// 000081a4 000081a4                              100644, 100644
+    /// 00000014 eb5c26739ea8767a00de3d6e1932c340ce323472
+    /// 00000020 9cf3a5f89adc05f90e87b284d40f8e39e1b763d9f9df307327e6f127ed492175
+    /// ```
     pub fn digest(&self, repository: &RepositoryName, branch: &str) -> Sha256Hash {
         let mut hash = Sha256::new();
         hash.update(b"countersign-digest-v1\0");
@@ -190,3 +213,6 @@ mod stored_bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,13 @@ pub struct Requirement {
     pub allow_owner: bool,
 }
 
+impl Requirement {
+    /// Whoever satisfies this one satisfies the other.
+    fn covers(&self, other: &Self) -> bool {
+        self.group == other.group && self.quorum >= other.quorum && (!self.allow_owner || other.allow_owner)
+    }
+}
+
 /// What the policy decided for one revision, and the rule that decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -299,6 +306,9 @@ impl Policy {
         if requirements.is_empty() {
             return self.manual(Some(rule), format!("rule {:?} names no approvers", rule.name));
         }
+        // "1 of operators and 2 of operators" is 2 of operators.
+        let all = requirements.clone();
+        requirements.retain(|asked| !all.iter().any(|other| other != asked && other.covers(asked)));
         let why = if by_rules == Tier::Standard {
             "the agent asked for people's approval".to_owned()
         } else if rule.tier == Tier::Standard && facts.revert {
@@ -405,5 +415,7 @@ fn effective_tier(rule: &Rule, facts: &Facts) -> Tier {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -259,8 +259,16 @@ impl Proposal {
         self.commit.is_some() && self.reverted_by.is_none()
     }
 
-    /// The head branch of a manual proposal's pull request.
+    /// The head branch of a manual proposal's pull request. A later revision has a branch of its own: nothing is ever pushed over.
     pub fn head_branch(&self) -> String {
-        format!("countersign/{}", self.id)
+        self.head_branch_of(self.revision.number)
+    }
+
+    /// The head branch of one revision.
+    pub fn head_branch_of(&self, revision: u32) -> String {
+        match revision {
+            0 | 1 => format!("countersign/{}", self.id),
+            later => format!("countersign/{}-r{later}", self.id),
+        }
     }
 }
