@@ -80,6 +80,17 @@ impl Agent {
         bail!("proposal {id} never came to its {until}")
     }
 
+    /// Waits until the proposal has a commit on the branch.
+    pub(super) async fn wait_for_commit(&self, id: &str) -> Result<()> {
+        for _ in 0..1200 {
+            if !self.get(id).await?["commit"].is_null() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("proposal {id} never came to its commit")
+    }
+
     /// The proposal as it stands.
     pub(super) async fn get(&self, id: &str) -> Result<Value> {
         let url = format!("{}/v1/proposals/{id}", self.base);

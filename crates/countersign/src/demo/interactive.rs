@@ -24,7 +24,9 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     println!("  Remote    {}\n", world.repo.path.display());
     let agent = Agent::new(world.service.api_addr(), &world.token)?;
     let manual = propose_all(&agent).await?;
-    println!("An agent proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the same card.");
+    println!(
+        "An agent ran one runbook and proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
+    );
     println!("The Terraform change waits for a human's commit. To be that human:\n");
     println!("  git clone -q {} /tmp/homelab && cd /tmp/homelab", world.repo.path.display());
     println!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
@@ -36,13 +38,18 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// One proposal per tier, and one that deletes something. Returns the manual one's id.
+/// One proposal per tier, and one that deletes something; the card to decide on comes last, so that it is what a person sees first.
+/// Returns the manual one's id.
 async fn propose_all(agent: &Agent) -> Result<String> {
-    agent
+    let standard = agent
+        .run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 }))
+        .await?;
+    agent.wait_for_commit(standard["id"].as_str().unwrap_or_default()).await?;
+    let manual = agent
         .propose(
-            "Update the blog to 2.2.0 and run two of it",
-            "2.2.0 fixes the memory leak of 2.1; p95 latency has been above 900 ms for 20 minutes.",
-            &[(seed::BLOG, Some(seed::BLOG_AFTER))],
+            "A fourth worker",
+            "Memory requests are at 92 % of what three workers have.",
+            &[(seed::NODES, Some(seed::NODES_AFTER))],
         )
         .await?;
     agent
@@ -52,15 +59,12 @@ async fn propose_all(agent: &Agent) -> Result<String> {
             &[(seed::CACHE, None)],
         )
         .await?;
-    let manual = agent
-        .propose(
-            "A fourth worker",
-            "Memory requests are at 92 % of what three workers have.",
-            &[(seed::NODES, Some(seed::NODES_AFTER))],
-        )
-        .await?;
     agent
-        .run("scale", "The queue is growing.", json!({ "app": "shop", "replicas": 3 }))
+        .propose(
+            "Update the blog to 2.2.0 and run two of it",
+            "2.2.0 fixes the memory leak of 2.1; p95 latency has been above 900 ms for 20 minutes.",
+            &[(seed::BLOG, Some(seed::BLOG_AFTER))],
+        )
         .await?;
     Ok(manual["id"].as_str().unwrap_or_default().to_owned())
 }

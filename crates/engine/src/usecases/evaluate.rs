@@ -18,7 +18,8 @@ impl Engine {
             .requirements
             .iter()
             .map(|requirement| {
-                let members = policy.members(&requirement.group).into_iter().map(str::to_owned).collect();
+                let counts = |person: &&domain::Person| policy.counted(requirement, Some(&agent.name), &[person.id]) > 0;
+                let members = policy.people().filter(counts).map(|person| person.name.clone()).collect();
                 (requirement.group.to_string(), members)
             })
             .collect();

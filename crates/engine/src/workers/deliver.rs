@@ -17,6 +17,9 @@ use crate::act::{Act, Acted};
 use crate::intake::{facts_of, render};
 use crate::{Engine, RepositorySetup};
 
+/// Proposals remembered as having to go alone; beyond that the memory starts afresh, which costs a detour.
+const ALONE_MAX: usize = 1000;
+
 /// A change that is ready to be committed.
 struct Ready {
     held: Held,
@@ -106,8 +109,9 @@ impl Engine {
         if proposal.delivery != Delivery::Queued {
             return Ok(None);
         }
-        if proposal.hold_until.is_some_and(|until| until > self.now()) {
-            return Ok(None);
+        if let Some(until) = proposal.hold_until.filter(|until| *until > self.now()) {
+            // Only a clock that was set back leads here.
+            return Err(format!("held until {until}"));
         }
         let Some(change) = self.store().read().contents(id, proposal.revision.number).await.map_err(text)? else {
             let why = "the contents are no longer stored".to_owned();
@@ -459,6 +463,9 @@ impl Engine {
 
     async fn done(&self, held: Held, memory: &mut Memory) {
         memory.failures.remove(&held.proposal);
+        if memory.alone.len() > ALONE_MAX {
+            memory.alone.clear();
+        }
         if let Err(error) = self.finish(held.effect_id).await {
             tracing::error!(proposal = %held.proposal, %error, "a delivery's end could not be recorded; it is looked at again");
         }

@@ -16,12 +16,22 @@ impl Engine {
             Ok(None) => return Ran::Done,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        if proposal.is_over() || proposal.delivery != Delivery::AwaitingCommit {
-            return Ran::Done;
-        }
         let Some(setup) = self.repository(&proposal.repository) else {
             return Ran::Done;
         };
+        if proposal.is_over() {
+            // Withdrawn, expired or put aside: nobody shall merge it by mistake.
+            return match (&setup.github, &proposal.pull) {
+                (Some(github), Some(pull)) if proposal.commit.is_none() => match self.close_pull_of(github, &pull.branch).await {
+                    Ok(()) => Ran::Done,
+                    Err(error) => Ran::Failed(error.to_string()),
+                },
+                _ => Ran::Done,
+            };
+        }
+        if proposal.delivery != Delivery::AwaitingCommit {
+            return Ran::Done;
+        }
         let merged = match self.poll_pull(setup, &proposal).await {
             Ok(merged) => merged,
             Err(why) => return Ran::Failed(why),

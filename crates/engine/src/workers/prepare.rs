@@ -68,6 +68,11 @@ impl Engine {
         match github.open_pull(&new).await {
             Ok(pull) => {
                 self.crash("prepare:pull");
+                for earlier in 1..proposal.revision.number {
+                    if let Err(error) = self.close_pull_of(github, &proposal.head_branch_of(earlier)).await {
+                        return Ran::Failed(error.to_string());
+                    }
+                }
                 if let Err(error) = close_older(github, &proposal).await {
                     return Ran::Failed(error.to_string());
                 }
@@ -82,6 +87,14 @@ impl Engine {
                 .await
             }
             Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+
+    /// Closes the pull request of a branch, if it is open.
+    pub(super) async fn close_pull_of(&self, github: &github::GitHub, branch: &str) -> Result<(), github::Error> {
+        match github.find_pull(branch).await? {
+            Some(pull) if matches!(pull.state, github::PullState::Open) => github.close_pull(pull.number).await.map(|_| ()),
+            Some(_) | None => Ok(()),
         }
     }
 
