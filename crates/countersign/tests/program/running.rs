@@ -1,14 +1,15 @@
 //! The service running: start, readiness, signals, the lock, secrets that rotate, and logs without secrets.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use countersign::{Hooks, Layers, LogFormat, LogSettings, Service, Settings};
+use countersign::{Hooks, Service, Settings};
 
-use crate::world::{BOT_TOKEN, GIT_PASSWORD, PATIENCE, World, eventually, program};
+use crate::world::{BOT_TOKEN, CHAT, PATIENCE, World, eventually, program};
 
 fn settings(world: &World) -> Settings {
     Settings::load(Some(&world.config())).unwrap_or_else(|problems| panic!("{problems:?}"))
@@ -119,41 +120,56 @@ async fn secret_files_are_read_again_when_they_change() {
     service.stop().await;
 }
 
-/// `serve` as a process of its own.
+/// `serve` as a process of its own, whose log lines are collected.
 struct Serving {
     child: Child,
-    lines: BufReader<std::process::ChildStderr>,
+    log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     /// The service manager's ear.
     manager: UnixDatagram,
 }
 
 impl Serving {
-    fn start(world: &World) -> Self {
+    fn start(world: &World, environment: &[(&str, &str)]) -> Self {
         let socket = world.path("notify");
+        let _ = std::fs::remove_file(&socket);
         let manager = UnixDatagram::bind(&socket).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut child = program(world.folder.path())
-            .env("NOTIFY_SOCKET", socket)
             .args(["serve", "--config"])
             .arg(world.config())
+            .env("NOTIFY_SOCKET", socket)
             .env("COUNTERSIGN__LOG__FORMAT", "json")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines, manager }
+        let log = Arc::new(Mutex::new(String::new()));
+        let shared = log.clone();
+        let reader = std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                *shared.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        Self {
+            child,
+            log,
+            reader,
+            manager,
+        }
     }
 
-    /// Reads log lines up to one that holds `text`.
-    fn until(&mut self, text: &str) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the process ended before {text:?}");
-            if line.contains(text) {
-                return line;
-            }
-        }
+    /// The first log line that holds `text`.
+    async fn line(&self, text: &str) -> String {
+        let find = async || self.log.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned);
+        eventually(text, find).await
+    }
+
+    /// Where agents call.
+    async fn api(&self) -> String {
+        let line: serde_json::Value = serde_json::from_str(&self.line("countersign is running").await).unwrap();
+        format!("http://{}", line["api"].as_str().unwrap())
     }
 
     /// What the service manager hears next.
@@ -170,123 +186,105 @@ impl Serving {
             .unwrap();
         assert!(done.success());
     }
+
+    /// Ends it; answers the exit code, how long it took, and the whole log.
+    fn stop(mut self) -> (Option<i32>, Duration, String) {
+        let begin = Instant::now();
+        self.signal("-TERM");
+        let status = self.child.wait().unwrap();
+        let took = begin.elapsed();
+        self.reader.join().unwrap();
+        (status.code(), took, self.log.lock().unwrap().clone())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_reload_the_policy_and_end_the_service() {
     let world = World::start().await;
     let policy = include_str!("../../../../config/policy.toml");
-    let ended = tokio::task::block_in_place(|| {
-        let mut serving = Serving::start(&world);
-        let line = serving.until("countersign is running");
-        assert!(line.starts_with('{') && line.contains("\"level\":\"INFO\""), "{line}");
-        assert_eq!(serving.heard(), "READY=1");
-        world.write("policy.toml", &format!("{policy}\n# another one\n"));
-        serving.signal("-HUP");
-        serving.until("policy and runbooks were read anew");
-        world.write("policy.toml", "version = 2");
-        serving.signal("-HUP");
-        serving.until("the last valid one stays in force");
-        let begin = Instant::now();
-        serving.signal("-TERM");
-        assert_eq!(serving.heard(), "STOPPING=1");
-        let status = serving.child.wait().unwrap();
-        let mut rest = String::new();
-        serving.lines.read_to_string(&mut rest).unwrap();
-        assert!(rest.contains("countersign has stopped"), "{rest}");
-        (status.code(), begin.elapsed())
-    });
-    assert_eq!(ended.0, Some(0));
-    assert!(ended.1.as_secs() < 5, "{:?}", ended.1);
+    let serving = Serving::start(&world, &[]);
+    let line = serving.line("countersign is running").await;
+    assert!(line.starts_with('{') && line.contains("\"level\":\"INFO\""), "{line}");
+    assert_eq!(serving.heard(), "READY=1");
+    world.write("policy.toml", &format!("{policy}\n# another one\n"));
+    serving.signal("-HUP");
+    serving.line("policy and runbooks were read anew").await;
+    world.write("policy.toml", "version = 2");
+    serving.signal("-HUP");
+    serving.line("the last valid one stays in force").await;
+    serving.signal("-TERM");
+    assert_eq!(serving.heard(), "STOPPING=1");
+    let (code, took, log) = serving.stop();
+    assert!(log.contains("countersign has stopped"), "{log}");
+    assert_eq!(code, Some(0));
+    assert!(took.as_secs() < 5, "{took:?}");
 }
 
-/// Log lines in memory.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// Each secret is used well first and then with a failure, because errors are what leaks most easily.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_of_any_layer_is_in_logs_answers_or_database() {
+    let world = World::start().await;
+    let trace = ("COUNTERSIGN__LOG__FILTER", "trace");
+    let webhook = [
+        trace,
+        ("COUNTERSIGN__TELEGRAM__MODE", "webhook"),
+        (
+            "COUNTERSIGN__TELEGRAM__WEBHOOK__URL",
+            "https://countersign.example.com/telegram/webhook",
+        ),
+        ("COUNTERSIGN__TELEGRAM__WEBHOOK__SECRET", "canary-webhook"),
+    ];
+    let serving = Serving::start(&world, &webhook);
+    eventually("the webhook", async || (!world.telegram.webhook_url().is_empty()).then_some(())).await;
+    serving.api().await;
+    let mut seen = serving.stop().2;
 
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+    let serving = Serving::start(&world, &[trace]);
+    let api = serving.api().await;
+    let token = world.run(&["agent", "add", "ops-agent"]).await.out.trim().to_owned();
+    let client = reqwest::Client::new();
+    for (token, expected) in [(token.as_str(), 200), ("cs_canary-wrong", 401)] {
+        let answer = client.get(format!("{api}/v1/me")).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected);
+        seen += &answer.text().await.unwrap();
     }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+    let polled = async || (!world.telegram.calls(Some("getUpdates")).is_empty()).then_some(());
+    eventually("polling", polled).await;
+    eventually("Argo CD", async || {
+        (world.argocd.requests().values().sum::<usize>() > 0).then_some(())
+    })
+    .await;
 
-#[test]
-fn no_secret_of_any_layer_is_in_the_logs() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let log = LogSettings {
-        format: LogFormat::Text,
-        filter: "trace".to_owned(),
-    };
-    // A runtime on this thread alone, so that every line of this service, and of no other test's, is caught.
-    let guard = tracing::subscriber::set_default(countersign::subscriber(&log, move || writer.clone()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (token, environment_secret, argocd_token) = runtime.block_on(async {
-        let world = World::start().await;
-        let webhook_secret = "canary-webhook-from-the-environment";
-        let layers = Layers {
-            environment: vec![
-                ("COUNTERSIGN__TELEGRAM__MODE".into(), "webhook".into()),
-                ("COUNTERSIGN__TELEGRAM__WEBHOOK__URL".into(), "https://countersign.example.com/telegram/webhook".into()),
-                ("COUNTERSIGN__TELEGRAM__WEBHOOK__SECRET".into(), webhook_secret.into()),
-            ],
-            ..Layers::of(Some(&world.config())).unwrap()
-        };
-        let settings = Settings::from_layers(&layers).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let service = Service::start(settings, Hooks::default()).await.unwrap();
-        let token = world.run(&["agent", "add", "ops-agent"]).await.out.trim().to_owned();
-        let me = reqwest::Client::new().get(format!("http://{}/v1/me", service.api_addr())).bearer_auth(&token).send().await.unwrap();
-        assert_eq!(me.status().as_u16(), 200);
-        let wrong = reqwest::Client::new().get(format!("http://{}/v1/me", service.api_addr())).bearer_auth("cs_canary-wrong").send().await.unwrap();
-        assert_eq!(wrong.status().as_u16(), 401);
-        eventually("the webhook", async || (!world.telegram.calls(Some("setWebhook")).is_empty()).then_some(())).await;
-        eventually("Argo CD", async || (world.argocd.requests().values().sum::<usize>() > 0).then_some(())).await;
-        // A failure of each, too: their errors are what leaks most easily.
-        world.write("git-password", "canary-git-password-wrong");
-        world.write("telegram-token", "canary no token at all");
-        world.telegram.stop();
-        let body = serde_json::json!({"repository": "homelab", "base": "head", "title": "t", "reason": "r", "changes": [{"path": "a", "content": "b"}]});
-        let _ = reqwest::Client::new()
-            .post(format!("http://{}/v1/proposals", service.api_addr()))
-            .bearer_auth(&token)
-            .header("idempotency-key", "k")
-            .json(&body)
-            .send()
-            .await;
-        eventually("the refused secret", async || {
-            let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
-            text.contains("the secret on disk cannot be used").then_some(())
-        })
-        .await;
-        let argocd_token = world.argocd.token().to_owned();
-        service.stop().await;
-        for file in ["countersign.db", "countersign.db-wal"] {
-            let stored = String::from_utf8_lossy(&std::fs::read(world.path(file)).unwrap_or_default()).into_owned();
-            assert!(!stored.contains("canary") && !stored.contains(&token) && !stored.contains(&argocd_token), "{file}");
-        }
-        (token, webhook_secret, argocd_token)
-    });
-    drop(guard);
-    let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
-    assert!(
-        text.contains("countersign is running") && text.contains("DEBUG"),
-        "the control: these are all the service's lines"
-    );
-    for secret in [
-        BOT_TOKEN,
-        "canary-telegram",
-        GIT_PASSWORD,
-        environment_secret,
-        &token,
-        &token[3..],
-        &argocd_token,
-        "canary",
-    ] {
-        let line = text.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "a secret is in the logs");
+    world.write("git-password", "canary-git-password-wrong");
+    world.write("argocd-token", "a.canary-argocd.c");
+    serving.line("the secret has changed and is in use").await;
+    world.argocd.end_streams();
+    world.write("telegram-token", "7000000001:canary-wrong");
+    world.telegram.send_text(1002, CHAT, "hello", None);
+    serving.line("cannot fetch updates").await;
+    world.write("telegram-token", "canary no token at all");
+    serving.line("the secret on disk cannot be used").await;
+    let body = serde_json::json!({"repository": "homelab", "base": "head", "title": "t", "reason": "r", "changes": [{"path": "a", "content": "b"}]});
+    let refused = client
+        .post(format!("{api}/v1/proposals"))
+        .bearer_auth(&token)
+        .header("idempotency-key", "k")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status().as_u16(), 503, "git refuses the password");
+    seen += &refused.text().await.unwrap();
+    seen += &serving.stop().2;
+    for file in ["countersign.db", "countersign.db-wal"] {
+        seen += &String::from_utf8_lossy(&std::fs::read(world.path(file)).unwrap_or_default());
+    }
+
+    for control in ["countersign is running", "cannot fetch updates", "refuses access", "ops-agent"] {
+        assert!(seen.contains(control), "the control {control:?} must be seen");
+    }
+    for secret in ["canary", &token[3..], world.argocd.token()] {
+        let line = seen.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "a secret is seen");
     }
 }
