@@ -204,6 +204,7 @@ impl Engine {
             }
             Err(SendError::Gone { reason }) => {
                 tracing::info!(%proposal, %reason, "a card was deleted; a new one is posted if somebody must still decide");
+                let now = self.now();
                 self.store()
                     .write(move |tx| {
                         Box::pin(async move {
@@ -213,7 +214,6 @@ impl Engine {
                                 .await?
                                 .is_some_and(|row| !row.is_over() && row.revision.number == revision);
                             if live {
-                                let now = std::time::SystemTime::now().into();
                                 tx.schedule(Some(proposal), &domain::Effect::SendCard, now).await?;
                             }
                             Ok::<_, StoreError>(())
