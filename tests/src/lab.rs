@@ -254,6 +254,19 @@ impl Lab {
         self.engine.store().close().await;
     }
 
+    /// Puts the service out of this process: what remains here reads the database of one that runs elsewhere.
+    pub async fn leave(&mut self) -> Result<()> {
+        self.halt().await;
+        let reader = LabOptions {
+            argocd: false,
+            telegram: false,
+            ..self.options.clone()
+        };
+        self.cancel = CancellationToken::new();
+        self.engine = service::build(&self.addresses(), &reader, &self.cancel).await?;
+        Ok(())
+    }
+
     /// Changes the options of the next start.
     pub fn reconfigure(&mut self, change: impl FnOnce(&mut LabOptions)) {
         change(&mut self.options);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, PATIENCE};
+use end_to_end::lab::{ALICE, BOB, CHAT, MALLORY, LabOptions, PATIENCE};
 use simulators::argocd::{Behaviour, Endpoint, Fault};
 use simulators::telegram::{Tap, Tapper};
 
@@ -47,7 +47,7 @@ async fn fails(lab: &Lab, behaviour: Behaviour, outcome: Outcome, words: &[&str]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> Result<()> {
     let lab = Lab::start().await?;
-    let id = fails(&lab, Behaviour::Degraded, Outcome::Degraded, &["blog", "Degraded"]).await?;
+    let id = fails(&lab, Behaviour::Degraded, Outcome::Degraded, &["blog", "degraded: Deployment exceeded"]).await?;
     lab.argocd.set_behaviour("blog", Behaviour::Succeed);
     lab.argocd.set_health("blog", "Healthy", "");
     let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
@@ -132,10 +132,10 @@ async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()>
     shows(&lab, id, "needs_sync").await?;
     let sync = lab.forged(ALICE, id, "Sync blog").await?;
     let powerless = Tap {
-        from: Tapper::User(CAROL),
+        from: Tapper::User(MALLORY),
         ..sync
     };
-    assert_eq!(lab.send(powerless).await.text(), "you are not among the approvers of this change");
+    assert_eq!(lab.send(powerless).await.text(), "you are not among the people of this policy; /whoami tells your id");
     assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
     assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
@@ -167,8 +167,7 @@ async fn another_applications_trouble_is_not_this_changes_trouble() -> Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_argocd_that_stumbles_is_asked_again() -> Result<()> {
     let lab = Lab::start().await?;
-    lab.argocd.fail_next(Endpoint::List, Fault::Status(429), 2);
-    lab.argocd.fail_next(Endpoint::List, Fault::Status(503), 2);
+    lab.argocd.fail_next(Endpoint::List, Fault::Status(429), 1);
     lab.argocd.fail_next(Endpoint::Refresh, Fault::Status(500), 2);
     lab.argocd.fail_next(Endpoint::Stream, Fault::Status(502), 3);
     lab.argocd.drop_streams();

@@ -456,8 +456,14 @@ async fn somebody_elses_commit_in_the_name_of_a_proposal_is_not_taken_for_ours()
     // Neither the push nor the look afterwards gets an answer: what the branch holds must be found out later.
     lab.git.fail_next_at(GitEndpoint::ReceivePack, Fault::Hang, 1);
     lab.send(tap).await;
-    lab.until(id, "being pushed", |p| p.delivery == Delivery::Committing).await?;
-    lab.git.fail_next_at(GitEndpoint::FetchRefs, Fault::Status(503), 1);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while lab.git.count(GitEndpoint::ReceivePack) == 0 {
+        ensure!(tokio::time::Instant::now() < deadline, "nothing was pushed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for endpoint in [GitEndpoint::FetchRefs, GitEndpoint::PushRefs] {
+        lab.git.fail_next_at(endpoint, Fault::Status(503), 1);
+    }
     let trailer = format!("Not ours\n\nProposal-Id: {id}\n");
     lab.repo
         .commit_on_top(&[Change::write(VALUES, "replicaCount: 9999\n")], &trailer, "Mallory")?;

@@ -2,5 +2,8 @@
 
 mod argocd;
 mod branch;
+mod crashes;
+mod manual;
+mod observations;
 mod taps;
 mod tiers;

@@ -430,10 +430,8 @@ async fn commands_tell_and_do_what_buttons_do() -> Result<()> {
     lab.command(ALICE, CHAT, "/help", &["/pending", "/cancel ID", "/revert ID"]).await?;
     lab.command(ALICE, CHAT, "/show 000000", &["There is no proposal 000000."]).await?;
     lab.command(ALICE, CHAT, "/cancel", &["Which one?"]).await?;
-    for powerless in [CAROL_IS_APPROVER_OF_NOTHING, MALLORY] {
-        lab.command(powerless, CHAT, &format!("/cancel {short}"), &["Only approvers can do that"])
-            .await?;
-    }
+    lab.command(MALLORY, CHAT, &format!("/cancel {short}"), &["Only approvers can do that"])
+        .await?;
     assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
     lab.tap(ALICE, id, "Approve").await?;
     lab.command(BOB, CHAT, &format!("/cancel {short}"), &["cancelled by bob"]).await?;
@@ -443,9 +441,6 @@ async fn commands_tell_and_do_what_buttons_do() -> Result<()> {
     assert_eq!(lab.repo.log(10).len(), 1, "nothing was committed");
     lab.invariants().await
 }
-
-/// In no group that a rule asks.
-const CAROL_IS_APPROVER_OF_NOTHING: i64 = CAROL;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivered_change_is_reverted_by_a_command() -> Result<()> {

@@ -1,0 +1,207 @@
+//! Manual changes: the service prepares, a human commits, the service recognises what came.
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use domain::{Decision, Delivery, Landed, Outcome, Proposal, ProposalId, Tier};
+use end_to_end::Lab;
+use end_to_end::lab::{BOB, CHAT, LabOptions, MALLORY, PATIENCE, agent_named, files, request};
+use simulators::git::Change;
+use simulators::github::{Endpoint, Fault, MergeMethod};
+use simulators::telegram::ButtonAction;
+
+const MAIN: &str = "infrastructure/terraform/main.tf";
+const FOUR: &str = "variable \"nodes\" {\n  default = 4\n}\n";
+const HOMELAB: &str = "example/homelab";
+
+async fn on_github() -> Result<Lab> {
+    Lab::with(LabOptions { github: true, ..LabOptions::default() }).await
+}
+
+async fn prepared(lab: &Lab) -> Result<Proposal> {
+    let id = lab.propose("A fourth node", &[(MAIN, Some(FOUR))]).await?;
+    lab.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await
+}
+
+fn number(proposal: &Proposal) -> Result<u64> {
+    Ok(proposal.pull.as_ref().context("no pull request")?.number)
+}
+
+async fn landed(lab: &Lab, id: ProposalId, how: Landed) -> Result<Proposal> {
+    let proposal = lab.ended(id).await?;
+    ensure!(
+        (proposal.landed, proposal.outcome, proposal.decision) == (Some(how), Some(Outcome::Pushed), Decision::Approved),
+        "{proposal:#?}"
+    );
+    Ok(proposal)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_pull_request_is_opened_and_a_human_merges_it_in_any_way() -> Result<()> {
+    for method in [MergeMethod::Merge, MergeMethod::Squash, MergeMethod::Rebase] {
+        let lab = on_github().await?;
+        let proposal = prepared(&lab).await?;
+        let pulls = lab.github.pulls(HOMELAB);
+        assert_eq!(pulls.len(), 1);
+        let body = pulls[0]["body"].as_str().unwrap_or_default();
+        assert!(body.contains(&proposal.revision.digest.to_string()) && body.contains(&proposal.id.to_string()), "{body}");
+        assert_eq!(pulls[0]["head"]["ref"], format!("countersign/{}", proposal.id));
+        let card = lab.card(proposal.id, "Open pull request").await?;
+        assert!(!card.keyboard_text().contains("Approve"), "{}", card.keyboard_text());
+        lab.github.merge(HOMELAB, number(&proposal)?, method, "olivia")?;
+        let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
+        assert_eq!(proposal.committed_by.as_deref(), Some("olivia"), "{method:?}");
+        assert!(!lab.texts().iter().any(|text| text.contains("ALARM")), "{:#?}", lab.texts());
+        lab.invariants().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_or_a_stumbling_github_makes_no_second_pull_request() -> Result<()> {
+    let lab = on_github().await?;
+    lab.github.fail_next(Endpoint::CreatePull, Fault::LoseAnswer, 1);
+    lab.github.fail_next(Endpoint::ListPulls, Fault::Status(502), 1);
+    let proposal = prepared(&lab).await?;
+    assert_eq!(lab.github.pulls(HOMELAB).len(), 1);
+    lab.github.fail_next(Endpoint::GetPull, Fault::Status(500), 2);
+    lab.github.merge(HOMELAB, number(&proposal)?, MergeMethod::Merge, "olivia")?;
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_a_human_edits_before_the_merge_landed_with_edits() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    lab.repo
+        .on(&format!("countersign/{}", proposal.id))
+        .commit_on_top(&[Change::write(MAIN, "variable \"nodes\" {\n  default = 5\n}\n")], "Five is better", "Olivia")?;
+    lab.github.merge(HOMELAB, number(&proposal)?, MergeMethod::Merge, "olivia")?;
+    landed(&lab, proposal.id, Landed::WithEdits).await?;
+    lab.said(CHAT, 0, &[&proposal.id.short(), "with edits"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_revision_reaches_the_pull_request() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    let five = "variable \"nodes\" {\n  default = 5\n}\n";
+    lab.engine
+        .revise(&agent_named("ops-bot"), proposal.id, proposal.version, request("Five nodes", files(&[(MAIN, Some(five))])), None)
+        .await
+        .map_err(|problem| anyhow!("{problem}"))?;
+    let proposal = lab
+        .until(proposal.id, "prepared again", |p| p.revision.number == 2 && p.delivery == Delivery::AwaitingCommit)
+        .await?;
+    let open: Vec<_> = lab.github.pulls(HOMELAB).into_iter().filter(|pull| pull["state"] == "open").collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    lab.github.merge(HOMELAB, number(&proposal)?, MergeMethod::Merge, "olivia")?;
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    assert_eq!(lab.repo.read(MAIN).as_deref(), Some(five.as_bytes()));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    let card = lab.card(proposal.id, "Copy commands").await?;
+    let commands = card
+        .buttons()
+        .find_map(|button| match &button.action {
+            ButtonAction::CopyText(text) if button.text == "Copy commands" => Some(text.clone()),
+            _ => None,
+        })
+        .context("no commands")?;
+    let patch = lab
+        .telegram
+        .wait_for(PATIENCE, |state| state.messages(CHAT).iter().find_map(|message| message.document.clone()))
+        .await
+        .with_context(|| format!("no patch: {:#?}", lab.texts()))?;
+    let work = lab.folder().join("work");
+    let shell = |script: String, at: &std::path::Path| -> Result<()> {
+        let done = std::process::Command::new("sh")
+            .args(["-ec", &script])
+            .current_dir(at)
+            .env("GIT_AUTHOR_NAME", "Olivia")
+            .env("GIT_AUTHOR_EMAIL", "olivia@example.com")
+            .env("GIT_COMMITTER_NAME", "Olivia")
+            .env("GIT_COMMITTER_EMAIL", "olivia@example.com")
+            .output()?;
+        ensure!(done.status.success(), "{script}\n{}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    };
+    shell(format!("git clone -q '{}' '{}'", lab.repo.path.display(), work.display()), &lab.folder())?;
+    std::fs::write(work.join(&patch.file_name), &patch.bytes)?;
+    shell(commands, &work)?;
+    let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
+    assert_eq!(proposal.committed_by.as_deref(), Some("Olivia"));
+    assert_eq!(lab.repo.read(MAIN).as_deref(), Some(FOUR.as_bytes()));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_in_its_name_with_other_content_landed_with_edits() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    lab.repo.commit_on_top(
+        &[Change::write(MAIN, "variable \"nodes\" {\n  default = 5\n}\n")],
+        &format!("Five\n\nProposal-Id: {}\n", proposal.id),
+        "Olivia",
+    )?;
+    landed(&lab, proposal.id, Landed::WithEdits).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_change_of_the_same_file_diverged_and_people_are_told() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    lab.repo
+        .commit_on_top(&[Change::write(MAIN, "variable \"nodes\" {\n  default = 9\n}\n")], "Nine", "Olivia")?;
+    assert_eq!(lab.ended(proposal.id).await?.outcome, Some(Outcome::Diverged));
+    let notice = lab.said(CHAT, 0, &["Why:", "Olivia changed the same files otherwise"]).await?;
+    assert!(!notice.silent);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_commits_a_manual_change_raises_an_alarm() -> Result<()> {
+    for machine in ["Agent <agent@example.com>", "Countersign <countersign@example.com>"] {
+        let lab = Lab::start().await?;
+        let proposal = prepared(&lab).await?;
+        lab.repo
+            .commit_on_top(&[Change::write(MAIN, FOUR)], &format!("Four\n\nProposal-Id: {}\n", proposal.id), machine)?;
+        landed(&lab, proposal.id, Landed::AsProposed).await?;
+        let alarm = lab.said(CHAT, 0, &["ALARM", "made by a machine's identity", &proposal.id.short()]).await?;
+        assert!(!alarm.silent);
+        lab.invariants().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_reserved_or_matched_by_no_rule_is_manual_whatever_else_it_touches() -> Result<()> {
+    let lab = Lab::start().await?;
+    for path in [".countersign/policy.toml", "README.md", "notes/new.md"] {
+        let both = [("kubernetes/applications/blog/values.yaml", Some("replicaCount: 9\n")), (path, Some("x: 1\n"))];
+        let id = lab.propose("Both", &both).await?;
+        assert_eq!(lab.proposal(id).await?.tier(), Tier::Manual, "{path}");
+        let card = lab.card(id, "Put aside").await?;
+        assert!(!card.keyboard_text().contains("Approve"), "{path}");
+    }
+    assert_eq!(lab.repo.log(10).len(), 1);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manual_change_is_put_aside_by_an_approver_only() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    let mallory = lab.tap(MALLORY, proposal.id, "Put aside").await?;
+    assert_eq!(mallory.text(), "you are not among the people of this policy; /whoami tells your id");
+    lab.tap(BOB, proposal.id, "Put aside").await?;
+    let proposal = lab.ended(proposal.id).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Dismissed));
+    lab.invariants().await
+}
