@@ -94,7 +94,11 @@ impl Hosting {
         let path = from.path.with_file_name(format!("{name}.git"));
         let copied = Command::new("cp").arg("-r").arg(&from.path).arg(&path).status()?;
         ensure!(copied.success(), "the repository could not be copied");
-        Ok(BareRepo { path, url: self.git.url(name), branch: from.branch.clone() })
+        Ok(BareRepo {
+            path,
+            url: self.git.url(name),
+            branch: from.branch.clone(),
+        })
     }
 
     /// A folder of somebody's own; not made yet.
@@ -115,7 +119,10 @@ impl Hosting {
             branch: "main".to_owned(),
             mirror: self.place(mirror),
             credentials: gitworker::Credentials::None,
-            author: gitworker::Identity { name: "Countersign".to_owned(), email: "countersign@example.com".to_owned() },
+            author: gitworker::Identity {
+                name: "Countersign".to_owned(),
+                email: "countersign@example.com".to_owned(),
+            },
             signing_key: None,
             deadlines: gitworker::Deadlines::default(),
             push_with_git_cli: false,
@@ -127,13 +134,24 @@ impl Hosting {
 /// Streamed, so that a hundred thousand files never stand in this process's memory, which is measured too.
 fn import(repo: &BareRepo, files: impl Iterator<Item = (String, String)>) -> Result<()> {
     let mut git = Command::new("git")
-        .args(["-c", "core.compression=1", "fast-import", "--quiet", "--date-format=now", "--depth=0"])
+        .args([
+            "-c",
+            "core.compression=1",
+            "fast-import",
+            "--quiet",
+            "--date-format=now",
+            "--depth=0",
+        ])
         .env("GIT_DIR", &repo.path)
         .stdin(Stdio::piped())
         .spawn()
         .context("git fast-import cannot be run; is git installed?")?;
     let mut pipe = BufWriter::new(git.stdin.take().context("git fast-import has no stdin")?);
-    write!(pipe, "commit refs/heads/{}\ncommitter seed <seed@example.com> now\ndata 5\nSeed\n\n", repo.branch)?;
+    write!(
+        pipe,
+        "commit refs/heads/{}\ncommitter seed <seed@example.com> now\ndata 5\nSeed\n\n",
+        repo.branch
+    )?;
     for (path, content) in files {
         write!(pipe, "M 100644 inline {path}\ndata {}\n{content}\n", content.len())?;
     }
@@ -147,13 +165,24 @@ fn import(repo: &BareRepo, files: impl Iterator<Item = (String, String)>) -> Res
 pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
         .current_dir(folder)
-        .args(["-c", "user.name=alice", "-c", "user.email=alice@example.com", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "user.name=alice",
+            "-c",
+            "user.email=alice@example.com",
+            "-c",
+            "commit.gpgsign=false",
+        ])
         .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
         .args(arguments)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()?;
-    ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -169,7 +198,10 @@ pub(crate) async fn tip(repository: &Repository) -> Result<CommitId> {
 pub(crate) async fn change(repository: &Repository, part: usize, value: &str) -> Result<ChangeSet> {
     let wish = RequestedChange {
         path: shared_path(part).parse()?,
-        edit: Edit::Write { bytes: manifest("changed", value).into_bytes(), exec: None },
+        edit: Edit::Write {
+            bytes: manifest("changed", value).into_bytes(),
+            exec: None,
+        },
     };
     Ok(repository.resolve(tip(repository).await?, vec![wish]).await?)
 }
@@ -177,7 +209,11 @@ pub(crate) async fn change(repository: &Repository, part: usize, value: &str) ->
 /// A commit to be built.
 pub(crate) fn commit(change: ChangeSet, subject: &str) -> Result<CommitSpec> {
     let time = domain::Timestamp::from_timestamp(1_800_000_000, 0).context("a time")?;
-    Ok(CommitSpec { change, message: format!("{subject}\n\nProposal-Id: prp_019000000000700080000000000000ab\nTier: prompted\n"), time })
+    Ok(CommitSpec {
+        change,
+        message: format!("{subject}\n\nProposal-Id: prp_019000000000700080000000000000ab\nTier: prompted\n"),
+        time,
+    })
 }
 
 /// Builds the commits on the tip and pushes them; the push must be confirmed by the remote's own ref.
@@ -185,6 +221,9 @@ pub(crate) async fn deliver(repository: &Repository, commits: &[CommitSpec]) -> 
     let tip = tip(repository).await?;
     let built = repository.build(tip, commits).await?;
     let outcome = repository.push(&built, tip).await;
-    ensure!(outcome == gitworker::PushOutcome::Confirmed, "a push was not confirmed: {outcome:?}");
+    ensure!(
+        outcome == gitworker::PushOutcome::Confirmed,
+        "a push was not confirmed: {outcome:?}"
+    );
     Ok(())
 }

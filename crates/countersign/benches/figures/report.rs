@@ -49,7 +49,9 @@ impl Report {
             return;
         }
         let ended = if cfg!(debug_assertions) {
-            Err(anyhow::anyhow!("this is not a release build; run it with `cargo bench --bench figures`"))
+            Err(anyhow::anyhow!(
+                "this is not a release build; run it with `cargo bench --bench figures`"
+            ))
         } else {
             measured.await
         };
@@ -82,7 +84,10 @@ impl Report {
             Goal::AtMost(bound) => format!("<={bound}"),
             Goal::AtLeast(bound) => format!(">={bound}"),
         };
-        println!("figure {name} value={value:.3} goal={goal} min={least:.3} max={most:.3} runs={}", sorted.len());
+        println!(
+            "figure {name} value={value:.3} goal={goal} min={least:.3} max={most:.3} runs={}",
+            sorted.len()
+        );
     }
 }
 

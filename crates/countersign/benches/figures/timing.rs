@@ -22,7 +22,10 @@ pub(crate) async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T
 /// Anonymous resident memory of a process in MiB: its heap and stacks without the program's own pages.
 pub(crate) fn rss_anon(process: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("memory is read from /proc, which is not there")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon in /proc")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .context("no RssAnon in /proc")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }
