@@ -109,11 +109,7 @@ impl Ours {
     async fn card(&self, id: &str) -> Result<(i64, String)> {
         let name = lab::short(id);
         let found = self.telegram.wait_for(PATIENCE, |state| {
-            let card = state
-                .messages(CHAT)
-                .iter()
-                .rev()
-                .find(|message| message.text.contains(&name))?;
+            let card = state.messages(CHAT).iter().rev().find(|message| message.text.contains(&name))?;
             let button = card.buttons().find(|button| button.text.contains("Approve"))?;
             Some((card.id, button.text.clone()))
         });
