@@ -186,6 +186,14 @@ impl Step<'_> {
         }
     }
 
+    /// What an agent sends is the agent's: it can neither change nor stop what a person asked for in its name, such as a revert.
+    fn must_be_the_agents(&self) -> Result<(), Refusal> {
+        match &self.proposal.requested_by {
+            None => Ok(()),
+            Some(_) => Err(Refusal::AskedByPerson),
+        }
+    }
+
     /// Nothing was sent to the remote yet.
     fn must_be_stoppable(&self, event: &'static str) -> Result<(), Refusal> {
         self.must_not_be_over()?;

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// Owns the agent.
     #[error("you own the agent that asks: somebody else must approve")]
     OwnsAgent,
+    /// An agent may not touch what a person asked for.
+    #[error("a person asked for this change: only people can stop it")]
+    AskedByPerson,
     /// The tier has no such button.
     #[error("a {tier} change is not approved here")]
     WrongTier {

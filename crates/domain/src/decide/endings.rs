@@ -5,6 +5,7 @@ use crate::{CommitId, Decision, Delivery, Effect, Ending, Outcome, Refusal, Repo
 
 impl Step<'_> {
     pub(super) fn withdraw(&self, reason: Option<String>) -> Decided {
+        self.must_be_the_agents()?;
         self.must_not_be_over()?;
         match self.proposal.delivery {
             Delivery::None | Delivery::AwaitingCommit | Delivery::Queued | Delivery::PushBlocked => {

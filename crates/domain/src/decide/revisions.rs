@@ -1,13 +1,22 @@
 //! New content under an open proposal: sent by the agent, merged or rendered anew by the service.
 
 use super::{Decided, Step, at, timers};
-use crate::{Decision, Delivery, Effect, Refusal, Revision, RevisionAuthor, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Origin, Refusal, Revision, RevisionAuthor, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn revise(&self, revision: Revision) -> Decided {
         self.must_be_pending()?;
+        self.must_be_the_agents()?;
         self.must_be_in_time()?;
-        self.replaced(revision, "the agent sent a new revision")
+        let origin = match &self.proposal.origin {
+            // The content comes from the agent now; that a runbook rendered it would be a false word on card and commit.
+            Origin::Change | Origin::Runbook(_) => Origin::Change,
+            // Other content is no longer the inverse of anything.
+            Origin::Observed(_) | Origin::Revert { .. } => return Err(self.illegal("revise")),
+        };
+        let mut step = self.replaced(revision, "the agent sent a new revision")?;
+        step.next.origin = origin;
+        Ok(step)
     }
 
     pub(super) fn reshow(&self, revision: Revision) -> Decided {

@@ -379,3 +379,33 @@ fn a_verdict_is_a_verdict_of_the_cluster() {
     let again = pushed().then(|_| settled(Outcome::Degraded)).refused(|_| settled(Outcome::Synced));
     assert!(matches!(again, Refusal::Illegal { .. }), "the outcome is set once");
 }
+
+#[test]
+fn an_agent_neither_rewrites_nor_stops_a_revert_that_a_person_asked_for() {
+    let revert = Origin::Revert {
+        of: other(),
+        commit: commit(5),
+    };
+    let mut asked = story(revert.clone(), Tier::Prompted);
+    asked.proposal.requested_by = Some(person("bob"));
+    assert_eq!(asked.refused(|_| Event::Withdraw { reason: None }), Refusal::AskedByPerson);
+    let mut asked = story(revert.clone(), Tier::Prompted);
+    asked.proposal.requested_by = Some(person("bob"));
+    // Otherwise bob, who owns the agent, could approve what it wrote.
+    assert_eq!(asked.refused(revise(Tier::Prompted, 1)), Refusal::AskedByPerson);
+    let own = story(revert, Tier::Prompted).refused(revise(Tier::Prompted, 1));
+    assert!(matches!(own, Refusal::Illegal { .. }), "other content is no revert");
+    let mut asked = prompted();
+    asked.proposal.requested_by = Some(person("bob"));
+    assert_eq!(
+        asked.then(yes("bob")).proposal.approvers(),
+        [person("bob").id],
+        "a person's own wish may be confirmed by them"
+    );
+}
+
+#[test]
+fn content_from_the_agent_does_not_pass_for_a_runbook_s() {
+    let story = story(Origin::Runbook(call()), Tier::Prompted).then(revise(Tier::Prompted, 1));
+    assert_eq!(story.proposal.origin, Origin::Change);
+}

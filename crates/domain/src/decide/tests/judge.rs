@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::world::*;
-use crate::{Decision, Delivery, Effect, Event, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Event, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, Transition};
 
 impl History {
     /// The judge's own count of votes, kept from the events alone.
@@ -43,6 +43,9 @@ impl History {
                 self.enough(next, next.revision.digest)?;
                 holds(self.now < before.expires_at, "approved after the deadline")?;
             }
+        }
+        if matches!(event, Event::Revise { .. }) {
+            holds(next.origin == Origin::Change, "the agent's content passes for something else")?;
         }
         if matches!(event, Event::Withdraw { .. } | Event::Revise { .. }) {
             holds(!decided(next) && next.delivery != Delivery::Queued, "an agent's event decided")?;
