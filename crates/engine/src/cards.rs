@@ -315,7 +315,7 @@ fn parameters(value: &serde_json::Value) -> String {
 pub(crate) fn commands(setup: &RepositorySetup, proposal: &Proposal) -> Vec<String> {
     vec![
         format!("git switch {} && git pull --ff-only", setup.branch()),
-        format!("git apply --index {}.diff", proposal.id.short()),
+        format!("git apply --index {}.patch", proposal.id.short()),
         format!("git commit -m 'Apply {}' -m 'Proposal-Id: {}'", proposal.id.short(), proposal.id),
         format!("git push origin {}", setup.branch()),
     ]
