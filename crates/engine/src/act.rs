@@ -134,6 +134,26 @@ impl Engine {
         }
     }
 
+    /// The same, decided on this version: when the row has moved on meanwhile, nothing happens and the answer is `None`.
+    pub(crate) async fn happen_to(&self, proposal: &Proposal, event: Event) -> Result<Option<Proposal>, StoreError> {
+        let (id, name) = (proposal.id, event.name());
+        let act = Act {
+            expected_version: Some(proposal.version),
+            ..Act::service(id, event)
+        };
+        match self.act(act).await? {
+            Acted::Done(proposal, summary) => {
+                tracing::info!(proposal = %id, event = name, "{summary}");
+                Ok(Some(*proposal))
+            }
+            Acted::Refused(refusal) => {
+                tracing::debug!(proposal = %id, event = name, %refusal, "an event came too late");
+                Ok(None)
+            }
+            Acted::Stale(_) | Acted::Missing => Ok(None),
+        }
+    }
+
     /// An audit row of its own: something a person, an agent or the world tried.
     pub(crate) async fn record(&self, proposal: Option<ProposalId>, actor: Actor, event: &str, summary: String) -> Result<(), StoreError> {
         let audit = Audit {

@@ -27,16 +27,19 @@ impl Engine {
                 if *seen == Some(tip) {
                     return;
                 }
+                let mut all = true;
                 for proposal in &flying {
                     self.check_not_lost(setup, proposal).await;
                 }
                 for proposal in &pending {
                     if let Err(why) = self.check_still_fits(setup, proposal, tip).await {
-                        tracing::warn!(proposal = %proposal.id, %why, "a pending change could not be compared with the branch");
-                        return;
+                        tracing::warn!(proposal = %proposal.id, %why, "a pending change could not be compared with the branch; looked at again");
+                        all = false;
                     }
                 }
-                *seen = Some(tip);
+                if all {
+                    *seen = Some(tip);
+                }
             }
             Err(error) => tracing::error!(%error, "the pending proposals cannot be read"),
         }
@@ -74,14 +77,18 @@ impl Engine {
         {
             Rebase::Untouched => {}
             Rebase::AlreadyThere => {
-                self.happen(proposal.id, Event::AlreadyThere { commit: tip })
+                let told = self
+                    .happen_to(proposal, Event::AlreadyThere { commit: tip })
                     .await
                     .map_err(|error| text(&error))?;
+                told.ok_or("it changed meanwhile")?;
             }
             Rebase::Conflict { paths } => {
-                self.happen(proposal.id, Event::Conflict { paths })
+                let told = self
+                    .happen_to(proposal, Event::Conflict { paths })
                     .await
                     .map_err(|error| text(&error))?;
+                told.ok_or("it changed meanwhile")?;
             }
             Rebase::Merged(merged) => self.reshow(setup, proposal, merged, tip).await?,
         }

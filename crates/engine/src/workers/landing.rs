@@ -69,8 +69,10 @@ impl Engine {
                 return Ran::Again(self.now() + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::seconds(20)));
             }
         };
-        match self.happen(id, event).await {
-            Ok(_) => Ran::Done,
+        match self.happen_to(&proposal, event).await {
+            Ok(Some(_)) => Ran::Done,
+            // Another revision meanwhile, or an end: looked at again at once.
+            Ok(None) => Ran::Again(self.now() + chrono::Duration::seconds(1)),
             Err(error) => Ran::Failed(error.to_string()),
         }
     }

@@ -344,9 +344,22 @@ impl Engine {
     /// A group became a supergroup: its open cards are posted again, since their messages do not exist there.
     pub(crate) async fn migrate(&self, from: ChatId, to: ChatId) -> Result<(), StoreError> {
         tracing::warn!(%from, %to, "the group became a supergroup: put the new chat id into the configuration");
+        // Their messages stayed behind: no edit reaches them, and no tap on them counts.
+        let left: Vec<i64> = self
+            .store()
+            .read()
+            .open_cards()
+            .await?
+            .iter()
+            .filter(|card| card.chat == from.0)
+            .map(|card| card.id)
+            .collect();
         self.store()
             .write(move |tx| {
                 Box::pin(async move {
+                    for card in left {
+                        tx.set_card_state(card, CardState::Gone).await?;
+                    }
                     tx.migrate_chat(from.0, to.0).await?;
                     tx.set_meta(&moved_key(from), &to.to_string()).await
                 })

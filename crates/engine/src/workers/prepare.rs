@@ -22,7 +22,7 @@ impl Engine {
             return Ran::Failed(format!("repository {} is no longer configured", proposal.repository));
         };
         let Some(github) = &setup.github else {
-            return self.prepared(id, None).await;
+            return self.prepared(&proposal, None).await;
         };
         let contents = match self.store().read().contents(id, proposal.revision.number).await {
             Ok(Some(contents)) => contents,
@@ -37,7 +37,7 @@ impl Engine {
             Ok(Rebase::Untouched) => contents,
             // The pull request shows both sides; the human resolves. It is built where the agent saw it.
             Ok(Rebase::Merged(_) | Rebase::Conflict { .. }) => contents,
-            Ok(Rebase::AlreadyThere) => return self.prepared(id, None).await,
+            Ok(Rebase::AlreadyThere) => return self.prepared(&proposal, None).await,
             Err(error) => return Ran::Failed(error.to_string()),
         };
         let mut parent = proposal.revision.base;
@@ -48,7 +48,7 @@ impl Engine {
             Ok(built) => built,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        let branch = head_branch(&proposal, proposal.revision.number);
+        let branch = proposal.head_branch();
         match setup.git.push_branch(&branch, &built, None).await {
             PushOutcome::Confirmed => {}
             // There already, from an earlier try: the pull request is looked up by its head.
@@ -73,11 +73,8 @@ impl Engine {
                         return Ran::Failed(error.to_string());
                     }
                 }
-                if let Err(error) = close_older(github, &proposal).await {
-                    return Ran::Failed(error.to_string());
-                }
                 self.prepared(
-                    id,
+                    &proposal,
                     Some(PullRequest {
                         number: pull.number,
                         url: pull.html_url,
@@ -98,30 +95,11 @@ impl Engine {
         }
     }
 
-    async fn prepared(&self, id: ProposalId, pull: Option<PullRequest>) -> Ran {
-        match self.happen(id, Event::Prepared { pull }).await {
+    /// A newer revision meanwhile owes a preparation of its own.
+    async fn prepared(&self, proposal: &Proposal, pull: Option<PullRequest>) -> Ran {
+        match self.happen_to(proposal, Event::Prepared { pull }).await {
             Ok(_) => Ran::Done,
             Err(error) => Ran::Failed(error.to_string()),
         }
     }
-}
-
-/// A branch of its own for every revision: what somebody committed on an earlier one is never overwritten.
-fn head_branch(proposal: &Proposal, revision: u32) -> String {
-    match revision {
-        1 => proposal.head_branch(),
-        later => format!("{}-r{later}", proposal.head_branch()),
-    }
-}
-
-/// Nobody shall merge what is no longer proposed.
-async fn close_older(github: &github::GitHub, proposal: &Proposal) -> Result<(), github::Error> {
-    for revision in 1..proposal.revision.number {
-        if let Some(pull) = github.find_pull(&head_branch(proposal, revision)).await?
-            && matches!(pull.state, github::PullState::Open)
-        {
-            github.close_pull(pull.number).await?;
-        }
-    }
-    Ok(())
 }
