@@ -368,7 +368,7 @@ impl Lab {
                     .messages(CHAT)
                     .into_iter()
                     .rev()
-                    .find(|message| message.text.contains(&short) && message.keyboard_text().contains(button))
+                    .find(|message| !message.deleted && message.text.contains(&short) && message.keyboard_text().contains(button))
                     .cloned()
             })
             .await;

@@ -102,7 +102,10 @@ async fn propose(engine: &Engine, line: &str) -> Result<String> {
             location: None,
         }),
     };
-    match engine.propose(&agent_named("ops-bot"), request(&text("title"), content), Some(key)).await {
+    match engine
+        .propose(&agent_named("ops-bot"), request(&text("title"), content), Some(key))
+        .await
+    {
         Ok(Created::New(proposal) | Created::Existing(proposal)) => Ok(proposal.id.to_string()),
         Ok(Created::Replayed(answer)) => Ok(answer.body),
         Err(problem) => Err(anyhow::anyhow!("{problem}")),

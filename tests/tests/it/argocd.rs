@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CHAT, MALLORY, LabOptions, PATIENCE};
+use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, MALLORY, PATIENCE};
 use simulators::argocd::{Behaviour, Endpoint, Fault};
 use simulators::telegram::{Tap, Tapper};
 
@@ -47,7 +47,13 @@ async fn fails(lab: &Lab, behaviour: Behaviour, outcome: Outcome, words: &[&str]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> Result<()> {
     let lab = Lab::start().await?;
-    let id = fails(&lab, Behaviour::Degraded, Outcome::Degraded, &["blog", "degraded: Deployment exceeded"]).await?;
+    let id = fails(
+        &lab,
+        Behaviour::Degraded,
+        Outcome::Degraded,
+        &["blog", "degraded: Deployment exceeded"],
+    )
+    .await?;
     lab.argocd.set_behaviour("blog", Behaviour::Succeed);
     lab.argocd.set_health("blog", "Healthy", "");
     let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
@@ -96,7 +102,14 @@ async fn an_application_rolled_back_by_somebody_is_seen() -> Result<()> {
         .map_err(|why| anyhow!(why))?;
     shows(&lab, id, "settling").await.or(shows(&lab, id, "syncing").await)?;
     lab.argocd.rollback_app("blog")?;
-    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::RolledBack));
+    let proposal = lab.ended(id).await?;
+    assert_eq!(
+        proposal.outcome,
+        Some(Outcome::RolledBack),
+        "{:#?} {:#}",
+        proposal.applications,
+        lab.argocd.app("blog")
+    );
     lab.invariants().await
 }
 
@@ -135,7 +148,10 @@ async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()>
         from: Tapper::User(MALLORY),
         ..sync
     };
-    assert_eq!(lab.send(powerless).await.text(), "you are not among the people of this policy; /whoami tells your id");
+    assert_eq!(
+        lab.send(powerless).await.text(),
+        "you are not among the people of this policy; /whoami tells your id"
+    );
     assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
     assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));

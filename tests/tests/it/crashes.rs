@@ -33,13 +33,25 @@ struct Keeper {
     running: Option<Running>,
     deaths: usize,
     rounds: u32,
+    /// Where it dies after the next starts.
+    ahead: Vec<String>,
 }
 
 impl Keeper {
     async fn new() -> Result<Self> {
-        let mut lab = Lab::with(LabOptions { github: true, ..LabOptions::default() }).await?;
+        let mut lab = Lab::with(LabOptions {
+            github: true,
+            ..LabOptions::default()
+        })
+        .await?;
         lab.leave().await?;
-        Ok(Self { lab, running: None, deaths: 0, rounds: 0 })
+        Ok(Self {
+            lab,
+            running: None,
+            deaths: 0,
+            rounds: 0,
+            ahead: Vec::new(),
+        })
     }
 
     fn start(&mut self, point: &str, nth: u32) -> Result<()> {
@@ -74,7 +86,7 @@ impl Keeper {
         }
     }
 
-    /// Starts the service again if it died, then without a deadly place.
+    /// Starts the service again if it died, then with the next deadly place, or with none.
     fn tend(&mut self) -> Result<()> {
         let dead = match &mut self.running {
             Some(running) => running.child.try_wait()?.is_some(),
@@ -83,7 +95,8 @@ impl Keeper {
         if dead {
             self.deaths += 1;
             self.running = None;
-            self.start("-", 0)?;
+            let point = self.ahead.pop().unwrap_or_else(|| "-".to_owned());
+            self.start(&point, 1)?;
         }
         Ok(())
     }
@@ -94,7 +107,11 @@ impl Keeper {
         while Instant::now() < deadline {
             self.tend()?;
             let Some(running) = &mut self.running else { continue };
-            let asked = running.child.stdin.as_mut().is_some_and(|pipe| writeln!(pipe, "{proposal}").is_ok());
+            let asked = running
+                .child
+                .stdin
+                .as_mut()
+                .is_some_and(|pipe| writeln!(pipe, "{proposal}").is_ok());
             let heard = Instant::now() + Duration::from_secs(20);
             while asked && Instant::now() < heard {
                 match running.said.try_recv() {
@@ -172,7 +189,12 @@ impl Keeper {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.tend()?;
-            let here = self.lab.telegram.messages(CHAT).into_iter().any(|m| words.iter().all(|word| m.text.contains(word)));
+            let here = self
+                .lab
+                .telegram
+                .messages(CHAT)
+                .into_iter()
+                .any(|m| words.iter().all(|word| m.text.contains(word)));
             if here {
                 return Ok(());
             }
@@ -188,6 +210,11 @@ impl Keeper {
         let draft = self.lab.folder().join("clock.draft");
         std::fs::write(&draft, (ahead + seconds).to_string())?;
         std::fs::rename(draft, file)?;
+        // Whoever writes to the database from outside makes the service look at its timers.
+        let store = self.lab.engine.store();
+        store
+            .write(|tx| Box::pin(async move { tx.set_meta("clock", "moved").await }))
+            .await?;
         Ok(())
     }
 
@@ -205,7 +232,9 @@ impl Keeper {
 
     async fn standard(&mut self) -> Result<()> {
         let replicas = self.rounds % 18 + 3;
-        let id = self.asks(json!({ "runbook": "scale", "parameters": { "app": "web", "replicas": replicas } })).await?;
+        let id = self
+            .asks(json!({ "runbook": "scale", "parameters": { "app": "web", "replicas": replicas } }))
+            .await?;
         self.until(id, "ended", |p| p.outcome == Some(Outcome::Synced)).await?;
         self.hears(&[&id.short(), "Commit"]).await
     }
@@ -225,7 +254,10 @@ impl Keeper {
         let id = self.asks(json!({ "path": MAIN, "text": text })).await?;
         let proposal = self.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;
         let pulls = self.lab.github.pulls("example/homelab");
-        let own = pulls.iter().filter(|pull| pull["body"].to_string().contains(&id.to_string())).count();
+        let own = pulls
+            .iter()
+            .filter(|pull| pull["body"].to_string().contains(&id.to_string()))
+            .count();
         ensure!(own == 1, "{own} pull requests");
         let number = proposal.pull.context("no pull request")?.number;
         self.lab.github.merge("example/homelab", number, MergeMethod::Merge, "olivia")?;
@@ -239,7 +271,9 @@ impl Keeper {
         let id = self.asks(json!({ "path": MAIN, "text": text })).await?;
         self.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;
         let message = format!("By a machine\n\nProposal-Id: {id}\n");
-        self.lab.repo.commit_on_top(&[Change::write(MAIN, text)], &message, "Agent <agent@example.com>")?;
+        self.lab
+            .repo
+            .commit_on_top(&[Change::write(MAIN, text)], &message, "Agent <agent@example.com>")?;
         self.until(id, "landed", |p| p.outcome.is_some()).await?;
         self.hears(&["ALARM", &id.short()]).await
     }
@@ -259,8 +293,16 @@ impl Keeper {
         let mut acted = Instant::now();
         loop {
             self.tend()?;
-            let (all, _) = self.lab.engine.store().read().list(&store::ListFilter::default(), None, 100).await?;
-            let found = all.iter().find(|p| matches!(p.origin, domain::Origin::Revert { of, .. } if of == id));
+            let (all, _) = self
+                .lab
+                .engine
+                .store()
+                .read()
+                .list(&store::ListFilter::default(), None, 100)
+                .await?;
+            let found = all
+                .iter()
+                .find(|p| matches!(p.origin, domain::Origin::Revert { of, .. } if of == id));
             if let Some(revert) = found {
                 return Ok(revert.id);
             }
@@ -298,13 +340,24 @@ impl Keeper {
     }
 
     async fn owes(&self, id: ProposalId, key: &str) -> Result<bool> {
-        Ok(self.lab.engine.store().read().effects_waiting(id).await?.iter().any(|owed| owed.key == key))
+        Ok(self
+            .lab
+            .engine
+            .store()
+            .read()
+            .effects_waiting(id)
+            .await?
+            .iter()
+            .any(|owed| owed.key == key))
     }
 
-    /// Dies once at this place during what is done, and everything holds.
-    async fn dies(&mut self, point: &str, nth: u32, what: What) -> Result<()> {
-        let deaths = self.deaths;
-        self.start(point, nth)?;
+    /// Dies at this place (or at several: `first then second`) during what is done, and everything holds.
+    async fn dies(&mut self, points: &str, nth: u32, what: What) -> Result<()> {
+        self.ahead = points.split(" then ").map(str::to_owned).collect();
+        self.ahead.reverse();
+        let deaths = self.deaths + self.ahead.len();
+        let point = self.ahead.pop().context("no place")?;
+        self.start(&point, nth)?;
         let done = match what {
             What::Prompted => self.prompted().await.map(|_| ()),
             What::Standard => self.standard().await,
@@ -315,15 +368,21 @@ impl Keeper {
             What::Rejected => self.rejected().await,
             What::Expired => self.expired().await,
         };
-        done.map_err(|error| anyhow!("after dying at {point}: {error}"))?;
+        done.map_err(|error| anyhow!("after dying at {points}: {error}"))?;
         // The place may be the very last one that is passed.
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.deaths == deaths {
-            ensure!(Instant::now() < deadline, "{point} was never passed {nth} times: the test is blind");
+        while self.deaths < deaths {
+            ensure!(
+                Instant::now() < deadline,
+                "{points} was never passed {nth} times: the test is blind"
+            );
             self.tend()?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.lab.invariants().await.map_err(|error| anyhow!("after dying at {point}: {error}"))
+        self.lab
+            .invariants()
+            .await
+            .map_err(|error| anyhow!("after dying at {points}: {error}"))
     }
 }
 
@@ -349,14 +408,21 @@ enum What {
 fn buttons(lab: &Lab, id: ProposalId) -> Vec<String> {
     let short = id.short();
     let messages = lab.telegram.messages(CHAT);
-    messages.iter().filter(|m| m.text.contains(&short)).map(|m| m.keyboard_text()).collect()
+    messages
+        .iter()
+        .filter(|m| m.text.contains(&short))
+        .map(|m| m.keyboard_text())
+        .collect()
 }
 
 /// Presses a button of the newest card that has it.
 fn press(lab: &Lab, user: i64, id: ProposalId, button: &str) -> Option<()> {
     let short = id.short();
     let messages = lab.telegram.messages(CHAT);
-    let card = messages.iter().rev().find(|m| !m.deleted && m.text.contains(&short) && m.keyboard_text().contains(button))?;
+    let card = messages
+        .iter()
+        .rev()
+        .find(|m| !m.deleted && m.text.contains(&short) && m.keyboard_text().contains(button))?;
     let label = card.buttons().find(|b| b.text.contains(button))?.text.clone();
     lab.telegram.queue_press(user, CHAT, card.id, &label).ok().map(|_| ())
 }
@@ -402,6 +468,24 @@ async fn between_an_approval_and_its_commit() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn again_while_it_recovers() -> Result<()> {
+    use What::{Manual, Prompted};
+    die_at(&[
+        ("intake:after then effect:send_card:before", 1, Prompted),
+        ("card:stored then card:stored then card:sent", 1, Prompted),
+        ("tap:recorded then deliver:built then deliver:stored", 1, Prompted),
+        ("deliver:stored then effect:deliver:executed then deliver:pushed", 1, Prompted),
+        (
+            "deliver:pushed then effect:deliver:before then effect:observe:executed",
+            1,
+            Prompted,
+        ),
+        ("prepare:branch then prepare:pull then prepare:branch", 1, Manual),
+    ])
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn between_a_commit_and_its_end() -> Result<()> {
     use What::{Failing, Prompted};
     die_at(&[
@@ -437,8 +521,8 @@ async fn while_a_human_is_asked_to_commit() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_time_passes_and_things_are_taken_back() -> Result<()> {
-    use What::{Expired, Rejected, Reverted};
+async fn while_something_is_taken_back() -> Result<()> {
+    use What::{Rejected, Reverted};
     die_at(&[
         ("effect:mark_reverted:before", 1, Reverted),
         ("effect:mark_reverted:executed", 1, Reverted),
@@ -446,6 +530,14 @@ async fn while_time_passes_and_things_are_taken_back() -> Result<()> {
         ("effect:close_reason:before", 1, Rejected),
         ("effect:close_reason:executed", 1, Rejected),
         ("effect:close_reason:recorded", 1, Rejected),
+    ])
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_time_passes() -> Result<()> {
+    use What::Expired;
+    die_at(&[
         ("effect:remind:before", 1, Expired),
         ("effect:remind:executed", 1, Expired),
         ("effect:remind:recorded", 1, Expired),
@@ -468,16 +560,26 @@ async fn killed_at_any_moment() -> Result<()> {
         let id = keeper.asks(json!({ "path": VALUES, "text": text })).await?;
         let moment = Instant::now() + Duration::from_millis((seed >> 33) % 900);
         keeper
-            .doing(id, "approved", |p| p.decision == Decision::Approved || Instant::now() > moment, move |lab| {
-                press(lab, ALICE, id, "Approve");
-            })
+            .doing(
+                id,
+                "approved",
+                |p| p.decision == Decision::Approved || Instant::now() > moment,
+                move |lab| {
+                    press(lab, ALICE, id, "Approve");
+                },
+            )
             .await?;
         tokio::time::sleep(moment.saturating_duration_since(Instant::now())).await;
         keeper.kill();
         keeper
-            .doing(id, "approved", |p| p.decision == Decision::Approved, move |lab| {
-                press(lab, ALICE, id, "Approve");
-            })
+            .doing(
+                id,
+                "approved",
+                |p| p.decision == Decision::Approved,
+                move |lab| {
+                    press(lab, ALICE, id, "Approve");
+                },
+            )
             .await?;
         keeper.until(id, "ended", |p| p.outcome == Some(Outcome::Synced)).await?;
         keeper.lab.invariants().await?;
@@ -497,21 +599,31 @@ async fn the_checks_are_not_blind() -> Result<()> {
     let twice = format!("Twice again\n\nProposal-Id: {id}\n");
     let doubled = lab.repo.commit_on_top(&[Change::write("README.md", "x\n")], &twice, "Olivia")?;
     let seen = lab.invariants().await.err().map(|error| error.to_string());
-    ensure!(seen.as_deref().is_some_and(|error| error.starts_with("I2")), "a doubled commit passed: {seen:?}");
+    ensure!(
+        seen.as_deref().is_some_and(|error| error.starts_with("I2")),
+        "a doubled commit passed: {seen:?}"
+    );
     let parent = lab.repo.log(1)[0].parents[0].clone();
     lab.repo.force_push(&parent)?;
     lab.invariants().await?;
     lab.repo.force_push(&lab.repo.log(1)[0].parents[0])?;
     let seen = lab.invariants().await.err().map(|error| error.to_string());
-    ensure!(seen.as_deref().is_some_and(|error| error.starts_with("I2")), "a vanished commit passed: {seen:?}");
+    ensure!(
+        seen.as_deref().is_some_and(|error| error.starts_with("I2")),
+        "a vanished commit passed: {seen:?}"
+    );
     ensure!(!end_to_end::invariants::still_there(&lab.repo, &doubled));
     let rejected = lab.propose("Thrice", &[(VALUES, Some("replicaCount: 3\n"))]).await?;
     lab.tap(BOB, rejected, "Reject").await?;
     lab.ended(rejected).await?;
     lab.repo.force_push(&parent)?;
     let against = format!("Thrice\n\nProposal-Id: {rejected}\n");
-    lab.repo.commit_on_top(&[Change::write(VALUES, "replicaCount: 3\n")], &against, "Olivia")?;
+    lab.repo
+        .commit_on_top(&[Change::write(VALUES, "replicaCount: 3\n")], &against, "Olivia")?;
     let seen = lab.invariants().await.err().map(|error| error.to_string());
-    ensure!(seen.as_deref().is_some_and(|error| error.starts_with("I3")), "a rejected commit passed: {seen:?}");
+    ensure!(
+        seen.as_deref().is_some_and(|error| error.starts_with("I3")),
+        "a rejected commit passed: {seen:?}"
+    );
     Ok(())
 }

@@ -6,4 +6,5 @@ mod crashes;
 mod manual;
 mod observations;
 mod taps;
+mod telegram;
 mod tiers;

@@ -13,7 +13,11 @@ const FOUR: &str = "variable \"nodes\" {\n  default = 4\n}\n";
 const HOMELAB: &str = "example/homelab";
 
 async fn on_github() -> Result<Lab> {
-    Lab::with(LabOptions { github: true, ..LabOptions::default() }).await
+    Lab::with(LabOptions {
+        github: true,
+        ..LabOptions::default()
+    })
+    .await
 }
 
 async fn prepared(lab: &Lab) -> Result<Proposal> {
@@ -42,7 +46,10 @@ async fn one_pull_request_is_opened_and_a_human_merges_it_in_any_way() -> Result
         let pulls = lab.github.pulls(HOMELAB);
         assert_eq!(pulls.len(), 1);
         let body = pulls[0]["body"].as_str().unwrap_or_default();
-        assert!(body.contains(&proposal.revision.digest.to_string()) && body.contains(&proposal.id.to_string()), "{body}");
+        assert!(
+            body.contains(&proposal.revision.digest.to_string()) && body.contains(&proposal.id.to_string()),
+            "{body}"
+        );
         assert_eq!(pulls[0]["head"]["ref"], format!("countersign/{}", proposal.id));
         let card = lab.card(proposal.id, "Open pull request").await?;
         assert!(!card.keyboard_text().contains("Approve"), "{}", card.keyboard_text());
@@ -72,9 +79,11 @@ async fn a_lost_answer_or_a_stumbling_github_makes_no_second_pull_request() -> R
 async fn a_pull_request_that_a_human_edits_before_the_merge_landed_with_edits() -> Result<()> {
     let lab = on_github().await?;
     let proposal = prepared(&lab).await?;
-    lab.repo
-        .on(&format!("countersign/{}", proposal.id))
-        .commit_on_top(&[Change::write(MAIN, "variable \"nodes\" {\n  default = 5\n}\n")], "Five is better", "Olivia")?;
+    lab.repo.on(&format!("countersign/{}", proposal.id)).commit_on_top(
+        &[Change::write(MAIN, "variable \"nodes\" {\n  default = 5\n}\n")],
+        "Five is better",
+        "Olivia",
+    )?;
     lab.github.merge(HOMELAB, number(&proposal)?, MergeMethod::Merge, "olivia")?;
     landed(&lab, proposal.id, Landed::WithEdits).await?;
     lab.said(CHAT, 0, &[&proposal.id.short(), "with edits"]).await?;
@@ -87,13 +96,26 @@ async fn a_new_revision_reaches_the_pull_request() -> Result<()> {
     let proposal = prepared(&lab).await?;
     let five = "variable \"nodes\" {\n  default = 5\n}\n";
     lab.engine
-        .revise(&agent_named("ops-bot"), proposal.id, proposal.version, request("Five nodes", files(&[(MAIN, Some(five))])), None)
+        .revise(
+            &agent_named("ops-bot"),
+            proposal.id,
+            proposal.version,
+            request("Five nodes", files(&[(MAIN, Some(five))])),
+            None,
+        )
         .await
         .map_err(|problem| anyhow!("{problem}"))?;
     let proposal = lab
-        .until(proposal.id, "prepared again", |p| p.revision.number == 2 && p.delivery == Delivery::AwaitingCommit)
+        .until(proposal.id, "prepared again", |p| {
+            p.revision.number == 2 && p.delivery == Delivery::AwaitingCommit
+        })
         .await?;
-    let open: Vec<_> = lab.github.pulls(HOMELAB).into_iter().filter(|pull| pull["state"] == "open").collect();
+    let open: Vec<_> = lab
+        .github
+        .pulls(HOMELAB)
+        .into_iter()
+        .filter(|pull| pull["state"] == "open")
+        .collect();
     assert_eq!(open.len(), 1, "{open:#?}");
     lab.github.merge(HOMELAB, number(&proposal)?, MergeMethod::Merge, "olivia")?;
     landed(&lab, proposal.id, Landed::AsProposed).await?;
@@ -115,7 +137,9 @@ async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
         .context("no commands")?;
     let patch = lab
         .telegram
-        .wait_for(PATIENCE, |state| state.messages(CHAT).iter().find_map(|message| message.document.clone()))
+        .wait_for(PATIENCE, |state| {
+            state.messages(CHAT).iter().find_map(|message| message.document.clone())
+        })
         .await
         .with_context(|| format!("no patch: {:#?}", lab.texts()))?;
     let work = lab.folder().join("work");
@@ -131,7 +155,10 @@ async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
         ensure!(done.status.success(), "{script}\n{}", String::from_utf8_lossy(&done.stderr));
         Ok(())
     };
-    shell(format!("git clone -q '{}' '{}'", lab.repo.path.display(), work.display()), &lab.folder())?;
+    shell(
+        format!("git clone -q '{}' '{}'", lab.repo.path.display(), work.display()),
+        &lab.folder(),
+    )?;
     std::fs::write(work.join(&patch.file_name), &patch.bytes)?;
     shell(commands, &work)?;
     let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
@@ -170,10 +197,15 @@ async fn a_machine_that_commits_a_manual_change_raises_an_alarm() -> Result<()> 
     for machine in ["Agent <agent@example.com>", "Countersign <countersign@example.com>"] {
         let lab = Lab::start().await?;
         let proposal = prepared(&lab).await?;
-        lab.repo
-            .commit_on_top(&[Change::write(MAIN, FOUR)], &format!("Four\n\nProposal-Id: {}\n", proposal.id), machine)?;
+        lab.repo.commit_on_top(
+            &[Change::write(MAIN, FOUR)],
+            &format!("Four\n\nProposal-Id: {}\n", proposal.id),
+            machine,
+        )?;
         landed(&lab, proposal.id, Landed::AsProposed).await?;
-        let alarm = lab.said(CHAT, 0, &["ALARM", "made by a machine's identity", &proposal.id.short()]).await?;
+        let alarm = lab
+            .said(CHAT, 0, &["ALARM", "made by a machine's identity", &proposal.id.short()])
+            .await?;
         assert!(!alarm.silent);
         lab.invariants().await?;
     }
@@ -184,7 +216,10 @@ async fn a_machine_that_commits_a_manual_change_raises_an_alarm() -> Result<()> 
 async fn what_is_reserved_or_matched_by_no_rule_is_manual_whatever_else_it_touches() -> Result<()> {
     let lab = Lab::start().await?;
     for path in [".countersign/policy.toml", "README.md", "notes/new.md"] {
-        let both = [("kubernetes/applications/blog/values.yaml", Some("replicaCount: 9\n")), (path, Some("x: 1\n"))];
+        let both = [
+            ("kubernetes/applications/blog/values.yaml", Some("replicaCount: 9\n")),
+            (path, Some("x: 1\n")),
+        ];
         let id = lab.propose("Both", &both).await?;
         assert_eq!(lab.proposal(id).await?.tier(), Tier::Manual, "{path}");
         let card = lab.card(id, "Put aside").await?;

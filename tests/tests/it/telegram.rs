@@ -34,11 +34,19 @@ async fn goes_on(lab: &Lab, id: ProposalId) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_that_must_slow_down_does_not_hold_up_the_others() -> Result<()> {
     let lab = Lab::start().await?;
-    lab.telegram.add_chat(Chat { id: ALICE, kind: ChatKind::Private, title: "Alice".into(), topics: Vec::new() });
-    lab.telegram.fail_next_in(CHAT, "sendMessage", Fault::TooManyRequests { retry_after: 4 }, 1);
+    lab.telegram.add_chat(Chat {
+        id: ALICE,
+        kind: ChatKind::Private,
+        title: "Alice".into(),
+        topics: Vec::new(),
+    });
+    lab.telegram
+        .fail_next_in(CHAT, "sendMessage", Fault::TooManyRequests { retry_after: 4 }, 1);
     let id = pending(&lab).await?;
     lab.telegram
-        .wait_for(PATIENCE, |state| state.calls(Some("sendMessage")).find(|call| call.status == Some(429)).map(|_| ()))
+        .wait_for(PATIENCE, |state| {
+            state.calls(Some("sendMessage")).find(|call| call.status == Some(429)).map(|_| ())
+        })
         .await
         .context("nothing was refused")?;
     lab.command(ALICE, ALICE, "/whoami", &["You are alice"]).await?;
@@ -88,7 +96,13 @@ async fn a_deleted_card_comes_again_while_somebody_must_decide() -> Result<()> {
     lab.telegram.delete_message(CHAT, card.id);
     let proposal = lab.proposal(again).await?;
     lab.engine
-        .revise(&agent_named("ops-bot"), again, proposal.version, request("Scale it", files(&[(VALUES, Some("replicaCount: 3\n"))])), None)
+        .revise(
+            &agent_named("ops-bot"),
+            again,
+            proposal.version,
+            request("Scale it", files(&[(VALUES, Some("replicaCount: 3\n"))])),
+            None,
+        )
         .await
         .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let fresh = lab.card(again, "Approve").await?;
@@ -136,7 +150,9 @@ async fn a_group_that_becomes_a_supergroup_keeps_its_open_card() -> Result<()> {
     let card = lab.said(upgraded, 0, &[&id.short(), "waiting for approval"]).await?;
     let tap = |card: &Message| -> Result<Tap> {
         let button = card.buttons().find(|b| b.text.contains("Approve")).context("no button")?;
-        let simulators::telegram::ButtonAction::Callback(data) = &button.action else { anyhow::bail!("sends nothing") };
+        let simulators::telegram::ButtonAction::Callback(data) = &button.action else {
+            anyhow::bail!("sends nothing")
+        };
         Ok(Tap::new(ALICE, upgraded, card.id, data))
     };
     assert_eq!(lab.send(tap(&card)?).await.text(), "approved by alice: complete");
@@ -160,7 +176,9 @@ async fn after_a_restart_open_cards_are_looked_at_and_work() -> Result<()> {
     let edits = lab.telegram.calls(Some("editMessageText")).len();
     lab.restart().await?;
     lab.telegram
-        .wait_for(PATIENCE, |state| (state.calls(Some("editMessageText")).count() > edits).then_some(()))
+        .wait_for(PATIENCE, |state| {
+            (state.calls(Some("editMessageText")).count() > edits).then_some(())
+        })
         .await
         .context("the card was not looked at")?;
     assert_eq!(cards(&lab, CHAT, id).iter().map(|m| m.id).collect::<Vec<_>>(), [card.id]);
@@ -172,8 +190,14 @@ async fn people_are_reminded_once_and_told_when_it_expires() -> Result<()> {
     let lab = Lab::start().await?;
     let mut asked = request("Soon over", files(&TWICE));
     asked.ttl_seconds = Some(1000);
-    let created = lab.engine.propose(&agent_named("ops-bot"), asked, None).await.map_err(|problem| anyhow::anyhow!("{problem}"))?;
-    let Created::New(proposal) = created else { anyhow::bail!("not new") };
+    let created = lab
+        .engine
+        .propose(&agent_named("ops-bot"), asked, None)
+        .await
+        .map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let Created::New(proposal) = created else {
+        anyhow::bail!("not new")
+    };
     let id = proposal.id;
     let card = lab.card(id, "Approve").await?;
     let late = lab.forged(ALICE, id, "Approve").await?;
@@ -183,10 +207,17 @@ async fn people_are_reminded_once_and_told_when_it_expires() -> Result<()> {
     assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
     lab.advance(Duration::from_secs(260));
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Expired));
-    let told = lab.said(CHAT, reminder.id, &[&id.short(), "expired: nobody decided in time"]).await?;
+    let told = lab
+        .said(CHAT, reminder.id, &[&id.short(), "expired: nobody decided in time"])
+        .await?;
     assert!(!told.silent);
     assert_eq!(lab.send(late).await.text(), "already expired: nothing to decide any more");
-    let rung = lab.telegram.messages(CHAT).iter().filter(|m| m.text.contains(&id.short()) && !m.silent).count();
+    let rung = lab
+        .telegram
+        .messages(CHAT)
+        .iter()
+        .filter(|m| m.text.contains(&id.short()) && !m.silent)
+        .count();
     assert_eq!(rung, 3, "the card, one reminder, one end: {:#?}", lab.texts());
     assert_eq!(lab.repo.log(10).len(), 1);
     lab.invariants().await
@@ -203,6 +234,9 @@ async fn the_card_shows_who_approved_and_who_may() -> Result<()> {
     lab.ended(id).await?;
     lab.said(CHAT, 0, &[&id.short(), "Approvals of operators: 2/2"]).await?;
     assert_eq!(cards(&lab, CHAT, id).len(), 1, "edited in place");
-    assert!(lab.telegram.messages(CHAT).iter().filter(|m| m.id > 1).all(|m| m.silent), "good news is silent");
+    assert!(
+        lab.telegram.messages(CHAT).iter().filter(|m| m.id > 1).all(|m| m.silent),
+        "good news is silent"
+    );
     lab.invariants().await
 }
