@@ -366,7 +366,7 @@ impl Lab {
             .wait_for(PATIENCE, |state| {
                 state
                     .messages(CHAT)
-                    .into_iter()
+                    .iter()
                     .rev()
                     .find(|message| !message.deleted && message.text.contains(&short) && message.keyboard_text().contains(button))
                     .cloned()
@@ -380,7 +380,6 @@ impl Lab {
         let card = self.card(id, button).await?;
         let label = card
             .buttons()
-            .into_iter()
             .map(|b| b.text.clone())
             .find(|text| text.contains(button))
             .context("no such button")?;

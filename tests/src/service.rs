@@ -78,7 +78,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             email: "countersign@example.com".into(),
         },
         signing_key: None,
-        deadlines: options.git_deadlines.clone(),
+        deadlines: options.git_deadlines,
         push_with_git_cli: false,
         extra_ca: None,
     })

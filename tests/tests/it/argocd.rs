@@ -100,7 +100,10 @@ async fn an_application_rolled_back_by_somebody_is_seen() -> Result<()> {
         })
         .await
         .map_err(|why| anyhow!(why))?;
-    shows(&lab, id, "settling").await.or(shows(&lab, id, "syncing").await)?;
+    lab.until(id, "seen as deployed", |p| {
+        p.applications.iter().any(|app| app.headline.starts_with("Deployed at"))
+    })
+    .await?;
     lab.argocd.rollback_app("blog")?;
     let proposal = lab.ended(id).await?;
     assert_eq!(
