@@ -392,10 +392,13 @@ fn links(proposal: &Proposal) -> LinksDocument {
         Delivery::None | Delivery::Queued | Delivery::PushBlocked | Delivery::AwaitingCommit => !proposal.is_over(),
         Delivery::Committing | Delivery::Pushed | Delivery::Syncing | Delivery::Ended => false,
     };
+    // What a person asked for is theirs to stop, and a revert is exactly the inverse: neither is the agent's to rewrite.
+    let own = proposal.requested_by.is_none();
+    let revert = matches!(proposal.origin, domain::Origin::Revert { .. });
     LinksDocument {
         diff: format!("{itself}/diff"),
-        revisions: action(proposal.decision == Decision::Pending, "revisions"),
-        withdraw: action(before_push, "withdraw"),
+        revisions: action(proposal.decision == Decision::Pending && own && !revert, "revisions"),
+        withdraw: action(before_push && own, "withdraw"),
         revert: action(proposal.is_delivered(), "revert"),
         reverted_by: proposal.reverted_by.map(address),
         reverts: match &proposal.origin {

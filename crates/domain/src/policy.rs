@@ -16,6 +16,8 @@ pub use parse::Problem;
 
 /// Seconds a pending proposal may wait when its rule does not say.
 pub const TTL_SECONDS_DEFAULT: u32 = 4 * 3600;
+/// The same for a change that a human commits.
+pub const TTL_SECONDS_MANUAL: u32 = 7 * 24 * 3600;
 
 /// A valid policy, with the hash of the text it came from.
 #[derive(Debug, Clone)]
@@ -334,7 +336,7 @@ impl Policy {
             rule: rule.map(|rule| rule.name.clone()),
             why,
             requirements: Vec::new(),
-            ttl_seconds: rule.map_or(7 * 24 * 3600, |rule| rule.ttl_seconds),
+            ttl_seconds: rule.map_or(TTL_SECONDS_MANUAL, |rule| rule.ttl_seconds),
             policy: self.hash,
         }
     }

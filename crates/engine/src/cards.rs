@@ -188,6 +188,10 @@ impl Engine {
         }
         if proposal.is_delivered() {
             buttons.push(Action::Revert);
+            if proposal.tier() == Tier::Standard {
+                // Told afterwards: nobody has seen the whole diff yet.
+                buttons.push(Action::FullDiff);
+            }
             buttons.push(Action::CopySha);
             let on_request = self
                 .repository(&proposal.repository)

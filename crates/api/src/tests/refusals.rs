@@ -22,7 +22,11 @@ async fn bad_requests_and_their_exact_answers() {
         ("GET /v1/me\nauthorization: Basic YTpi".into(), Vec::new(), "401 unauthenticated"),
         (format!("GET /v1/me\n{TOKEN}\n{TOKEN}"), Vec::new(), "401 unauthenticated"),
         ("GET /v1/me?access_token=alice-token".into(), Vec::new(), "401 unauthenticated"),
-        ("GET /v1/me\nauthorization: Bearer nothing".into(), Vec::new(), "401 unauthenticated"),
+        (
+            "GET /v1/me\nauthorization: Bearer nothing".into(),
+            Vec::new(),
+            "401 unauthenticated",
+        ),
         (
             "GET /v1/me\nauthorization: Bearer alice-tokem".into(),
             Vec::new(),

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{PathGlob, Person, Policy, Rule, TTL_SECONDS_DEFAULT};
+use super::{PathGlob, Person, Policy, Rule, TTL_SECONDS_DEFAULT, TTL_SECONDS_MANUAL};
 use crate::{AgentName, GroupName, RepositoryName, RunbookName, Sha256Hash, Tier, UserId};
 
 /// Something wrong in a policy file.
@@ -337,6 +337,8 @@ fn read_rule(
         Some(Tier::Manual | Tier::Prompted | Tier::Standard) | None => {}
     }
     let ttl_seconds = match &rule.ttl {
+        // A human needs time to commit by hand.
+        None if tier == Some(Tier::Manual) => TTL_SECONDS_MANUAL,
         None => TTL_SECONDS_DEFAULT,
         Some(text) => seconds(text.get_ref()).unwrap_or_else(|| {
             checker.add(

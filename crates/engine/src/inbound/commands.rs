@@ -52,14 +52,14 @@ impl Engine {
                 self.say(
                     telegram,
                     &command,
-                    telegram::message(&format!("Your id is {}. You are not in the policy.", from.id.0)),
+                    telegram::message(&format!("Your id is {}. You are not in the policy.{}", from.id.0, place(&command))),
                 );
             }
             return Ok(());
         }
         let answer = match command.name.as_str() {
             "start" | "help" => telegram::message(HELP),
-            "whoami" => telegram::message(&self.whoami(from.id)),
+            "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
             "pending" => self.listing(telegram, "Waiting for a decision", true).await?,
             "history" => self.listing(telegram, "Lately", false).await?,
             "show" | "cancel" | "revert" => match self.named(&command).await? {
@@ -194,4 +194,13 @@ impl Engine {
             }
         });
     }
+}
+
+/// Where a command was written, for the configuration; nothing in a private chat.
+fn place(command: &Command) -> String {
+    if command.private {
+        return String::new();
+    }
+    let topic = command.thread.map(|thread| format!(", topic {thread}")).unwrap_or_default();
+    format!("\nThis chat is {}{topic}.", command.chat)
 }

@@ -117,7 +117,8 @@ impl Engine {
         };
         let age = self.now() - info.committer.time;
         if age > chrono::Duration::from_std(self.limits().observation_age).unwrap_or(chrono::Duration::hours(24)) {
-            return Err(Unverified::Alarm("it is older than 24 hours".to_owned()));
+            let hours = self.limits().observation_age.as_secs() / 3600;
+            return Err(Unverified::Alarm(format!("it is older than {hours} hours")));
         }
         let Some(change) = info.change else {
             return Err(Unverified::Alarm("it touches something that no runbook may".to_owned()));
@@ -166,7 +167,6 @@ impl Engine {
     pub(crate) async fn alarm(&self, repository: RepositoryName, actor: Actor, text: String) -> Result<(), Problem> {
         let now = self.now();
         tracing::error!(%repository, "{text}");
-        metrics::counter!("countersign_alarms_total").increment(1);
         self.store()
             .write(move |tx| {
                 Box::pin(async move {

@@ -89,6 +89,12 @@ impl Engine {
         };
         match self.act(act).await? {
             Acted::Done(proposal, _) => Ok(*proposal),
+            Acted::Refused(refusal @ domain::Refusal::AskedByPerson) => Err(Problem::new(
+                409,
+                "asked_by_person",
+                refusal.to_string(),
+                "a person asked for it, so a person stops it: /cancel",
+            )),
             Acted::Refused(refusal) => Err(Problem::new(
                 409,
                 "too_late",

@@ -291,6 +291,7 @@ impl Engine {
 
     /// Something that nobody approved, or that does not fit: told with sound.
     pub(super) async fn post_alarm(&self, id: Option<ProposalId>, text: &str) -> Ran {
+        metrics::counter!("countersign_alarms_total").increment(1);
         let Some(telegram) = self.telegram() else { return Ran::Done };
         let (repository, text) = match (id, text.split_once('\u{1f}')) {
             (None, Some((repository, text))) => (repository.parse().ok(), text),
