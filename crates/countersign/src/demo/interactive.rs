@@ -28,7 +28,7 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
         "An agent ran one runbook and proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
     );
     println!("The Terraform change waits for a human's commit. To be that human:\n");
-    println!("  git clone -q {} /tmp/homelab && cd /tmp/homelab", world.repo.path.display());
+    println!("  git clone -q {} homelab-demo && cd homelab-demo", world.repo.path.display());
     println!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
     println!("  git commit -qam 'A fourth worker' -m 'Proposal-Id: {manual}' && git push -q\n");
     println!("Ctrl-C ends the demo and removes everything.");
