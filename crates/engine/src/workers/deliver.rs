@@ -207,7 +207,8 @@ impl Engine {
             }
             Located::NotLanded { .. } => {
                 if let Some(attempt) = proposal.attempts.last()
-                    && let Some(message) = self.rewritten(setup, attempt.parent).await?
+                    && let Some(base) = self.batch_base(setup, attempt.parent).await?
+                    && let Some(message) = self.rewritten(setup, base).await?
                 {
                     self.happen(proposal.id, Event::PushRefused { message }).await.map_err(text)?;
                     return Ok(None);
@@ -394,6 +395,7 @@ impl Engine {
 
     async fn settle_push(&self, setup: &RepositorySetup, built: &Built, ready: Vec<Ready>, outcome: PushOutcome, memory: &mut Memory) {
         metrics::counter!("countersign_pushes_total", "outcome" => word(&outcome)).increment(1);
+        tracing::debug!(repository = %setup.name, commits = ready.len(), parent = %built.parent.short(), ?outcome, "pushed");
         match outcome {
             PushOutcome::Confirmed => {
                 let events = ready
@@ -422,6 +424,27 @@ impl Engine {
             // The state stays `committing`; the next look decides by ids what became of it.
             PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
         }
+    }
+
+    /// The commit of the branch that a batch was built on: inside a batch the parent is the change before it, which did not land either.
+    /// `None` when the mirror does not know it: then nothing was sent.
+    async fn batch_base(&self, setup: &RepositorySetup, parent: CommitId) -> Result<Option<CommitId>, String> {
+        let mut base = parent;
+        for _ in 0..self.limits().batch {
+            if self.store().read().by_commit(&setup.name, base).await.map_err(text)?.is_some() {
+                return Ok(Some(base));
+            }
+            let info = match setup.git.describe_commit(base).await {
+                Ok(info) => info,
+                Err(GitError::UnknownCommit(_)) => return Ok(None),
+                Err(error) => return Err(error.to_string()),
+            };
+            match info.parents[..] {
+                [before] if info.committer.email == setup.git.options().author.email => base = before,
+                _ => return Ok(Some(base)),
+            }
+        }
+        Ok(Some(base))
     }
 
     /// Whether the branch lost what it held when we last looked: the sentence for the human who must look before anything goes on it.
