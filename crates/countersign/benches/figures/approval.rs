@@ -3,7 +3,9 @@
 //!
 //! Each contender has a copy of the repository for itself, so that nobody's branch is moved by the others: the most favourable case for git.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 use crate::hosting::{Hosting, Size, git, manifest, shared_path};
 use crate::lab::{self, BOB, CHAT, Connections, Lab};
 use crate::report::{Goal, Report, Speaks};
-use crate::timing::{PAIRS, PATIENCE};
+use crate::timing::{PAIRS, PATIENCE, ms};
 
 const OVER_PUSH: &str = "approval_to_ref_100k_http_over_git_push";
 const OVER_CLI: &str = "approval_to_ref_100k_http_over_git_cli";
@@ -38,9 +40,39 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
     let (mut over_push, mut over_cli) = (Vec::new(), Vec::new());
     for run in 0..WARM_UP + PAIRS {
         let value = format!("run {run}");
-        let tapped = ours.approval(run, &value).await?;
+        // In turn and in reverse: nobody always follows the one who leaves the caches cold.
+        let first = if run % 2 == 0 {
+            Some(ours.approval(run, &value).await?)
+        } else {
+            None
+        };
+        let by_hand = if run % 2 == 1 {
+            deliver(work_tree.as_ref(), run, &value)?
+        } else {
+            None
+        };
+        ours.lab.quiet().await?;
         let pushed = plain.push(run, &value)?;
-        let by_hand = work_tree.as_ref().map(|tree| tree.deliver(run, &value)).transpose()?;
+        ours.lab.quiet().await?;
+        let by_hand = if run % 2 == 0 {
+            deliver(work_tree.as_ref(), run, &value)?
+        } else {
+            by_hand
+        };
+        let tapped = match first {
+            Some(tapped) => tapped,
+            None => ours.approval(run, &value).await?,
+        };
+        let cli = by_hand.map_or_else(String::new, |by_hand| format!(", git CLI {:.0} ms", ms(by_hand)));
+        report.note(
+            OVER_PUSH,
+            &format!(
+                "from the tap {:.0} ms{}, git push {:.0} ms{cli}",
+                ms(tapped),
+                ours.parts(),
+                ms(pushed)
+            ),
+        );
         if run >= WARM_UP {
             over_push.push(tapped.as_secs_f64() / pushed.as_secs_f64());
             over_cli.extend(by_hand.map(|by_hand| tapped.as_secs_f64() / by_hand.as_secs_f64()));
@@ -52,19 +84,35 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
     Ok(())
 }
 
+fn deliver(tree: Option<&WorkTree>, run: usize, value: &str) -> Result<Option<Duration>> {
+    tree.map(|tree| tree.deliver(run, value)).transpose()
+}
+
 /// The service, and the moments at which a push of it was confirmed.
 struct Ours {
     lab: Lab,
     telegram: TelegramSim,
     pushes: watch::Receiver<Vec<Instant>>,
+    /// When the newest commit was built, and when its id was stored.
+    steps: Arc<Mutex<BTreeMap<&'static str, Instant>>>,
+    /// When the newest tap was sent.
+    tapped: Mutex<Option<Instant>>,
 }
+
+/// Places on the way whose times are noted.
+const STEPS: [&str; 2] = ["deliver:built", "deliver:stored"];
 
 impl Ours {
     async fn start(repo: &BareRepo) -> Result<Self> {
         let telegram = lab::chat().await?;
         let (confirmed, pushes) = watch::channel(Vec::new());
         // The place that is passed when the remote's ref has been read back.
+        let steps: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
+        let passed = steps.clone();
         let crash = engine::CrashPoints::new(move |place| {
+            if let Some(step) = STEPS.into_iter().find(|step| *step == place) {
+                lock(&passed).insert(step, Instant::now());
+            }
             if place == "deliver:pushed" {
                 confirmed.send_modify(|pushes: &mut Vec<Instant>| pushes.push(Instant::now()));
             }
@@ -76,7 +124,13 @@ impl Ours {
             ports: (0, 0),
         };
         let lab = Lab::start(&to, 1, Hooks { crash, ..Hooks::default() }).await?;
-        Ok(Self { lab, telegram, pushes })
+        Ok(Self {
+            lab,
+            telegram,
+            pushes,
+            steps,
+            tapped: Mutex::default(),
+        })
     }
 
     /// Time from one tap to its confirmed push.
@@ -90,6 +144,7 @@ impl Ours {
         let mut pushes = self.pushes.clone();
         let before = pushes.borrow().len();
         let began = Instant::now();
+        *lock(&self.tapped) = Some(began);
         let pressed = self.telegram.queue_press(BOB, CHAT, card, &label);
         ensure!(pressed.is_ok(), "the button could not be pressed: {pressed:?}");
         let ended = tokio::time::timeout(PATIENCE, pushes.wait_for(|pushes| pushes.len() > before))
@@ -105,6 +160,14 @@ impl Ours {
         Ok(ended.duration_since(began))
     }
 
+    /// Milliseconds from the newest tap to its commit built, and to its id stored; the rest is the push.
+    fn parts(&self) -> String {
+        let Some(began) = *lock(&self.tapped) else { return String::new() };
+        let steps = lock(&self.steps);
+        let since = |step: &str| steps.get(step).map_or(f64::NAN, |at| ms(at.saturating_duration_since(began)));
+        format!(" (built after {:.0}, stored after {:.0})", since(STEPS[0]), since(STEPS[1]))
+    }
+
     /// The card's message and the text of its button.
     async fn card(&self, id: &str) -> Result<(i64, String)> {
         let name = lab::short(id);
@@ -115,6 +178,10 @@ impl Ours {
         });
         found.await.with_context(|| format!("no card of {name} with an Approve button"))
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `git push` of a commit that is ready in a bare clone.

@@ -5,7 +5,7 @@ use gitworker::{CommitSpec, Repository};
 
 use crate::hosting::{Hosting, Size, change, commit, deliver};
 use crate::report::{Goal, Report, Speaks};
-use crate::timing::{PAIRS, timed};
+use crate::timing::{PAIRS, ms, timed};
 
 const BATCH: &str = "batch_of_50_over_50_single_pushes_1k_http";
 
@@ -32,6 +32,7 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
         let ((), together) = timed(deliver(&batched, &waiting)).await?;
         let waiting = changes(&single, APPROVALS, &format!("run {run}")).await?;
         let ((), apart) = timed(one_by_one(&single, &waiting)).await?;
+        report.note(BATCH, &format!("{:.0} ms together, {:.0} ms apart", ms(together), ms(apart)));
         ratios.push(together.as_secs_f64() / apart.as_secs_f64());
     }
     report.tell(BATCH, Goal::AtMost(0.1), Speaks::Median, &ratios);

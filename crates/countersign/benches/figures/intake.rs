@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use countersign::Hooks;
@@ -41,11 +42,11 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
     // Connections, prepared statements and the mirror's handles reach their size.
     round(&lab, &numbers).await?;
     if report.wants(ALONE) {
-        let runs = alone(&lab, &mut raw, &numbers).await?;
+        let runs = alone(report, &lab, &mut raw, &numbers).await?;
         report.tell(ALONE, Goal::AtMost(1.0), Speaks::Median, &runs);
     }
     if report.wants(COMMITS) || report.wants(RATE) {
-        let (commits, rates) = together(&lab, &mut raw, &numbers).await?;
+        let (commits, rates) = together(report, &lab, &mut raw, &numbers).await?;
         report.tell(COMMITS, Goal::AtMost(0.25), Speaks::Median, &commits);
         report.tell(RATE, Goal::AtLeast(0.4), Speaks::Median, &rates);
     }
@@ -57,7 +58,7 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
 }
 
 /// Runs of 32 clients, each followed by raw SQLite with the rows that they made: commits per proposal, and rate over rate.
-async fn together(lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>) -> Result<(Vec<f64>, Vec<f64>)> {
+async fn together(report: &Report, lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>) -> Result<(Vec<f64>, Vec<f64>)> {
     let (mut per_proposal, mut rates) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         lab.quiet().await?;
@@ -71,6 +72,11 @@ async fn together(lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>)
         let batch = (proposals / shared.max(1) as f64).round().max(1.0) as usize;
         let rows = raw.rows_of(&acknowledged).await?;
         let ((), bare) = timed(raw.insert(&rows, batch)).await?;
+        let rate = |took: Duration| proposals / took.as_secs_f64();
+        report.note(
+            RATE,
+            &format!("{:.0} proposals/s, {:.0} raw at {batch} a commit", rate(took), rate(bare)),
+        );
         rates.push(bare.as_secs_f64() / took.as_secs_f64());
     }
     Ok((per_proposal, rates))
@@ -97,7 +103,7 @@ async fn round(lab: &Arc<Lab>, numbers: &Arc<AtomicU64>) -> Result<Vec<Acknowled
 }
 
 /// One client and raw single commits in turn: the client's median over what it may be, 1.3 × the raw commit's median + 1 ms.
-async fn alone(lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>) -> Result<Vec<f64>> {
+async fn alone(report: &Report, lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>) -> Result<Vec<f64>> {
     let mut runs = Vec::new();
     for _ in 0..PAIRS {
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -107,9 +113,15 @@ async fn alone(lab: &Arc<Lab>, raw: &mut RawSqlite, numbers: &Arc<AtomicU64>) ->
             ours.push(ms(took));
             lab.quiet().await?;
             let rows = raw.rows_of(&[acknowledged]).await?;
+            // As long at rest as before the proposal: both sides find the machine equally cold.
+            lab.quiet().await?;
             let ((), took) = timed(raw.insert(&rows, 1)).await?;
             bare.push(ms(took));
         }
+        report.note(
+            ALONE,
+            &format!("p50 of one client {:.2} ms, of a raw commit {:.2} ms", median(&ours), median(&bare)),
+        );
         runs.push(median(&ours) / (1.3 * median(&bare) + 1.0));
     }
     Ok(runs)

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Ratios are medians over pairs, times that stand alone are minima, sizes are maxima. A goal made of two parts prints measured ÷ allowed.
-//! What cannot be measured says why: `figure NAME skipped: …`. Arguments choose the figures whose name contains one of them.
+//! Standard error has the absolute numbers behind the ratios. What cannot be measured says why: `figure NAME skipped: …`. Arguments choose the figures whose name contains one of them.
 
 mod approval;
 mod batch;

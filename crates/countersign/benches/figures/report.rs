@@ -63,6 +63,13 @@ impl Report {
         }
     }
 
+    /// Says beside a figure what its sides were in absolute numbers: on standard error, for whoever wants to know where the time goes.
+    pub(crate) fn note(&self, name: &str, text: &str) {
+        if self.wants(name) {
+            eprintln!("note {name}: {text}");
+        }
+    }
+
     /// Prints a figure, if it was asked for.
     pub(crate) fn tell(&self, name: &'static str, goal: Goal, speaks: Speaks, runs: &[f64]) {
         if !self.wants(name) {
