@@ -120,27 +120,20 @@ impl Engine {
 
     /// Runs a service event whose refusal is ordinary: the world moved on meanwhile.
     pub(crate) async fn happen(&self, id: ProposalId, event: Event) -> Result<Option<Proposal>, StoreError> {
-        let name = event.name();
-        match self.act(Act::service(id, event)).await? {
-            Acted::Done(proposal, summary) => {
-                tracing::info!(proposal = %id, event = name, "{summary}");
-                Ok(Some(*proposal))
-            }
-            Acted::Refused(refusal) => {
-                tracing::debug!(proposal = %id, event = name, %refusal, "an event came too late");
-                Ok(None)
-            }
-            Acted::Stale(_) | Acted::Missing => Ok(None),
-        }
+        self.ordinary(Act::service(id, event)).await
     }
 
     /// The same, decided on this version: when the row has moved on meanwhile, nothing happens and the answer is `None`.
     pub(crate) async fn happen_to(&self, proposal: &Proposal, event: Event) -> Result<Option<Proposal>, StoreError> {
-        let (id, name) = (proposal.id, event.name());
         let act = Act {
             expected_version: Some(proposal.version),
-            ..Act::service(id, event)
+            ..Act::service(proposal.id, event)
         };
+        self.ordinary(act).await
+    }
+
+    async fn ordinary(&self, act: Act) -> Result<Option<Proposal>, StoreError> {
+        let (id, name) = (act.id, act.event.name());
         match self.act(act).await? {
             Acted::Done(proposal, summary) => {
                 tracing::info!(proposal = %id, event = name, "{summary}");

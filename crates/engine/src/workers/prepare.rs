@@ -33,17 +33,13 @@ impl Engine {
             Ok(tip) => tip.commit,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        let contents = match setup.git.rebase(proposal.revision.base, tip, &contents).await {
-            Ok(Rebase::Untouched) => contents,
+        let parent = match setup.git.rebase(proposal.revision.base, tip, &contents).await {
+            Ok(Rebase::Untouched) => tip,
             // The pull request shows both sides; the human resolves. It is built where the agent saw it.
-            Ok(Rebase::Merged(_) | Rebase::Conflict { .. }) => contents,
+            Ok(Rebase::Merged(_) | Rebase::Conflict { .. }) => proposal.revision.base,
             Ok(Rebase::AlreadyThere) => return self.prepared(&proposal, None).await,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        let mut parent = proposal.revision.base;
-        if setup.git.rebase(proposal.revision.base, tip, &contents).await == Ok(Rebase::Untouched) {
-            parent = tip;
-        }
         let built = match setup.git.build(parent, &[self.spec(&proposal, contents)]).await {
             Ok(built) => built,
             Err(error) => return Ran::Failed(error.to_string()),
