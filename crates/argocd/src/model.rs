@@ -140,6 +140,13 @@ impl Application {
         self.operation.is_some() || matches!(self.phase(), Some(Phase::Running | Phase::Terminating))
     }
 
+    /// Whether the controller has looked at it since the last operation ended: health from before says nothing about what that applied.
+    /// Argo CD's times are whole seconds.
+    pub fn looked_since_operation(&self) -> bool {
+        let finished = self.status.operation_state.as_ref().and_then(|state| state.finished_at);
+        finished.is_none_or(|finished| self.status.reconciled_at.is_some_and(|looked| looked >= finished))
+    }
+
     /// The automated sync policy, when it is on.
     pub fn automated(&self) -> Option<&Automated> {
         let automated = self.spec.sync_policy.as_ref()?.automated.as_ref()?;

@@ -100,6 +100,8 @@ pub(super) struct Story {
     pub windows: Option<SyncWindows>,
     pub refresh: Option<RefreshFact>,
     pub wants: Vec<Want>,
+    /// The view before, and since when what it showed was seen.
+    shown: Option<(Application, Sighted)>,
 }
 
 impl Story {
@@ -120,6 +122,7 @@ impl Story {
             windows: None,
             refresh: None,
             wants: Vec::new(),
+            shown: None,
         }
     }
 
@@ -132,6 +135,11 @@ impl Story {
     /// Judges what a direct `GET` at `second` shows.
     pub fn see(&mut self, second: i64, document: &Value) -> Verdict {
         let app = parse(document);
+        let sighted = match &self.shown {
+            Some((before, sighted)) => sighted.again(before, &app, time(second)),
+            None => Sighted::first(time(second)),
+        };
+        self.shown = Some((app.clone(), sighted));
         self.presence(second, Presence::Here(&app))
     }
 
@@ -139,7 +147,7 @@ impl Story {
         let now = time(second);
         let evidence = Evidence {
             presence,
-            seen_at: None,
+            sighted: self.shown.as_ref().map(|(_, sighted)| *sighted),
             confirmed_at: Some(now),
             refresh: self.refresh,
             windows: self.windows.as_ref().map(|windows| (windows, now)),
@@ -348,6 +356,7 @@ fn row_6_one_more_observation_must_confirm() {
     let change = Story::without_baseline().change;
     let glance = |tracking: &Tracking, confirmed: Option<i64>, second| {
         let evidence = Evidence {
+            sighted: Some(Sighted::first(time(22))),
             confirmed_at: confirmed.map(time),
             ..Evidence::of(&app)
         };
@@ -364,6 +373,46 @@ fn row_6_one_more_observation_must_confirm() {
         glance(&held.tracking, Some(61), 61).verdict.headline(),
         "Deployed and healthy at ccccccc"
     );
+}
+
+#[test]
+fn a_change_that_is_looked_at_late_waits_for_nothing_that_was_seen_already() {
+    let seen_once = Sighted::first(time(22));
+    for (shown, confirmed, expected) in [
+        (deployed("c"), 32, "Deployed and healthy at ccccccc"),
+        (
+            with(deployed("c"), "/status/health/status", "Degraded".into()),
+            52,
+            "Deployed at ccccccc, and degraded",
+        ),
+    ] {
+        let app = parse(&shown);
+        let evidence = Evidence {
+            sighted: Some(seen_once),
+            confirmed_at: Some(time(confirmed)),
+            ..Evidence::of(&app)
+        };
+        let change = Story::without_baseline().change;
+        let late = judge(&Tracking::default(), &evidence, &change, &ancestry, time(60));
+        assert_eq!((late.verdict.headline().as_str(), late.wants), (expected, vec![]));
+    }
+}
+
+#[test]
+fn what_was_seen_starts_anew_only_where_it_changes() {
+    let first = Sighted::first(time(0));
+    let again = |from: &Value, to: &Value| {
+        let now = first.again(&parse(from), &parse(to), time(9));
+        [now.compared, now.operated, now.health].map(|since| since == time(9))
+    };
+    let here = deployed("c");
+    let changed = |pointer: &str, value: Value| again(&here, &with(here.clone(), pointer, value));
+    assert_eq!(again(&here, &here), [false; 3]);
+    assert_eq!(changed("/metadata/resourceVersion", "8".into()), [false; 3]);
+    assert_eq!(changed("/status/sync/revision", sha("d").into()), [true, false, false]);
+    assert_eq!(changed("/status/health/status", "Progressing".into()), [false, false, true]);
+    assert_eq!(changed("/status/operationState/phase", "Running".into()), [false, true, true]);
+    assert_eq!(changed("/status/reconciledAt", at(19).into()), [false, false, true]);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use super::sse::{Frame, Frames};
 use super::state::State;
-use super::{Listed, Shared};
+use super::{Listed, Shared, lock};
 use crate::client::Error;
-use crate::model::{AppKey, Application, View};
+use crate::model::{AppKey, AppRef, Application, View};
 
 /// A connection that lived this long was a good one: the next failure starts with the shortest pause again.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
@@ -256,10 +256,25 @@ impl Shared {
             merged.changed
         });
         self.seen();
-        for app in ask {
-            self.look(&app, super::clock());
+        if !ask.is_empty() {
+            tokio::spawn(self.clone().look_unless_told(ask, Instant::now()));
         }
         Ok(())
+    }
+
+    /// Looks directly at applications that a list showed differently, unless the stream says the same a moment later: an answer and an event
+    /// often only overtake each other.
+    async fn look_unless_told(self: Arc<Self>, apps: Vec<AppRef>, listed: Instant) {
+        tokio::select! {
+            () = self.cancel.cancelled() => return,
+            () = tokio::time::sleep(self.options.settle) => {}
+        }
+        let state = lock(&self.state).clone();
+        for app in apps {
+            if !state.is_newer_than(&app.key(), listed) {
+                self.look(&app, super::clock());
+            }
+        }
     }
 }
 

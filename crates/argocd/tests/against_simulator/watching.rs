@@ -102,6 +102,17 @@ async fn requests_follow_the_applications_and_not_the_changes() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_looked_at_after_the_others_costs_nothing() {
+    let lab = Lab::with(|_| {}, |options| options.relist_every = Duration::from_secs(3600)).await;
+    let change = lab.push("web", 2).await;
+    lab.follow("web", &change).await;
+    lab.sim.reset_counts();
+    let late = lab.follow("web", &change).await;
+    assert_eq!(late, format!("Deployed and healthy at {}", &change.commit[..7]));
+    assert_eq!(counted(&lab.sim).values().sum::<usize>(), 0, "{:?}", counted(&lab.sim));
+}
+
+#[tokio::test]
 async fn broken_doubled_and_ended_streams_are_survived() {
     let lab = Lab::new().await;
     lab.sim.set_duplicate_events(true);
