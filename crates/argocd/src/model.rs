@@ -153,8 +153,14 @@ impl Application {
         (automated.enabled != Some(false)).then_some(automated)
     }
 
-    /// Name of the ApplicationSet that generated it.
-    pub fn application_set(&self) -> Option<&str> {
+    /// Name of the ApplicationSet that starts its syncs, step by step (`RollingSync`). Most ApplicationSets only generate applications; this
+    /// one is known by the operation it started last, since the application itself does not say how its ApplicationSet goes about it.
+    pub fn rolled_by(&self) -> Option<&str> {
+        let run = self.status.operation_state.as_ref().map(|state| &state.operation);
+        let rolls = |operation: &Operation| operation.initiated_by.username.as_deref() == Some("applicationset-controller");
+        if !self.operation.iter().chain(run).any(rolls) {
+            return None;
+        }
         let owners = &self.metadata.owner_references;
         owners
             .iter()

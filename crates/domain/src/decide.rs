@@ -103,7 +103,7 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::Prepared { pull } => step.prepared(pull),
         Event::Arrived { commit, landed, by, alarm } => step.arrived(commit, landed, by, alarm),
         Event::Diverged { commit, by } => step.diverged(commit, &by),
-        Event::Observed { applications } => step.observed(applications),
+        Event::Observed { applications, trouble } => step.observed(applications, trouble.as_deref()),
         Event::Settled {
             outcome,
             applications,

@@ -122,6 +122,8 @@ pub enum Event {
     Observed {
         /// All touched applications.
         applications: Vec<ApplicationState>,
+        /// Why Argo CD cannot be asked which applications these are; `None` as soon as it can.
+        trouble: Option<String>,
     },
     /// The verdict over all touched applications, or that there are none.
     Settled {

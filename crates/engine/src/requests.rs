@@ -202,6 +202,17 @@ pub struct Listing {
     pub limit: u32,
 }
 
+/// One Argo CD instance, for `/readyz`.
+#[derive(Debug, Clone)]
+pub struct ArgocdHealth {
+    /// Its configured name.
+    pub name: String,
+    /// When it last answered; `None` when never.
+    pub seen: Option<domain::Timestamp>,
+    /// What is wrong, in words that anybody may read.
+    pub problem: Option<String>,
+}
+
 /// What `/readyz` looks at.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -213,6 +224,6 @@ pub struct Health {
     pub telegram_seen: Option<domain::Timestamp>,
     /// Whether Telegram is configured.
     pub telegram: bool,
-    /// Per Argo CD instance: when it last answered.
-    pub argocd: Vec<(String, Option<domain::Timestamp>)>,
+    /// Per Argo CD instance: when it last answered, and what is wrong with it.
+    pub argocd: Vec<ArgocdHealth>,
 }

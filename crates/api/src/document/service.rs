@@ -84,6 +84,8 @@ pub struct InstanceDocument {
     pub seen_at: Option<Timestamp>,
     /// Seconds since then.
     pub seen_seconds_ago: Option<u64>,
+    /// What is wrong with it, if that is known: the token, a right that its role lacks, no answer.
+    pub problem: Option<String>,
 }
 
 impl From<Me> for MeDocument {
@@ -129,16 +131,21 @@ impl HealthDocument {
                 not_ready.push(format!("mirror of {repository}"));
             }
         }
-        let instance = |name: &str, seen: Option<Timestamp>| InstanceDocument {
+        let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
             seen_seconds_ago: seen.map(|seen| u64::try_from((now - seen).num_seconds()).unwrap_or(0)),
+            problem: problem.map(str::to_owned),
         };
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen)),
-            argocd: health.argocd.iter().map(|(name, seen)| instance(name, *seen)).collect(),
+            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen, None)),
+            argocd: health
+                .argocd
+                .iter()
+                .map(|one| instance(&one.name, one.seen, one.problem.as_deref()))
+                .collect(),
         }
     }
 }
@@ -146,6 +153,14 @@ impl HealthDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn unheard(problem: Option<&str>) -> engine::ArgocdHealth {
+        engine::ArgocdHealth {
+            name: "main".to_owned(),
+            seen: None,
+            problem: problem.map(str::to_owned),
+        }
+    }
 
     #[test]
     fn readiness_names_what_fails_and_not_why() {
@@ -158,7 +173,7 @@ mod tests {
             ],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram: true,
-            argocd: vec![("main".to_owned(), None)],
+            argocd: vec![unheard(Some("the token is not accepted"))],
         };
         insta::assert_json_snapshot!(HealthDocument::new(&health, now), @r#"
         {
@@ -170,13 +185,15 @@ mod tests {
           "telegram": {
             "name": "telegram",
             "seen_at": "2026-03-01T12:00:00Z",
-            "seen_seconds_ago": 30
+            "seen_seconds_ago": 30,
+            "problem": null
           },
           "argocd": [
             {
               "name": "main",
               "seen_at": null,
-              "seen_seconds_ago": null
+              "seen_seconds_ago": null,
+              "problem": "the token is not accepted"
             }
           ]
         }
@@ -190,7 +207,7 @@ mod tests {
             repositories: Vec::new(),
             telegram_seen: None,
             telegram: false,
-            argocd: vec![("main".to_owned(), None)],
+            argocd: vec![unheard(Some("the token is not accepted"))],
         };
         let document = HealthDocument::new(&health, Timestamp::UNIX_EPOCH);
         assert!(document.ready && document.telegram.is_none());

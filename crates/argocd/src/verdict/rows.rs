@@ -339,7 +339,7 @@ impl Case<'_> {
         }
         let revision = compared.short();
         let Some(automated) = app.automated() else {
-            return match app.application_set() {
+            return match app.rolled_by() {
                 Some(set) => Verdict::QueuedByApplicationSet {
                     application_set: set.to_owned(),
                 },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::client::Listing;
+use crate::client::{Listing, Trouble};
 use crate::model::{AppKey, Application, Source, View};
 use crate::touched::MANIFEST_PATHS;
 use crate::verdict::{Evidence, Presence, RefreshFact, Sighted};
@@ -28,6 +28,10 @@ pub struct State {
     pub reachable: bool,
     /// What failed last, for people, until something works again.
     pub error: Option<String>,
+    /// What kind of trouble that is.
+    pub trouble: Option<Trouble>,
+    /// Why the applications cannot be listed, until they can: events may come all the same.
+    pub unlisted: Option<Trouble>,
     /// Whether all applications have been listed since the start.
     pub complete: bool,
 }
@@ -73,6 +77,12 @@ impl State {
                 .and_then(|entry| entry.windows.as_ref())
                 .map(|(windows, at)| (&**windows, *at)),
         }
+    }
+
+    /// What an operator should know: what fails, or that nothing is shown.
+    pub fn present_trouble(&self) -> Option<Trouble> {
+        let empty = self.complete && self.apps.is_empty();
+        self.trouble.or(self.unlisted).or(empty.then_some(Trouble::Empty))
     }
 
     /// The applications themselves, for [`crate::touched::touched`].

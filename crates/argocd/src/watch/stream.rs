@@ -52,14 +52,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
             End::Failed(error) => {
                 tracing::warn!(%error, "the Argo CD event stream failed");
                 shared.failed(error);
-                if error.needs_a_person() {
-                    options.refused_pause
-                } else {
-                    jittered(pause)
-                }
+                jittered(pause)
             }
         };
-        pause = (pause * 2).min(options.backoff_max);
+        let longest = match &end {
+            End::Failed(error) => shared.longest_pause(error),
+            End::Broken => options.backoff_max,
+        };
+        pause = (pause * 2).min(longest);
         tokio::select! {
             () = shared.cancel.cancelled() => return,
             () = tokio::time::sleep(waited) => {}
@@ -213,16 +213,19 @@ impl Shared {
             Err(error) => {
                 tracing::warn!(%error, "the Argo CD applications cannot be listed");
                 self.failed(&error);
-                let pause = if error.needs_a_person() {
-                    self.options.refused_pause
-                } else {
-                    self.options.backoff_min * 5
-                };
+                self.update(|state| {
+                    state.unlisted = error.trouble();
+                    Vec::new()
+                });
+                let pause = self.options.backoff_min * 2u32.pow(listed.failures.min(16));
+                let pause = pause.min(self.longest_pause(&error));
+                listed.failures += 1;
                 listed.blocked = Some((Instant::now() + jittered(pause), error.clone()));
                 return Err(error);
             }
         };
         listed.blocked = None;
+        listed.failures = 0;
         if list.unreadable > 0 {
             tracing::warn!(applications = list.unreadable, "some Argo CD applications cannot be read");
         }
@@ -231,6 +234,7 @@ impl Shared {
         let mut ask = Vec::new();
         self.update(|state| {
             let now = Instant::now();
+            state.unlisted = None;
             let mut merged = state.merge(list, sent, now);
             for app in merged.differing.drain(..) {
                 if self.interested_in(&app.key()) {
@@ -260,6 +264,15 @@ impl Shared {
             tokio::spawn(self.clone().look_unless_told(ask, Instant::now()));
         }
         Ok(())
+    }
+
+    /// The pause that failures of this kind grow to.
+    fn longest_pause(&self, error: &Error) -> Duration {
+        if error.needs_a_person() {
+            self.options.refused_pause
+        } else {
+            self.options.backoff_max
+        }
     }
 
     /// Looks directly at applications that a list showed differently, unless the stream says the same a moment later: an answer and an event

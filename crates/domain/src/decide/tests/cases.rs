@@ -344,6 +344,32 @@ fn a_refused_standard_push_has_its_note_edited_after_the_retry() {
 }
 
 #[test]
+fn an_argocd_that_cannot_be_asked_is_said_once_and_until_it_can() {
+    let observed = |trouble: Option<&str>| Event::Observed {
+        applications: Vec::new(),
+        trouble: trouble.map(str::to_owned),
+    };
+    let story = manual().then(|_| Event::Arrived {
+        commit: commit(3),
+        landed: crate::Landed::AsProposed,
+        by: "ci".to_owned(),
+        alarm: Some("committed by a machine".to_owned()),
+    });
+    let note = |story: &Story| story.proposal.note.clone();
+    let alarm = note(&story).unwrap_or_default();
+    let story = story.then(|_| observed(Some("no answer")));
+    assert_eq!(note(&story), Some(format!("{alarm}; Argo CD cannot be asked: no answer")));
+    assert!(story.owes().contains(&("edit_cards", 0)));
+    let story = story.then(|_| observed(Some("no answer")));
+    assert!(!story.owes().contains(&("edit_cards", 0)), "said already");
+    let story = story.then(|_| observed(Some("a right is missing")));
+    assert_eq!(note(&story), Some(format!("{alarm}; Argo CD cannot be asked: a right is missing")));
+    let story = story.then(|_| observed(None));
+    assert_eq!(note(&story), Some(alarm));
+    assert!(story.owes().contains(&("edit_cards", 0)));
+}
+
+#[test]
 fn a_conflict_under_a_pending_proposal_is_no_open_decision() {
     let story = prompted().then(|_| Event::Conflict { paths: Vec::new() });
     assert_eq!(

@@ -261,6 +261,7 @@ impl History {
             }),
             Delivery::Pushed => Some(Event::Observed {
                 applications: vec![application("syncing")],
+                trouble: None,
             }),
             Delivery::Syncing => Some(settled(Outcome::Synced)),
             Delivery::Ended => Some(Event::Reverted { by: other() }),

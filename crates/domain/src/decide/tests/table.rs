@@ -54,6 +54,7 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         }),
         Event::Diverged { .. } => Some(Event::Observed {
             applications: vec![application("syncing")],
+            trouble: None,
         }),
         Event::Observed { .. } => Some(settled(Outcome::Synced)),
         Event::Settled { .. } => Some(Event::Recovered),
@@ -178,6 +179,7 @@ fn tries(proposal: &Proposal, sketch: &Sketch) -> Vec<Try> {
         "the same again",
         Event::Observed {
             applications: proposal.applications.clone(),
+            trouble: None,
         },
         base(),
         now,
