@@ -81,6 +81,8 @@ pub struct LabOptions {
     pub policy: String,
     /// Whether an Argo CD is configured.
     pub argocd: bool,
+    /// Whether there is a second repository, `annex`, with an Argo CD of its own.
+    pub annex: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
     /// Seconds between quorum and push.
@@ -110,6 +112,7 @@ impl Default for LabOptions {
         Self {
             policy: POLICY.to_owned(),
             argocd: true,
+            annex: false,
             telegram: true,
             hold_seconds: 0,
             limits,
@@ -134,6 +137,8 @@ pub struct Lab {
     pub telegram: TelegramSim,
     /// Argo CD.
     pub argocd: ArgocdSim,
+    /// The second repository and its Argo CD.
+    pub annex: Option<(BareRepo, ArgocdSim)>,
     /// GitHub, over the same repository.
     pub github: GitHubSim,
     hands: Arc<Hands>,
@@ -217,8 +222,12 @@ impl Lab {
             ..GitHubOptions::default()
         })
         .await?;
+        let annex = if options.annex { Some(annex(&git).await?) } else { None };
         let cancel = CancellationToken::new();
-        let addresses = addresses(&dir, &options, &git, &telegram, &argocd, &github);
+        let addresses = Addresses {
+            annex: annex_addresses(annex.as_ref()),
+            ..addresses(&dir, &options, &git, &telegram, &argocd, &github)
+        };
         let engine = service::build(&addresses, &options, &cancel).await?;
         let running = engine.start(options.telegram, cancel.clone()).await?;
         Ok(Self {
@@ -228,6 +237,7 @@ impl Lab {
             repo,
             telegram,
             argocd,
+            annex,
             github,
             hands,
             engine,
@@ -279,7 +289,10 @@ impl Lab {
 
     /// Where the service finds everything: also for a service in another process.
     pub fn addresses(&self) -> Addresses {
-        addresses(&self.dir, &self.options, &self.git, &self.telegram, &self.argocd, &self.github)
+        Addresses {
+            annex: annex_addresses(self.annex.as_ref()),
+            ..addresses(&self.dir, &self.options, &self.git, &self.telegram, &self.argocd, &self.github)
+        }
     }
 
     /// Lets the service's clock jump forward; it looks at its timers within a few seconds.
@@ -504,8 +517,29 @@ fn addresses(
         telegram: telegram.url(),
         argocd: argocd.url(),
         argocd_token: argocd.token().to_owned(),
+        annex: None,
         github: options.github.then(|| github.url()),
     }
+}
+
+fn annex_addresses(annex: Option<&(BareRepo, ArgocdSim)>) -> Option<(String, String)> {
+    annex.map(|(repo, argocd)| (repo.url.clone(), argocd.url()))
+}
+
+/// A repository with the same paths as the first one, and an Argo CD with an application of the same name.
+async fn annex(git: &GitRemote) -> Result<(BareRepo, ArgocdSim)> {
+    let repo = git.create("annex")?;
+    repo.seed(&[("kubernetes/applications/blog/values.yaml", "replicaCount: 1\n", false)])?;
+    let argocd = ArgocdSim::start(ArgocdOptions {
+        repositories: vec![RepoBinding {
+            url: repo.url.clone(),
+            path: repo.path.clone(),
+        }],
+        applications: vec![ApplicationSpec::new("blog", &repo.url, "kubernetes/applications/blog")],
+        ..ArgocdOptions::default()
+    })
+    .await?;
+    Ok((repo, argocd))
 }
 
 /// The hands of the service's clock.
