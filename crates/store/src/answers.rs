@@ -13,7 +13,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Duplicate`] when the agent used the key before.
     pub async fn put_answer(&mut self, agent: &AgentName, key: &str, answer: &StoredAnswer, at: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query("insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)");
+        let query =
+            sqlx::query("insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)");
         self.execute(bind(query, agent, key, answer, at)).await?;
         Ok(())
     }
