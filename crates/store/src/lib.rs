@@ -29,6 +29,7 @@ pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, ListFilter, NewCard, Owed, Pruned,
     Scopes, Standing, StoredAnswer,
 };
+pub use proposals::NewAnswer;
 pub use reads::Reader;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};
 pub use tx::Tx;

@@ -1,8 +1,11 @@
 //! An agent proposes: resolved outside the writer, then stored whole in one transaction with everything it owes.
 
+use std::pin::pin;
+
 use domain::{ChangeSet, Decision, Delivery, Origin, PersonRef, Proposal, Revision, RevisionAuthor, Timestamp, open};
+use futures_util::future::{Either, select};
 use serde_json::json;
-use store::{Actor, Audit, Standing, StoreError, StoredAnswer, Tx};
+use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
 use crate::intake::Resolved;
 use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest};
@@ -21,10 +24,10 @@ impl Engine {
     /// # Errors
     /// Typed problems for everything an agent can get wrong; nothing is stored then.
     pub async fn propose(&self, agent: &Agent, request: ProposalRequest, key: Option<Idempotency>) -> Result<Created, Problem> {
-        if let Some(replay) = self.replay(agent, key.as_ref()).await? {
-            return Ok(replay);
-        }
-        let resolved = self.resolve(agent, &request).await?;
+        let resolved = match self.replay_or_resolve(agent, &request, key.as_ref()).await? {
+            Either::Left(replay) => return Ok(replay),
+            Either::Right(resolved) => resolved,
+        };
         let now = self.now();
         let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
         let opening = Opening {
@@ -34,6 +37,26 @@ impl Engine {
             details: json!({ "base": resolved.base }),
         };
         self.open(agent, opening, key).await
+    }
+
+    /// Side by side; an earlier answer outweighs whatever the request looks like by now, and does not wait for the repository.
+    async fn replay_or_resolve(
+        &self,
+        agent: &Agent,
+        request: &ProposalRequest,
+        key: Option<&Idempotency>,
+    ) -> Result<Either<Created, Resolved>, Problem> {
+        let replaying = pin!(self.replay(agent, key));
+        let resolving = pin!(self.resolve(agent, request));
+        let (replay, resolved) = match select(replaying, resolving).await {
+            Either::Left((replay, resolving)) => (replay?, Err(resolving)),
+            Either::Right((resolved, replaying)) => (replaying.await?, Ok(resolved)),
+        };
+        match (replay, resolved) {
+            (Some(replay), _) => Ok(Either::Left(replay)),
+            (None, Ok(resolved)) => resolved.map(Either::Right),
+            (None, Err(resolving)) => resolving.await.map(Either::Right),
+        }
     }
 
     /// The row of a new proposal.
@@ -93,15 +116,14 @@ impl Engine {
 
     /// Stores an opening: quotas, duplicates, the proposal, its effects and the idempotent answer in one transaction.
     pub(crate) async fn open(&self, agent: &Agent, opening: Opening, key: Option<Idempotency>) -> Result<Created, Problem> {
-        let (limits, now, agent) = (self.limits().clone(), self.now(), agent.clone());
+        let (limits, now) = (self.limits().clone(), self.now());
         self.crash("intake:before");
-        let created = self
+        let (asking, given) = (agent.clone(), key.clone());
+        let stored = self
             .store()
             .write(move |tx| {
+                let (agent, key) = (asking, given);
                 Box::pin(async move {
-                    if let Some(replay) = replayed(tx, &agent, key.as_ref()).await? {
-                        return Ok::<_, Problem>(replay);
-                    }
                     let Opening {
                         proposal,
                         contents,
@@ -116,11 +138,11 @@ impl Engine {
                         && let Some(existing) = tx.proposal(id).await?
                     {
                         remember(tx, &agent, key.as_ref(), &existing, now).await?;
-                        return Ok(Created::Existing(Box::new(existing)));
+                        return Ok::<_, Unstored>(Created::Existing(Box::new(existing)));
                     }
                     // A person's revert is not the agent's doing: its quota does not stop it.
                     if proposal.requested_by.is_none() {
-                        check_quota(&standing, &limits)?;
+                        check_quota(&standing, &limits).map_err(Unstored::Refused)?;
                     }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
@@ -137,12 +159,27 @@ impl Engine {
                         details,
                         at: now,
                     };
-                    let stored = tx.insert(&transition, &contents, audit).await?;
-                    remember(tx, &agent, key.as_ref(), &stored, now).await?;
+                    let render = key.as_ref().map(|key| |stored: &Proposal| answer_of(key, stored));
+                    let answer = key.as_ref().zip(render.as_ref()).map(|(key, render)| NewAnswer {
+                        agent: &agent.name,
+                        key: &key.key,
+                        render,
+                        at: now,
+                    });
+                    let stored = tx.insert_answered(&transition, &contents, audit, answer).await?;
                     Ok(Created::New(Box::new(stored)))
                 })
             })
-            .await?;
+            .await;
+        let created = match stored {
+            Ok(created) => created,
+            Err(Unstored::Refused(problem)) => return Err(problem),
+            // Another call with the same key was stored between our look and our write: its answer is the answer.
+            Err(Unstored::Store(error @ StoreError::Duplicate(Duplicate::IdempotencyKey))) => {
+                return self.replay(agent, key.as_ref()).await?.ok_or_else(|| error.into());
+            }
+            Err(Unstored::Store(error)) => return Err(error.into()),
+        };
         self.crash("intake:after");
         if let Created::New(proposal) = &created {
             tracing::info!(proposal = %proposal.id, agent = %proposal.agent, tier = %proposal.tier(), "{}: {}", proposal.tier(), proposal.revision.route.why);
@@ -160,11 +197,16 @@ impl Engine {
     }
 }
 
-/// Looks the key up inside the transaction: two calls that raced meet here.
-pub(crate) async fn replayed(tx: &mut Tx, agent: &Agent, key: Option<&Idempotency>) -> Result<Option<Created>, Problem> {
-    let Some(key) = key else { return Ok(None) };
-    let stored = tx.idempotent(&agent.name, &key.key).await?;
-    stored.map(|answer| matching(key, answer)).transpose()
+/// Why nothing was stored.
+enum Unstored {
+    Refused(Problem),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unstored {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Writes the answer down for a replay.
@@ -176,25 +218,23 @@ pub(crate) async fn remember(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
+    tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal), now).await
+}
+
+fn answer_of(key: &Idempotency, proposal: &Proposal) -> StoredAnswer {
     let Answer {
         status,
         body,
         etag,
         location,
     } = (key.render)(proposal);
-    tx.put_answer(
-        &agent.name,
-        &key.key,
-        &StoredAnswer {
-            body_hash: key.fingerprint,
-            status,
-            body,
-            etag,
-            location,
-        },
-        now,
-    )
-    .await
+    StoredAnswer {
+        body_hash: key.fingerprint,
+        status,
+        body,
+        etag,
+        location,
+    }
 }
 
 fn matching(key: &Idempotency, answer: StoredAnswer) -> Result<Created, Problem> {
