@@ -83,6 +83,10 @@ pub struct LabOptions {
     pub argocd: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
+    /// Topic of the chat where approvals are asked.
+    pub topic: Option<i64>,
+    /// Another chat for what only tells, and its topic.
+    pub notifications: Option<(i64, Option<i64>)>,
     /// Seconds between quorum and push.
     pub hold_seconds: u32,
     /// Limits.
@@ -111,6 +115,8 @@ impl Default for LabOptions {
             policy: POLICY.to_owned(),
             argocd: true,
             telegram: true,
+            topic: None,
+            notifications: None,
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),

@@ -96,9 +96,9 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         overall_second: 1000,
         ..Default::default()
     };
-    let place = Destination {
-        chat: telegram::ChatId(CHAT),
-        thread: None,
+    let place = |(chat, topic): (i64, Option<i64>)| Destination {
+        chat: telegram::ChatId(chat),
+        thread: topic.map(telegram::ThreadId),
     };
     let argocd_client = argocd::client::Client::new(argocd::client::ClientOptions::new(
         world.argocd.parse()?,
@@ -126,8 +126,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         repositories: vec![RepositorySetup {
             name: "homelab".parse()?,
             git: repository,
-            approvals: vec![place],
-            notifications: Vec::new(),
+            approvals: vec![place((CHAT, options.topic))],
+            notifications: options.notifications.into_iter().map(place).collect(),
             default_branch: true,
             argocd: options.argocd.then(|| "cluster".to_owned()),
             url_aliases: Vec::new(),
