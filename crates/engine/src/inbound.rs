@@ -216,7 +216,7 @@ impl Engine {
             None => {
                 // A message that is another card's is not this one's, whatever a modified app sends along.
                 let known = self.store().read().cards_by_message(chat.0, message.0).await?;
-                if known.is_some_and(|other| other.state != CardState::Gone) {
+                if known.is_some_and(|other| other.id != card.id && other.state != CardState::Gone) {
                     return Err(foreign());
                 }
                 let mut later = self.store().read().cards(card.proposal).await?;
