@@ -85,6 +85,10 @@ pub struct LabOptions {
     pub annex: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
+    /// Topic of the chat where approvals are asked.
+    pub topic: Option<i64>,
+    /// Another chat for what only tells, and its topic.
+    pub notifications: Option<(i64, Option<i64>)>,
     /// Seconds between quorum and push.
     pub hold_seconds: u32,
     /// Limits.
@@ -114,6 +118,8 @@ impl Default for LabOptions {
             argocd: true,
             annex: false,
             telegram: true,
+            topic: None,
+            notifications: None,
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),

@@ -83,9 +83,9 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         overall_second: 1000,
         ..Default::default()
     };
-    let place = Destination {
-        chat: telegram::ChatId(CHAT),
-        thread: None,
+    let place = |(chat, topic): (i64, Option<i64>)| Destination {
+        chat: telegram::ChatId(chat),
+        thread: topic.map(telegram::ThreadId),
     };
     let github = match &world.github {
         None => None,
@@ -100,8 +100,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
     let mut repositories = vec![RepositorySetup {
         name: "homelab".parse()?,
         git: repository,
-        approvals: vec![place],
-        notifications: Vec::new(),
+        approvals: vec![place((CHAT, options.topic))],
+        notifications: options.notifications.iter().copied().map(place).collect(),
         default_branch: true,
         argocd: options.argocd.then(|| "cluster".to_owned()),
         url_aliases: Vec::new(),
@@ -117,7 +117,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         repositories.push(RepositorySetup {
             name: "annex".parse()?,
             git: mirrored("annex", git, world.folder.join("annex-mirror"), options).await?,
-            approvals: vec![place],
+            approvals: vec![place((CHAT, None))],
             notifications: Vec::new(),
             default_branch: true,
             argocd: Some("annex-cluster".to_owned()),

@@ -10,6 +10,7 @@ mod policy;
 mod proposal;
 mod refusal;
 mod states;
+mod words;
 
 pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFile, is_text};
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
@@ -26,3 +27,4 @@ pub use proposal::{
 };
 pub use refusal::Refusal;
 pub use states::{Decision, Delivery, Landed, Outcome, Tier};
+pub use words::{counted, span};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, GroupName, RepoPath, RepositoryName, RunbookName, Sha256Hash, Tier, UserId};
+use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, RunbookName, Sha256Hash, Tier, UserId};
 
 mod parse;
 
@@ -377,9 +377,31 @@ impl Policy {
         verdict
     }
 
-    /// Whether a person is in some group: may look at things and stop them.
-    pub fn is_approver(&self, user: UserId) -> bool {
-        self.groups.values().any(|members| members.contains(&user))
+    /// The groups whose members may stop, retry, sync or revert a proposal: those its route asks, as promised and as this policy would ask
+    /// today. A route that asks nobody (manual, standard) leaves it to the approvers named by the rules of its paths, and where these
+    /// name none, to every group.
+    pub fn handlers(&self, proposal: &Proposal) -> BTreeSet<&GroupName> {
+        let (repository, facts) = (&proposal.repository, &proposal.revision.facts);
+        let today = self.route(repository, facts);
+        let asked = proposal.revision.route.requirements.iter().chain(&today.requirements);
+        let asked: BTreeSet<&GroupName> = asked.filter_map(|one| self.known(&one.group)).collect();
+        if !asked.is_empty() {
+            return asked;
+        }
+        let rules = facts.paths.iter().filter_map(|path| self.rule_for(repository, path));
+        let named: BTreeSet<&GroupName> = rules.filter_map(|rule| self.known(rule.approvers.as_ref()?)).collect();
+        if named.is_empty() { self.groups.keys().collect() } else { named }
+    }
+
+    /// Whether a person is in one of the [`Policy::handlers`]. Owning the agent does not matter: stopping is always the safe side, and
+    /// nothing else here counts as an approval.
+    pub fn may_handle(&self, proposal: &Proposal, user: UserId) -> bool {
+        let in_group = |group: &GroupName| self.groups.get(group).is_some_and(|members| members.contains(&user));
+        self.handlers(proposal).into_iter().any(in_group)
+    }
+
+    fn known(&self, group: &GroupName) -> Option<&GroupName> {
+        self.groups.get_key_value(group).map(|(name, _)| name)
     }
 
     fn owns(&self, user: UserId, agent: Option<&AgentName>) -> bool {

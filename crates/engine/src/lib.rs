@@ -47,7 +47,7 @@ struct Inner {
     crash: CrashPoints,
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
-    confirming: Mutex<BTreeMap<i64, inbound::OpenStep>>,
+    confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,

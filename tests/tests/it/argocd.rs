@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, MALLORY, PATIENCE, files, request};
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, PATIENCE, files, request};
 use engine::ProposalRequest;
 use simulators::argocd::{Behaviour, Endpoint, Fault};
 use simulators::telegram::{Tap, Tapper};
@@ -59,7 +59,12 @@ async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> 
     lab.argocd.set_health("blog", "Healthy", "");
     let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
     assert_eq!(proposal.outcome, Some(Outcome::Degraded), "an outcome never changes");
-    lab.said(CHAT, 0, &["recovered", &id.short()]).await?;
+    let card = lab.said(CHAT, 0, &["· recovered", &id.short(), "digest"]).await?;
+    let told = lab
+        .said(CHAT, card.id, &["recovered: synced and healthy after all", &id.short()])
+        .await?;
+    assert!(told.silent && told.reply_to == Some(card.id), "{told:#?}");
+    assert_eq!(rings(&lab, card.id), 1, "the failure alone rang");
     lab.invariants().await
 }
 
@@ -150,11 +155,19 @@ async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()>
     let sync = lab.forged(ALICE, id, "Sync blog").await?;
     let powerless = Tap {
         from: Tapper::User(MALLORY),
-        ..sync
+        ..sync.clone()
     };
     assert_eq!(
         lab.send(powerless).await.text(),
         "you are not among the people of this policy; /whoami tells your id"
+    );
+    let of_another_group = Tap {
+        from: Tapper::User(CAROL),
+        ..sync
+    };
+    assert_eq!(
+        lab.send(of_another_group).await.text(),
+        "you are not among the approvers of this change"
     );
     assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
     assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");

@@ -53,7 +53,7 @@ async fn alarms(lab: &Lab, reported: Result<Created, Problem>, status: u16, why:
         return Err(anyhow!("it was taken"));
     };
     ensure!(problem.status == status && problem.detail.contains(why), "{problem:?}");
-    let alarm = lab.said(CHAT, 0, &["ALARM", why]).await?;
+    let alarm = lab.said(CHAT, 0, &["ALARM · homelab", why]).await?;
     ensure!(!alarm.silent, "{alarm:?}");
     ensure!(
         lab.whole_audit()

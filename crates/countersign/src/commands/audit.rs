@@ -48,7 +48,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
 async fn verify(store: &Store) -> Result<(), Failure> {
     match store.verify_audit().await? {
         AuditReport::Intact { rows, head } => {
-            println!("ok {rows} rows, head {head}");
+            let rows = domain::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row", "rows");
+            println!("ok {rows}, head {head}");
             Ok(())
         }
         AuditReport::Broken { row, why } => {

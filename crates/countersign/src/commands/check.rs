@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use domain::counted;
 use engine::Book;
 
 use super::online;
@@ -73,15 +74,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
     let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
     println!(
-        "ok configuration: {} repositories ({}), {} Argo CD instances",
-        names.len(),
+        "ok configuration: {} ({}), {}",
+        counted(names.len(), "repository", "repositories"),
         names.join(", "),
-        settings.argocd.len()
+        counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
     println!(
-        "ok policy {}: {rules} rules, {people} people, hash {}",
+        "ok policy {}: {}, {}, hash {}",
         shown(settings.policy.file.display().to_string()),
+        counted(rules, "rule", "rules"),
+        counted(people, "person", "people"),
         book.policy.hash().short()
     );
     for (name, runbook) in book.runbooks.iter() {

@@ -107,7 +107,7 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
             }
         }
     }
-    println!("waits: {} min", route.ttl_seconds / 60);
+    println!("waits: {}", domain::span(route.ttl_seconds.into()));
 }
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {

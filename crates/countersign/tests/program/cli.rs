@@ -15,7 +15,7 @@ fn check_finds_the_shipped_files_in_order_from_anywhere() {
     let said = here(&["check"]);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
     let out = lines(&said.out);
-    assert_eq!(out[0], "ok configuration: 1 repositories (homelab), 1 Argo CD instances");
+    assert_eq!(out[0], "ok configuration: 1 repository (homelab), 1 Argo CD instance");
     assert!(
         out[1].starts_with("ok policy config/policy.toml: 4 rules, 4 people, hash "),
         "{}",
@@ -81,11 +81,11 @@ fn explain_tells_tier_rule_why_and_approvers() {
     for (arguments, expected) in [
         (
             &["kubernetes/applications/demo/service.yaml"][..],
-            "tier: prompted\nrule: workloads (config/policy.toml:45)\nwhy: rule \"workloads\"\napprovers: 1 of operators (alice, bob, carol); not for an agent that they own\nwaits: 240 min\n",
+            "tier: prompted\nrule: workloads (config/policy.toml:45)\nwhy: rule \"workloads\"\napprovers: 1 of operators (alice, bob, carol); not for an agent that they own\nwaits: 4 h\n",
         ),
         (
             &["kubernetes/platform/dns/values.yaml"],
-            "tier: prompted\nrule: platform (config/policy.toml:53)\nwhy: rule \"platform\"\napprovers: 2 of platform (bob, carol, dave); not for an agent that they own\nwaits: 720 min\n",
+            "tier: prompted\nrule: platform (config/policy.toml:53)\nwhy: rule \"platform\"\napprovers: 2 of platform (bob, carol, dave); not for an agent that they own\nwaits: 12 h\n",
         ),
         (
             &["infrastructure/talos/worker.yaml"],
@@ -257,7 +257,7 @@ async fn a_backup_is_restored_by_copying_it_back() {
     std::fs::copy(world.path("backup.db"), world.path("countersign.db")).unwrap();
     let list = world.run(&["agent", "list"]).await;
     assert!(list.out.contains("\"kept\"") && !list.out.contains("\"later\""), "{}", list.out);
-    assert!(world.run(&["audit", "verify"]).await.out.starts_with("ok 1 rows"));
+    assert!(world.run(&["audit", "verify"]).await.out.starts_with("ok 1 row, head "));
 }
 
 #[tokio::test]

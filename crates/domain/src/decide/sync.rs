@@ -85,7 +85,7 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.recovered_at = Some(self.now);
-        Ok(self.to(next, [Effect::EditCards], "recovered".to_owned()))
+        Ok(self.to(next, [Effect::EditCards, Effect::Notify], "recovered".to_owned()))
     }
 
     pub(super) fn reverted(&self, by: ProposalId) -> Decided {

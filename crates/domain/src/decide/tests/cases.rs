@@ -154,8 +154,29 @@ fn the_owner_neither_approves_nor_rejects_but_may_cancel() {
     assert_eq!(
         story.proposal.outcome,
         Some(Outcome::Dismissed),
-        "anybody in a group may stop anything"
+        "a member of the group that is asked may stop it"
     );
+}
+
+#[test]
+fn only_the_groups_of_a_route_cancel_and_retry() {
+    let dave = || person("dave");
+    let blocked = |story: Story| {
+        story.then(build(1)).then(|_| Event::PushRefused {
+            message: "read-only".to_owned(),
+        })
+    };
+    // The rule of a standard change names operators, too.
+    for story in [approved, standard] {
+        assert_eq!(blocked(story()).refused(|_| Event::Cancel { by: dave() }), Refusal::NotEligible);
+        assert_eq!(blocked(story()).refused(|_| Event::Retry { by: dave() }), Refusal::NotEligible);
+    }
+    let platform = Sketch {
+        asks: "platform",
+        ..Sketch::of(Tier::Prompted)
+    };
+    let story = prompted().under(platform).then(|_| Event::Cancel { by: dave() });
+    assert_eq!(story.proposal.outcome, Some(Outcome::Dismissed), "asked by the policy in force");
 }
 
 #[test]
@@ -337,7 +358,7 @@ fn a_refused_standard_push_has_its_note_edited_after_the_retry() {
         message: "read-only".to_owned(),
     });
     assert_eq!(story.owes(), [("send_card", 0), ("notify", 0)]);
-    let story = story.then(|_| Event::Retry { by: person("dave") }).then(build(2));
+    let story = story.then(|_| Event::Retry { by: person("alice") }).then(build(2));
     let story = story.then(|_| Event::PushConfirmed { commit: commit(2) });
     assert_eq!(story.owes(), [("send_card", 0), ("edit_cards", 0), ("observe", 0)]);
     assert_eq!(story.proposal.note, None);
