@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Runbook;
-use domain::{ChangeSet, CommitId, Facts, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, is_deceptive, is_text};
+use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, hidden, is_text};
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
@@ -38,18 +38,18 @@ impl Engine {
         let setup = self.named_repository(agent, &request.repository)?;
         check_words(request)?;
         let (base, tip) = self.base(setup, &request.base).await?;
-        let (requested, origin, title) = match &request.content {
-            Content::Files(files) => (self.parse_files(files)?, Origin::Change, None),
-            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, None),
+        let (requested, origin, words) = match &request.content {
+            Content::Files(files) => (self.parse_files(files)?, Origin::Change, Words::default()),
+            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, Words::default()),
             Content::Runbook { name, parameters } => {
                 let runbook = self.named_runbook(agent, name)?;
-                let (requested, title) = render(setup, &runbook, parameters, base).await?;
+                let (requested, words) = render(setup, &runbook, parameters, base).await?;
                 let call = RunbookCall {
                     runbook: runbook.name().clone(),
                     hash: runbook.content_hash(),
                     parameters: parameters.clone(),
                 };
-                (requested, Origin::Runbook(call), Some(title))
+                (requested, Origin::Runbook(call), words)
             }
         };
         self.check_limits(&requested)?;
@@ -67,11 +67,12 @@ impl Engine {
         if base != tip {
             check_base_is_fresh(setup, tip, &change).await?;
         }
-        let title = if request.title.trim().is_empty() {
-            title.unwrap_or_default()
-        } else {
-            request.title.trim().to_owned()
+        let or_rendered = |given: &str, rendered: String| match given.trim() {
+            "" => rendered,
+            given => given.to_owned(),
         };
+        let title = or_rendered(&request.title, words.title);
+        let reason = or_rendered(&request.reason, words.reason);
         if title.is_empty() {
             return Err(Problem::new(
                 422,
@@ -99,7 +100,7 @@ impl Engine {
             digest,
             origin,
             title,
-            reason: request.reason.trim().to_owned(),
+            reason,
         })
     }
 
@@ -278,13 +279,20 @@ async fn apply_diff(setup: &RepositorySetup, base: CommitId, diff: &str) -> Resu
     })
 }
 
+/// A runbook's own words for a run; empty where it has none.
+#[derive(Default)]
+pub(crate) struct Words {
+    pub title: String,
+    pub reason: String,
+}
+
 /// Renders a runbook against a commit.
 pub(crate) async fn render(
     setup: &RepositorySetup,
     runbook: &Runbook,
     parameters: &Value,
     base: CommitId,
-) -> Result<(Vec<RequestedChange>, String), Problem> {
+) -> Result<(Vec<RequestedChange>, Words), Problem> {
     let refused = |error: changes::RenderError| {
         let pointer = format!("/runbook/parameters{}", error.pointer);
         Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
@@ -312,10 +320,15 @@ pub(crate) async fn render(
             edit: bytes.map_or(Edit::Delete, |bytes| Edit::Write { bytes, exec: None }),
         })
         .collect();
-    Ok((requested, rendered.title))
+    let words = Words {
+        title: rendered.title,
+        reason: rendered.reason.unwrap_or_default(),
+    };
+    Ok((requested, words))
 }
 
-fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a RepoPath>) -> Result<(), Problem> {
+/// Every path must be in the token's scope, where it has one.
+pub(crate) fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a RepoPath>) -> Result<(), Problem> {
     if agent.paths.is_empty() {
         return Ok(());
     }
@@ -392,25 +405,21 @@ fn refused_files(error: ResolveError) -> Problem {
 
 /// What the policy looks at.
 pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
-    let new_bytes = || {
-        change
-            .iter()
-            .filter_map(|(_, file)| file.new.as_ref())
-            .map(|new| new.bytes.as_slice())
-    };
-    Facts {
+    let mut facts = Facts {
         paths: change.paths().cloned().collect(),
-        binary: new_bytes().any(|bytes| !is_text(bytes)),
-        deceptive: new_bytes()
-            .filter_map(|bytes| std::str::from_utf8(bytes).ok())
-            .any(|text| text.chars().any(deceives)),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),
         ..Facts::default()
+    };
+    for new in change.iter().filter_map(|(_, file)| file.new.as_ref()) {
+        facts.binary |= !is_text(&new.bytes);
+        for (_, _, kind) in std::str::from_utf8(&new.bytes).ok().into_iter().flat_map(hidden) {
+            match kind {
+                Hidden::Deceptive => facts.deceptive = true,
+                Hidden::Control => facts.control = true,
+            }
+        }
     }
-}
-
-fn deceives(c: char) -> bool {
-    is_deceptive(c) || (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
+    facts
 }
 
 /// The remote cannot be asked at the moment.

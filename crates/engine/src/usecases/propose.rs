@@ -268,11 +268,13 @@ fn check_quota(standing: &Standing, limits: &crate::Limits) -> Result<(), Proble
         )
         .retry(60));
     }
-    if standing.created >= limits.hourly_per_agent {
-        let detail = format!(
-            "{} proposals in the last hour; {} are allowed",
-            standing.created, limits.hourly_per_agent
-        );
+    check_hour(standing.created, limits.hourly_per_agent)
+}
+
+/// `used` counts proposals and refused reports: both cost the service work and may cost people attention.
+pub(super) fn check_hour(used: u64, limit: u64) -> Result<(), Problem> {
+    if used >= limit {
+        let detail = format!("{used} proposals and refused reports in the last hour; {limit} are allowed");
         return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
     }
     Ok(())
