@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::face::Face;
 use crate::problem::Refusal;
-use crate::{idempotency, json};
+use crate::{conditional, idempotency, json};
 use engine::{Agent, Problem};
 
 /// The authenticated agent.
@@ -43,6 +43,17 @@ impl FromRequestParts<Face> for Named {
         let text = Path::<String>::from_request_parts(parts, face).await.map(|Path(text)| text);
         let id = text.ok().and_then(|text| text.parse().ok());
         id.map(Named).ok_or_else(|| Refusal(Problem::not_found("proposal")))
+    }
+}
+
+/// The version that `If-Match` names: what is meant is known before the body is judged.
+pub struct Matched(pub u64);
+
+impl FromRequestParts<Face> for Matched {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Face) -> Result<Self, Refusal> {
+        conditional::if_match(&parts.headers).map(Matched).map_err(Refusal)
     }
 }
 

@@ -9,7 +9,7 @@ use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Rou
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
-use crate::{Agent, Content, Engine, FileRequest, Problem, ProposalRequest, RepositorySetup};
+use crate::{Agent, Content, Engine, FileEdit, FileRequest, Problem, ProposalRequest, RepositorySetup};
 
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
@@ -39,7 +39,7 @@ impl Engine {
         check_words(request)?;
         let (base, tip) = self.base(setup, &request.base).await?;
         let (requested, origin, words) = match &request.content {
-            Content::Files(files) => (self.parse_files(files)?, Origin::Change, Words::default()),
+            Content::Files(files) => (parse_files(setup, base, files).await?, Origin::Change, Words::default()),
             Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, Words::default()),
             Content::Runbook { name, parameters } => {
                 let runbook = self.named_runbook(agent, name)?;
@@ -52,17 +52,27 @@ impl Engine {
                 (requested, Origin::Runbook(call), words)
             }
         };
-        self.check_limits(&requested)?;
-        check_scope(agent, requested.iter().map(|change| &change.path))?;
-        let change = setup.git.resolve(base, requested).await.map_err(refused_files)?;
+        // In a diff or a run the place is not one of `changes`: the pointer names what the caller sent.
+        let placed = |problem: Problem| match &request.content {
+            Content::Files(_) => problem,
+            Content::Diff(_) => problem.at("/diff"),
+            Content::Runbook { .. } => problem.at("/runbook"),
+        };
+        if requested.is_empty() {
+            return Err(no_change(&request.content));
+        }
+        self.check_limits(&requested).map_err(placed)?;
+        check_scope(agent, requested.iter().map(|change| &change.path)).map_err(placed)?;
+        let change = setup
+            .git
+            .resolve(base, requested)
+            .await
+            .map_err(|error| match error {
+                ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
+                ResolveError::Git(error) => unavailable(setup, &error),
+            })?;
         if change.is_empty() {
-            return Err(Problem::new(
-                422,
-                "no_change",
-                "the proposal changes nothing: every file already is as proposed",
-                "nothing to do; or read the file again and propose what differs",
-            )
-            .at("/changes"));
+            return Err(no_change(&request.content));
         }
         if base != tip {
             check_base_is_fresh(setup, tip, &change).await?;
@@ -181,29 +191,8 @@ impl Engine {
         }
     }
 
-    fn parse_files(&self, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
-        let mut requested = Vec::with_capacity(files.len());
-        for (index, file) in files.iter().enumerate() {
-            let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
-                Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
-            })?;
-            let edit = match &file.bytes {
-                Some(bytes) => Edit::Write {
-                    bytes: bytes.clone(),
-                    exec: file.executable,
-                },
-                None => Edit::Delete,
-            };
-            requested.push(RequestedChange { path, edit });
-        }
-        Ok(requested)
-    }
-
     fn check_limits(&self, requested: &[RequestedChange]) -> Result<(), Problem> {
         let limits = self.limits();
-        if requested.is_empty() {
-            return Err(Problem::new(422, "no_change", "the proposal names no file", "send at least one change").at("/changes"));
-        }
         if requested.len() > limits.files {
             let detail = format!("{} files are more than {} in one proposal", requested.len(), limits.files);
             return Err(Problem::new(413, "too_many_files", detail, "split the change").at("/changes"));
@@ -218,6 +207,47 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+async fn parse_files(setup: &RepositorySetup, base: CommitId, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
+    let mut requested = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate() {
+        let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
+            Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
+        })?;
+        let edit = match &file.edit {
+            FileEdit::Write { bytes, executable } => Edit::Write {
+                bytes: bytes.clone(),
+                exec: *executable,
+            },
+            FileEdit::SetExecutable(executable) => Edit::Write {
+                bytes: existing(setup, base, &path, index).await?,
+                exec: Some(*executable),
+            },
+            FileEdit::Delete => Edit::Delete,
+        };
+        requested.push(RequestedChange { path, edit });
+    }
+    Ok(requested)
+}
+
+/// The content of a file of which only the executable bit shall change.
+async fn existing(setup: &RepositorySetup, base: CommitId, path: &RepoPath, index: usize) -> Result<Vec<u8>, Problem> {
+    let mut entries = setup
+        .git
+        .read(base, std::slice::from_ref(path))
+        .await
+        .map_err(|error| unavailable(setup, &error))?;
+    match entries.remove(path) {
+        Some(Entry::File { bytes, .. }) => Ok(bytes),
+        Some(Entry::Absent | Entry::Other { .. }) | None => Err(Problem::new(
+            422,
+            "change_refused",
+            format!("{path} is no file at {}, so its executable bit alone cannot be set", base.short()),
+            "send its content too",
+        )
+        .at(format!("/changes/{index}"))),
     }
 }
 
@@ -377,30 +407,39 @@ async fn check_base_is_fresh(setup: &RepositorySetup, tip: CommitId, change: &Ch
     .at("/base"))
 }
 
-fn refused_files(error: ResolveError) -> Problem {
-    match error {
-        ResolveError::Refused(refusals) => {
-            let pointer = refusals
-                .first()
-                .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
-            let detail = refusals
-                .iter()
-                .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
-                .collect::<Vec<_>>()
-                .join("; ");
-            Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
-        }
-        ResolveError::Git(error) => {
-            tracing::error!(%error, "a change could not be resolved");
-            Problem::new(
-                503,
-                "repository_unavailable",
-                "the repository cannot be read at the moment",
-                "try again shortly",
-            )
-            .retry(10)
-        }
-    }
+fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
+    let pointer = refusals
+        .first()
+        .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
+    let detail = refusals
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
+        .collect::<Vec<_>>()
+        .join("; ");
+    Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
+}
+
+/// Nothing would differ, said about what the caller sent.
+fn no_change(content: &Content) -> Problem {
+    let (detail, hint, pointer) = match content {
+        Content::Files(files) if files.is_empty() => ("the proposal names no file", "send at least one change", "/changes"),
+        Content::Files(_) => (
+            "the proposal changes nothing: every file already is as proposed",
+            "nothing to do; or read the file again and propose what differs",
+            "/changes",
+        ),
+        Content::Diff(_) => (
+            "the diff changes nothing",
+            "nothing to do; or make the diff against the base that you name",
+            "/diff",
+        ),
+        Content::Runbook { .. } => (
+            "the run changes nothing: the files already are as the runbook makes them with these parameters",
+            "nothing to do; or call it with other parameters",
+            "/runbook",
+        ),
+    };
+    Problem::new(422, "no_change", detail, hint).at(pointer)
 }
 
 /// What the policy looks at.

@@ -137,7 +137,7 @@ impl Engine {
                     if let Some(id) = standing.pending
                         && let Some(existing) = tx.proposal(id).await?
                     {
-                        remember(tx, &agent, key.as_ref(), &existing, now).await?;
+                        remember_existing(tx, &agent, key.as_ref(), &existing, now).await?;
                         return Ok::<_, Unstored>(Created::Existing(Box::new(existing)));
                     }
                     // A person's revert is not the agent's doing: its quota does not stop it.
@@ -219,6 +219,22 @@ pub(crate) async fn remember(
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
     tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal), now).await
+}
+
+/// The same for a call that made nothing: the proposal that was there already.
+pub(super) async fn remember_existing(
+    tx: &mut Tx,
+    agent: &Agent,
+    key: Option<&Idempotency>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let answer = StoredAnswer {
+        status: 200,
+        ..answer_of(key, proposal)
+    };
+    tx.put_answer(&agent.name, &key.key, &answer, now).await
 }
 
 fn answer_of(key: &Idempotency, proposal: &Proposal) -> StoredAnswer {
