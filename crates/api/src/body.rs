@@ -375,7 +375,7 @@ mod tests {
             ),
             (
                 r#""changes":[{"path":"a","content":"a","encoding":"utf-16"}]"#,
-                r#"422 invalid_request at "/changes/0/encoding": unknown variant `utf-16`, expected `utf-8` or `base64`"#,
+                r#"422 invalid_request at "/changes/0/encoding": unknown word `utf-16`, expected `utf-8` or `base64`"#,
             ),
             (
                 r#""changes":[{"path":7,"content":"a"}]"#,
@@ -391,7 +391,7 @@ mod tests {
             ),
             (
                 r#""tier":"yolo""#,
-                r#"422 invalid_request at "/tier": unknown variant `yolo`, expected one of `manual`, `prompted`, `standard`"#,
+                r#"422 invalid_request at "/tier": unknown word `yolo`, expected one of `manual`, `prompted`, `standard`"#,
             ),
             (
                 r#""ttl_seconds":-1"#,

@@ -71,7 +71,10 @@ impl<T: DeserializeOwned> FromRequestParts<Face> for Asked<T> {
                 Refusal(Problem::new(
                     400,
                     "invalid_query",
-                    rejection.body_text(),
+                    rejection
+                        .body_text()
+                        .replace("Failed to deserialize query string: ", "the query cannot be used: ")
+                        .replace("unknown variant", "unknown word"),
                     "compare the query with /openapi.json",
                 ))
             })

@@ -77,6 +77,7 @@ fn worded(message: &str) -> String {
         ("invalid type: sequence", "invalid type: array"),
         ("invalid type: unit value", "invalid type: null"),
         ("invalid type: floating point", "invalid type: number"),
+        ("unknown variant", "unknown word"),
     ]
     .into_iter()
     .find_map(|(rust, json)| found.strip_prefix(rust).map(|rest| format!("{json}{rest}")))

@@ -63,14 +63,10 @@ impl Engine {
         }
         self.check_limits(&requested).map_err(placed)?;
         check_scope(agent, requested.iter().map(|change| &change.path)).map_err(placed)?;
-        let change = setup
-            .git
-            .resolve(base, requested)
-            .await
-            .map_err(|error| match error {
-                ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
-                ResolveError::Git(error) => unavailable(setup, &error),
-            })?;
+        let change = setup.git.resolve(base, requested).await.map_err(|error| match error {
+            ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
+            ResolveError::Git(error) => unavailable(setup, &error),
+        })?;
         if change.is_empty() {
             return Err(no_change(&request.content));
         }

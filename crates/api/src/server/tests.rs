@@ -167,11 +167,17 @@ async fn both_http_versions_are_spoken_and_nonsense_is_refused() {
             head.contains("content-type: application/problem+json") && body["code"] == "bad_request",
             "{answer}"
         );
-        assert!(status == "431" || body["hint"].as_str().unwrap().contains("Idempotency-Key"), "{answer}");
+        assert!(
+            status == "431" || body["hint"].as_str().unwrap().contains("Idempotency-Key"),
+            "{answer}"
+        );
     }
     // After a first request the bare status stands: what follows it could be somebody's text.
     let second = until_closed(server.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\nnonsense\r\n\r\n").await;
-    assert!(second.contains("hello") && second.contains("HTTP/1.1 400") && !second.contains("problem"), "{second}");
+    assert!(
+        second.contains("hello") && second.contains("HTTP/1.1 400") && !second.contains("problem"),
+        "{second}"
+    );
     server.stop().await;
 }
 

@@ -144,7 +144,10 @@ mod tests {
         let answer = worded(bare).unwrap();
         let text = String::from_utf8(answer.bytes).unwrap();
         assert_eq!(answer.stands_for, bare.len());
-        assert!(text.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"),
+            "{text}"
+        );
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

@@ -49,6 +49,19 @@ async fn hidden_characters_in_a_content_make_it_manual_and_are_called_by_their_k
 }
 
 #[tokio::test]
+async fn binary_content_is_manual_and_named_by_size_and_hash() {
+    let api = api().await;
+    let file = json!([{"path": "kubernetes/logo.png", "content": "AP8=", "encoding": "base64"}]);
+    let seen = ask(&api, "/v1/proposals:evaluate", "k", &files(&file)).await.json();
+    assert_eq!(
+        (&seen["tier"], &seen["why"]),
+        (&json!("manual"), &json!("binary content cannot be reviewed on a card"))
+    );
+    let message = seen["checks"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("not text: 2 bytes, SHA-256 "), "{message}");
+}
+
+#[tokio::test]
 async fn an_executable_bit_alone_needs_a_file_that_exists() {
     let api = api().await;
     let bit = |path: &str, executable: bool| files(&json!([{"path": path, "executable": executable}]));
@@ -191,6 +204,36 @@ async fn asking_for_what_is_there_already_says_so() {
     let owed = api.engine.store().read().effects_waiting(new.id().parse().unwrap()).await.unwrap();
     assert_eq!(owed.iter().filter(|effect| effect.key == "send_card").count(), 1, "{owed:?}");
     assert_eq!(revise("r2", 6).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_revision_comes_with_its_own_words() {
+    let api = api().await;
+    let id = api.propose("k", 5).await.id();
+    let file = json!([{"path": VALUES, "content": "replicas: 5\n"}]);
+    for (n, words, title, reason, correlation) in [
+        (1, json!({"title": "Scale", "reason": "memory"}), "Scale", "memory", json!(null)),
+        (
+            2,
+            json!({"reason": "both", "correlation_id": "job-2"}),
+            "Scale",
+            "both",
+            json!("job-2"),
+        ),
+        (3, json!({"reason": ""}), "Scale", "", json!("job-2")),
+    ] {
+        let mut body = json!({"changes": file});
+        body.as_object_mut().unwrap().extend(words.as_object().unwrap().clone());
+        let line = format!("POST /v1/proposals/{id}/revisions\n{TOKEN}\n{JSON}\nidempotency-key: r{n}\nif-match: \"v{n}\"");
+        let seen = api.send(&line, body.to_string()).await;
+        let document = seen.json();
+        assert_eq!(
+            (seen.status, &document["title"], &document["reason"], &document["correlation_id"]),
+            (201, &json!(title), &json!(reason), &correlation),
+            "{}",
+            seen.text
+        );
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,9 @@ impl Engine {
             request.title.clone_from(&current.title);
         }
         let resolved = self.resolve(agent, &request).await?;
-        if resolved.digest == current.revision.digest && resolved.facts.requested == current.revision.facts.requested {
+        let same_words = resolved.title == current.title && resolved.reason == current.reason;
+        let same_wish = resolved.facts.requested == current.revision.facts.requested;
+        if resolved.digest == current.revision.digest && same_words && same_wish {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
@@ -61,6 +63,9 @@ impl Engine {
             actor: Actor::Agent(agent.name.clone()),
             event: Event::Revise {
                 revision: Box::new(revision),
+                title: resolved.title,
+                reason: resolved.reason,
+                correlation: request.correlation,
             },
             contents: Some(resolved.change),
             details: json!({ "base": resolved.base, "digest": resolved.digest }),
@@ -150,7 +155,9 @@ fn decided(proposal: &Proposal) -> Problem {
 }
 
 fn ended(proposal: &Proposal) -> Problem {
-    let outcome = proposal.outcome.map_or_else(|| proposal.decision.to_string(), |outcome| outcome.to_string());
+    let outcome = proposal
+        .outcome
+        .map_or_else(|| proposal.decision.to_string(), |outcome| outcome.to_string());
     let hint = if proposal.commit.is_some() {
         "what it delivered can be reverted"
     } else {
