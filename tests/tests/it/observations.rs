@@ -323,6 +323,20 @@ async fn refused_reports_count_and_ring_a_few_times_only() -> Result<()> {
     lab.invariants().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_reports_that_race_one_makes_a_document() -> Result<()> {
+    let lab = Lab::start().await?;
+    let commit = pushed(&lab, 5)?;
+    let one = || observe(&lab, "ops-bot", &commit, "scale", parameters(5));
+    let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
+    let ids = [a, b, c, d]
+        .into_iter()
+        .map(id)
+        .collect::<Result<std::collections::BTreeSet<_>>>()?;
+    assert_eq!(ids.len(), 1);
+    lab.invariants().await
+}
+
 /// As [`pushed`], whatever the branch holds now.
 fn pushed_on(lab: &Lab, replicas: u32) -> Result<String> {
     let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;

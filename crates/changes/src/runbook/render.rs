@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::template::{Template, as_text};
 use super::{
-    Action, REASON_CHARS_MAX, RenderError, RenderErrorKind, Rendered, Runbook, RunbookEdit, SelectorTemplate, TITLE_CHARS_MAX, ValueChange, ValueTemplate,
+    Action, REASON_CHARS_MAX, RenderError, RenderErrorKind, Rendered, Runbook, RunbookEdit, SelectorTemplate, TITLE_CHARS_MAX, ValueChange,
+    ValueTemplate,
 };
 use crate::yaml::{self, Edit, EditError, EditErrorKind, Limits, Path, Scalar, Selector};
 
@@ -206,7 +207,12 @@ fn reason_text(template: &Template, parameters: &Value) -> Result<String, Render
     let reason = text(template, parameters)?;
     if reason.chars().count() > REASON_CHARS_MAX {
         let message = format!("the reason would be longer than {REASON_CHARS_MAX} characters");
-        return Err(error(RenderErrorKind::Parameters, &first_pointer([template]), message, "give a shorter value"));
+        return Err(error(
+            RenderErrorKind::Parameters,
+            &first_pointer([template]),
+            message,
+            "give a shorter value",
+        ));
     }
     Ok(reason)
 }

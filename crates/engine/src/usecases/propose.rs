@@ -130,6 +130,13 @@ impl Engine {
                         actor,
                         details,
                     } = opening;
+                    if let Some(known) = reported(tx, &proposal).await? {
+                        if known.agent != agent.name {
+                            return Err(Unstored::Refused(explained_by_another()));
+                        }
+                        remember_existing(tx, &agent, key.as_ref(), &known, now).await?;
+                        return Ok(Created::Existing(Box::new(known)));
+                    }
                     let hour_ago = now - chrono::Duration::hours(1);
                     let standing = tx
                         .standing(&agent.name, hour_ago, proposal.revision.digest, proposal.revision.base)
@@ -207,6 +214,27 @@ impl From<StoreError> for Unstored {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// The proposal of a commit that was reported a moment earlier: two reports that raced meet here.
+async fn reported(tx: &mut Tx, proposal: &Proposal) -> Result<Option<Proposal>, StoreError> {
+    let (Origin::Observed(_), Some(commit)) = (&proposal.origin, proposal.commit) else {
+        return Ok(None);
+    };
+    match tx.observed(&proposal.repository, commit).await? {
+        Some(id) => tx.proposal(id).await,
+        None => Ok(None),
+    }
+}
+
+fn explained_by_another() -> Problem {
+    Problem::new(
+        409,
+        "already_explained",
+        "another agent has just reported this commit",
+        "there is nothing to report",
+    )
+    .at("/commit")
 }
 
 /// Writes the answer down for a replay.

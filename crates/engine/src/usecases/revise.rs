@@ -1,6 +1,6 @@
 //! An agent sends another version, or takes its proposal back.
 
-use domain::{Decision, Event, Proposal, ProposalId, Revision, RevisionAuthor};
+use domain::{Decision, Event, Origin, Proposal, ProposalId, Revision, RevisionAuthor};
 use serde_json::json;
 use store::Actor;
 
@@ -45,7 +45,8 @@ impl Engine {
         let resolved = self.resolve(agent, &request).await?;
         let same_words = resolved.title == current.title && resolved.reason == current.reason;
         let same_wish = resolved.facts.requested == current.revision.facts.requested;
-        if resolved.digest == current.revision.digest && same_words && same_wish {
+        let may_revise = current.requested_by.is_none() && matches!(current.origin, Origin::Change | Origin::Runbook(_));
+        if may_revise && resolved.digest == current.revision.digest && same_words && same_wish {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
