@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use domain::{Proposal, ProposalId};
-use engine::{Agent, Clock, Content, CrashPoints, Created, Engine, FileRequest, Limits, ProposalRequest, Running};
+use engine::{Agent, Clock, Content, CrashPoints, Created, Engine, FileEdit, FileRequest, Limits, ProposalRequest, Running};
 use simulators::argocd::{ApplicationSpec, ArgocdOptions, ArgocdSim, RepoBinding};
 use simulators::git::{BareRepo, GitOptions, GitRemote};
 use simulators::github::{GitHubOptions, GitHubSim, HostedRepo};
@@ -489,8 +489,10 @@ pub fn agent_named(name: &str) -> Agent {
 pub fn files(files: &[(&str, Option<&str>)]) -> Content {
     let file = |(path, text): &(&str, Option<&str>)| FileRequest {
         path: (*path).to_owned(),
-        bytes: text.map(|text| text.as_bytes().to_vec()),
-        executable: None,
+        edit: text.map_or(FileEdit::Delete, |text| FileEdit::Write {
+            bytes: text.as_bytes().to_vec(),
+            executable: None,
+        }),
     };
     Content::Files(files.iter().map(file).collect())
 }

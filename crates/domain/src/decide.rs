@@ -89,7 +89,12 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::Cancel { by } => step.cancel(by),
         Event::Retry { by } => step.retry(&by),
         Event::Withdraw { reason } => step.withdraw(reason),
-        Event::Revise { revision } => step.revise(*revision),
+        Event::Revise {
+            revision,
+            title,
+            reason,
+            correlation,
+        } => step.revise(*revision, title, reason, correlation),
         Event::Reshow { revision } => step.reshow(*revision),
         Event::Rerender { revision } => step.rerender(*revision),
         Event::Conflict { paths } => step.conflict(&paths),

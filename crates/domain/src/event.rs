@@ -46,6 +46,12 @@ pub enum Event {
     Revise {
         /// The new revision, routed.
         revision: Box<Revision>,
+        /// Its headline.
+        title: String,
+        /// Why, in the agent's words.
+        reason: String,
+        /// The agent's own reference; `None` keeps the one before.
+        correlation: Option<String>,
     },
     /// The service merged after a touched file changed on the branch: the new content must be looked at again.
     Reshow {

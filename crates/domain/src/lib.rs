@@ -4,6 +4,7 @@ mod change;
 mod decide;
 mod effect;
 mod event;
+mod hidden;
 mod ids;
 mod path;
 mod policy;
@@ -16,10 +17,11 @@ pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFi
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
+pub use hidden::{Hidden, hidden, is_deceptive, is_selector, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId,
 };
-pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath, is_deceptive};
+pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath};
 pub use policy::{Eligibility, Facts, PathGlob, Person, Policy, Problem, Requirement, Route, Rule, TTL_SECONDS_DEFAULT};
 pub use proposal::{
     ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,

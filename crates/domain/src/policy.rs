@@ -109,8 +109,11 @@ pub struct Facts {
     pub runbook: Option<RunbookName>,
     /// Some new content is not text.
     pub binary: bool,
-    /// Some new content holds bidirectional or zero-width characters.
+    /// Some new content holds characters that hide or reorder text ([`crate::Hidden::Deceptive`]).
     pub deceptive: bool,
+    /// Some new content holds control characters ([`crate::Hidden::Control`]). Absent in what older versions stored.
+    #[serde(default)]
+    pub control: bool,
     /// Some file is deleted.
     pub deletes: bool,
     /// The change is the inverse of a delivered one.
@@ -358,7 +361,10 @@ impl Policy {
             return Some("binary content cannot be reviewed on a card".to_owned());
         }
         if facts.deceptive {
-            return Some("the content holds bidirectional or zero-width characters".to_owned());
+            return Some("the content holds characters that hide or reorder text (bidirectional, zero-width or blank)".to_owned());
+        }
+        if facts.control {
+            return Some("the content holds control characters, or a carriage return that ends no line".to_owned());
         }
         None
     }

@@ -62,10 +62,24 @@ pub enum Content {
 pub struct FileRequest {
     /// The path as the agent wrote it.
     pub path: String,
-    /// The new content; `None` deletes the file.
-    pub bytes: Option<Vec<u8>>,
-    /// The executable bit; unchanged (or off for a new file) when absent.
-    pub executable: Option<bool>,
+    /// What shall become of it.
+    pub edit: FileEdit,
+}
+
+/// What an agent asks for one file.
+#[derive(Debug, Clone)]
+pub enum FileEdit {
+    /// New full content.
+    Write {
+        /// The content.
+        bytes: Vec<u8>,
+        /// The executable bit; unchanged (or off for a new file) when absent.
+        executable: Option<bool>,
+    },
+    /// The executable bit alone, of a file that exists at the base.
+    SetExecutable(bool),
+    /// The file shall be gone.
+    Delete,
 }
 
 /// A commit that an agent pushed by itself.
@@ -159,6 +173,8 @@ pub struct FileSummary {
     pub added: usize,
     /// Removed lines; 0 for binary content.
     pub removed: usize,
+    /// The new executable bit; `None` for a deleted file.
+    pub executable: Option<bool>,
 }
 
 /// How long a waiting read waits.

@@ -18,6 +18,7 @@ mod plans;
 mod proposals;
 mod reads;
 mod recover;
+mod reports;
 mod sql;
 mod store;
 mod tx;
@@ -31,5 +32,6 @@ pub use model::{
 };
 pub use proposals::NewAnswer;
 pub use reads::Reader;
+pub use reports::RefusedReports;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};
 pub use tx::Tx;

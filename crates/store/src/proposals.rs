@@ -7,6 +7,7 @@ use domain::{Delivery, Revision};
 use sqlx::SqliteConnection;
 
 use crate::model::{Audit, Changed, Cursor, ListFilter, Standing, StoredAnswer};
+use crate::reports::refused_since;
 use crate::{StoreError, Tx, answers, effects, sql};
 
 /// The longest page of a list.
@@ -415,7 +416,10 @@ pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentN
     found.map(sql::count).map_err(sql::failed)
 }
 
-pub(crate) const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
+pub(crate) const COUNT_CREATED_SINCE: &str = concat!(
+    "select (select count(*) from proposals where agent = ?1 and created_at >= ?2) + ",
+    refused_since!()
+);
 
 pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent: &AgentName, since: Timestamp) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_CREATED_SINCE)
@@ -426,11 +430,13 @@ pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent
     found.map(sql::count).map_err(sql::failed)
 }
 
-pub(crate) const STANDING: &str = "
-select (select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?1),
-       (select count(*) from proposals where agent = ?1 and created_at >= ?2),
-       (select id from proposals indexed by proposals_open_by_agent
-        where outcome is null and agent = ?1 and digest = ?3 and base = ?4 and decision = 'pending' order by created_at limit 1)";
+pub(crate) const STANDING: &str = concat!(
+    "select (select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?1),
+       (select count(*) from proposals where agent = ?1 and created_at >= ?2) + ",
+    refused_since!(),
+    ", (select id from proposals indexed by proposals_open_by_agent
+        where outcome is null and agent = ?1 and digest = ?3 and base = ?4 and decision = 'pending' order by created_at limit 1)"
+);
 
 pub(crate) async fn standing(
     connection: &mut SqliteConnection,

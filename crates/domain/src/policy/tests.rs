@@ -159,7 +159,14 @@ fn routes() {
                 deceptive: true,
                 ..facts(&["kubernetes/x.yaml"])
             },
-            "manual · the content holds bidirectional or zero-width characters · ",
+            "manual · the content holds characters that hide or reorder text (bidirectional, zero-width or blank) · ",
+        ),
+        (
+            Facts {
+                control: true,
+                ..facts(&["kubernetes/x.yaml"])
+            },
+            "manual · the content holds control characters, or a carriage return that ends no line · ",
         ),
         (facts(&[]), "manual · the change touches no path · "),
     ];

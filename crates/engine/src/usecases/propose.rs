@@ -130,6 +130,13 @@ impl Engine {
                         actor,
                         details,
                     } = opening;
+                    if let Some(known) = reported(tx, &proposal).await? {
+                        if known.agent != agent.name {
+                            return Err(Unstored::Refused(explained_by_another()));
+                        }
+                        remember_existing(tx, &agent, key.as_ref(), &known, now).await?;
+                        return Ok(Created::Existing(Box::new(known)));
+                    }
                     let hour_ago = now - chrono::Duration::hours(1);
                     let standing = tx
                         .standing(&agent.name, hour_ago, proposal.revision.digest, proposal.revision.base)
@@ -137,7 +144,7 @@ impl Engine {
                     if let Some(id) = standing.pending
                         && let Some(existing) = tx.proposal(id).await?
                     {
-                        remember(tx, &agent, key.as_ref(), &existing, now).await?;
+                        remember_existing(tx, &agent, key.as_ref(), &existing, now).await?;
                         return Ok::<_, Unstored>(Created::Existing(Box::new(existing)));
                     }
                     // A person's revert is not the agent's doing: its quota does not stop it.
@@ -209,6 +216,27 @@ impl From<StoreError> for Unstored {
     }
 }
 
+/// The proposal of a commit that was reported a moment earlier: two reports that raced meet here.
+async fn reported(tx: &mut Tx, proposal: &Proposal) -> Result<Option<Proposal>, StoreError> {
+    let (Origin::Observed(_), Some(commit)) = (&proposal.origin, proposal.commit) else {
+        return Ok(None);
+    };
+    match tx.observed(&proposal.repository, commit).await? {
+        Some(id) => tx.proposal(id).await,
+        None => Ok(None),
+    }
+}
+
+fn explained_by_another() -> Problem {
+    Problem::new(
+        409,
+        "already_explained",
+        "another agent has just reported this commit",
+        "there is nothing to report",
+    )
+    .at("/commit")
+}
+
 /// Writes the answer down for a replay.
 pub(crate) async fn remember(
     tx: &mut Tx,
@@ -219,6 +247,22 @@ pub(crate) async fn remember(
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
     tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal), now).await
+}
+
+/// The same for a call that made nothing: the proposal that was there already.
+pub(super) async fn remember_existing(
+    tx: &mut Tx,
+    agent: &Agent,
+    key: Option<&Idempotency>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let answer = StoredAnswer {
+        status: 200,
+        ..answer_of(key, proposal)
+    };
+    tx.put_answer(&agent.name, &key.key, &answer, now).await
 }
 
 fn answer_of(key: &Idempotency, proposal: &Proposal) -> StoredAnswer {
@@ -268,11 +312,13 @@ fn check_quota(standing: &Standing, limits: &crate::Limits) -> Result<(), Proble
         )
         .retry(60));
     }
-    if standing.created >= limits.hourly_per_agent {
-        let detail = format!(
-            "{} proposals in the last hour; {} are allowed",
-            standing.created, limits.hourly_per_agent
-        );
+    check_hour(standing.created, limits.hourly_per_agent)
+}
+
+/// `used` counts proposals and refused reports: both cost the service work and may cost people attention.
+pub(super) fn check_hour(used: u64, limit: u64) -> Result<(), Problem> {
+    if used >= limit {
+        let detail = format!("{used} proposals and refused reports in the last hour; {limit} are allowed");
         return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
     }
     Ok(())

@@ -91,14 +91,15 @@ fn approved() -> Story {
 }
 
 fn revise(tier: Tier, skip: u32) -> impl FnOnce(&Proposal) -> Event {
-    move |proposal| Event::Revise {
-        revision: Box::new(revision(
+    move |proposal| {
+        let next = revision(
             proposal.revision.number + skip,
             &Origin::Runbook(call()),
             &Sketch::of(tier).policy(),
             None,
             later(60),
-        )),
+        );
+        revised(proposal, Box::new(next))
     }
 }
 
@@ -275,8 +276,18 @@ fn the_same_content_in_a_new_revision_needs_new_votes() {
     let story = prompted().then(yes("alice")).then(|proposal| {
         let mut next = proposal.revision.clone();
         next.number += 1;
-        Event::Revise { revision: Box::new(next) }
+        Event::Revise {
+            revision: Box::new(next),
+            title: "Scale web to 6".to_owned(),
+            reason: "latency again".to_owned(),
+            correlation: None,
+        }
     });
+    assert_eq!(
+        (&*story.proposal.title, &*story.proposal.reason),
+        ("Scale web to 6", "latency again"),
+        "new content comes with its own words"
+    );
     assert_eq!(story.proposal.approvers(), []);
     assert_eq!(story.proposal.reviews.len(), 1, "the old vote stays in the book");
 }

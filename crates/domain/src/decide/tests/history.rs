@@ -184,7 +184,7 @@ impl History {
                 if same_content {
                     next.digest = proposal.revision.digest;
                 }
-                Event::Revise { revision: Box::new(next) }
+                revised(proposal, Box::new(next))
             }
             Move::Settle(n) => settled(Outcome::ALL[n % Outcome::ALL.len()]),
             Move::Service(n) => self.service(n),
