@@ -228,21 +228,40 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 impl Repository {
-    /// Makes the mirror usable at start.
-    pub(crate) async fn open_mirror(&self) -> Result<(), GitError> {
+    /// Makes sure that there is a mirror: the one on disk, or a fresh clone when it is missing, damaged or another remote's. Asks nothing of the
+    /// network when there is one. May be called again and again; calls at once share the work.
+    ///
+    /// # Errors
+    /// Why there is no mirror; until a later call succeeds, this is what stands in the way ([`Repository::trouble`]).
+    pub async fn open_mirror(&self) -> Result<(), GitError> {
+        let _upkeep = self.inner.upkeep.lock().await;
+        if self.has_mirror().is_ok() {
+            return Ok(());
+        }
         let inner = self.inner.clone();
         let checked = blocking(move || {
             inner.mirror.drop_stale_locks();
             inner.mirror.check()
         });
-        match checked.await {
-            Ok(()) => Ok(()),
+        let opened = match checked.await {
+            Ok(()) => self.settle().await,
             Err(error) => {
-                tracing::info!(repository = %self.inner.options.name, %error, "cloning the mirror");
-                let _upkeep = self.inner.upkeep.lock().await;
-                self.clone_beside().await
+                let name = &self.inner.options.name;
+                if self.inner.mirror.path.exists() {
+                    tracing::warn!(repository = %name, %error, "the mirror on disk cannot be used; cloning a fresh one");
+                } else {
+                    tracing::info!(repository = %name, "cloning the mirror: the first start takes a moment");
+                }
+                match self.clone_beside().await {
+                    Ok(()) => self.settle().await,
+                    Err(error) => Err(error),
+                }
             }
+        };
+        if let Err(why) = &opened {
+            self.inner.trouble.set(Some(why.clone()));
         }
+        opened
     }
 
     /// Clones the mirror again, unless somebody did since `generation`.
@@ -312,6 +331,7 @@ impl Repository {
     }
 
     pub(crate) async fn refresh_mirror(&self, max_age: Duration) -> Result<Tip, GitError> {
+        self.has_mirror()?;
         let called = Instant::now();
         if let Some(tip) = self.tip_since(called.checked_sub(max_age)) {
             return Ok(tip);
@@ -326,10 +346,7 @@ impl Repository {
             let asked = Instant::now();
             let at = chrono::Utc::now();
             let Some(commit) = self.tip().await? else {
-                return Err(GitError::BranchMissing {
-                    remote: options.url.to_string(),
-                    branch: options.branch.clone(),
-                });
+                return Err(self.branch_missing());
             };
             if self
                 .run(move |repo| Ok::<_, GitError>(tree::commit(repo, commit)?.is_some()))
@@ -385,6 +402,7 @@ impl Repository {
             tracing::warn!(%error, "the mirror's branch could not be moved");
             return;
         }
+        self.inner.trouble.set(None);
         let mut known = self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none_or(|(earlier, _)| earlier <= asked) {
             *known = Some((asked, tip));

@@ -8,6 +8,7 @@ mod landing;
 mod messages;
 mod prepare;
 mod sync;
+mod usable;
 
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ impl Engine {
         for setup in self.repositories() {
             let (sender, receiver) = mpsc::unbounded_channel();
             owners.insert(setup.name.clone(), sender);
+            tracker.spawn(self.clone().keep_usable(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
         }
         tracker.spawn(self.clone().observe_all(to_observe, cancel.clone()));
