@@ -348,11 +348,11 @@ impl Repository {
             let Some(commit) = self.tip().await? else {
                 return Err(self.branch_missing());
             };
-            if self
+            let known = self
                 .run(move |repo| Ok::<_, GitError>(tree::commit(repo, commit)?.is_some()))
-                .await?
-                || self.fetch(commit).await?
-            {
+                .await?;
+            let there = if known { Some(commit) } else { self.fetch(commit).await? };
+            if let Some(commit) = there {
                 self.remember_tip(asked, Tip { commit, at }).await;
                 return Ok(Tip { commit, at });
             }
@@ -364,10 +364,11 @@ impl Repository {
         })
     }
 
-    /// Fetches; whether `commit` is in the mirror afterwards. It is not when the branch was moved back meanwhile.
+    /// Fetches, and answers where the branch was at that moment: perhaps further than `commit`, on a busy branch. `None` when `commit` is not
+    /// in the mirror afterwards: the branch was moved back meanwhile.
     /// A fetch that fails twice while the remote answers is repeated on a fresh clone:
     /// a damaged pack stops `git fetch` as well.
-    async fn fetch(&self, commit: CommitId) -> Result<bool, GitError> {
+    async fn fetch(&self, commit: CommitId) -> Result<Option<CommitId>, GitError> {
         let generation = self.inner.mirror.generation();
         let contains = || {
             let inner = self.inner.clone();
@@ -376,7 +377,7 @@ impl Repository {
         let fetched = {
             let _upkeep = self.inner.upkeep.lock().await;
             if contains().await? {
-                return Ok(true);
+                return Ok(Some(commit));
             }
             let fetch = || self.fetch_into(self.inner.mirror.path(), "fetch", self.inner.options.deadlines.fetch);
             match fetch().await {
@@ -392,7 +393,12 @@ impl Repository {
             Err(GitError::Command { detail, .. }) => self.heal(generation, detail).await?,
             Err(other) => return Err(other),
         }
-        contains().await
+        if !contains().await? {
+            return Ok(None);
+        }
+        let reference = self.inner.options.reference();
+        let fetched = self.run(move |repo| branch_tip(repo, &reference)).await?;
+        Ok(Some(fetched.unwrap_or(commit)))
     }
 
     /// Records where the branch is, in the mirror and then in memory. Failing costs nothing but a later fetch.
