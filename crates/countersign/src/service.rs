@@ -96,7 +96,7 @@ impl Service {
             .map(|one| connect::argocd(one, &hooks.patience, &cancel))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut watched = background::Secrets::default();
-        watched.add_all(&settings, telegram.as_ref(), &argocd);
+        watched.add_all(&settings, telegram.as_ref(), &argocd, &repositories);
         let client = telegram.as_ref().map(|telegram| telegram.queue.client().clone());
         let engine = Engine::new(EngineOptions {
             store: store.clone(),
