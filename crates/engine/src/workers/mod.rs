@@ -9,6 +9,7 @@ mod messages;
 mod prepare;
 mod sync;
 mod usable;
+mod used;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 
 pub(crate) use sync::{Baselines, touched};
+pub(crate) use used::Used;
 
 /// How often policy and runbook files are looked at.
 const BOOK_EVERY: Duration = Duration::from_secs(10);
@@ -66,6 +68,7 @@ impl Engine {
         );
         tracker.spawn(self.clone().hear_changes(cancel.clone()));
         tracker.spawn(self.clone().follow_book(cancel.clone()));
+        tracker.spawn(self.clone().write_used(cancel.clone()));
         if let Some(setup) = self.telegram() {
             tracker.spawn(self.clone().greet_telegram());
             if poll {
