@@ -58,6 +58,9 @@ async fn it_starts_is_ready_and_stops_within_five_seconds() {
         reqwest::get(format!("http://{api}/healthz")).await.is_err(),
         "nobody listens any more"
     );
+    let list = world.run(&["agent", "list"]).await.out;
+    let listed: serde_json::Value = serde_json::from_str(list.trim()).unwrap();
+    assert!(listed["last_used_at"].is_string(), "the agent called: {list}");
     // The lock is given back: the same database can be served again.
     Service::start(settings(&world), Hooks::default()).await.unwrap().stop().await;
 }
