@@ -304,6 +304,10 @@ async fn signals_reload_the_policy_and_end_the_service() {
     assert_eq!(serving.heard(), "STOPPING=1");
     let (code, took, log) = serving.stop();
     assert!(log.contains("countersign has stopped"), "{log}");
+    assert!(
+        log.contains("cloning the mirror") && !log.contains("cannot be used"),
+        "a first clone is nothing to worry about: {log}"
+    );
     assert_eq!(code, Some(0));
     assert!(took.as_secs() < 5, "{took:?}");
 }
