@@ -462,8 +462,16 @@ impl Lab {
             .collect()
     }
 
-    /// Checks the service's promises.
+    /// Checks the service's promises, and that everything said to and by the simulated services is what their published API data allows (where
+    /// `COUNTERSIGN_API_SPECS` names those).
     pub async fn invariants(&self) -> Result<()> {
+        for (who, violations) in [
+            ("Telegram", self.telegram.spec_violations()),
+            ("Argo CD", self.argocd.spec_violations()),
+            ("GitHub", self.github.spec_violations()),
+        ] {
+            anyhow::ensure!(violations.is_empty(), "{who}'s published API does not allow: {violations:#?}");
+        }
         crate::invariants::check(self.engine.store(), &self.repo).await
     }
 }

@@ -50,7 +50,13 @@ pub struct PathGlob {
 
 impl PathGlob {
     /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it: its syntax, or that no path could ever match it.
     pub fn new(text: &str) -> Result<Self, String> {
+        if let Some(why) = matches_nothing(text) {
+            return Err(format!("path pattern {text:?} can match nothing: {why}"));
+        }
         let glob = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .backslash_escape(false)
@@ -70,6 +76,26 @@ impl PathGlob {
     /// Whether it covers a path.
     pub fn matches(&self, path: &RepoPath) -> bool {
         self.matcher.is_match(path.as_str())
+    }
+}
+
+/// Why a pattern covers no repository path, whatever files there are.
+fn matches_nothing(text: &str) -> Option<&'static str> {
+    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+    if text.is_empty() {
+        Some("it is empty")
+    } else if text.starts_with('/') {
+        Some("patterns are relative to the repository's root, without a leading slash")
+    } else if text.ends_with('/') {
+        Some("it names a directory; write ** behind the slash for everything below it")
+    } else if text.contains('\\') {
+        Some("the parts of a path are divided by /")
+    } else if text.split('/').any(bad) {
+        Some("paths have no empty, . or .. part")
+    } else if text.chars().any(|c| c.is_control() || c == ':') || text.trim() != text {
+        Some("paths have no colon, no control character, and no space at either end")
+    } else {
+        None
     }
 }
 

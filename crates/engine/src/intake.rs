@@ -457,14 +457,42 @@ pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
     facts
 }
 
-/// The remote cannot be asked at the moment.
+/// The repository cannot be used at the moment: agents learn of which kind the reason is, the log has its words.
 pub(crate) fn unavailable(setup: &RepositorySetup, error: &GitError) -> Problem {
     tracing::warn!(repository = %setup.name, %error, "the repository cannot be used");
-    Problem::new(
-        503,
-        "repository_unavailable",
-        format!("repository {} cannot be reached at the moment", setup.name),
-        "try again shortly",
-    )
-    .retry(10)
+    let name = &setup.name;
+    let problem = |code, detail: String, hint: &str| Problem::new(503, code, detail, hint);
+    match error {
+        GitError::BranchMissing { branch, .. } => problem(
+            "branch_missing",
+            format!("the remote of repository {name} has no branch {branch:?}"),
+            "ask the operator to create the branch or to correct the configuration; it is used as soon as it exists",
+        ),
+        _ if setup.git.has_no_mirror() => problem(
+            "repository_unavailable",
+            format!("repository {name} is not usable yet: {}", why(error)),
+            "try again; the service goes on trying by itself",
+        )
+        .retry(30),
+        _ => problem(
+            "repository_unavailable",
+            format!("repository {name} cannot be reached at the moment"),
+            "try again shortly",
+        )
+        .retry(10),
+    }
+}
+
+/// The kind of a reason, without addresses and without a remote's words: what those may read who have no business with either.
+pub(crate) fn why(error: &GitError) -> String {
+    match error {
+        GitError::Cloning { .. } => "its first clone is under way".to_owned(),
+        GitError::BranchMissing { branch, .. } => format!("its remote has no branch {branch:?}"),
+        GitError::Unreachable { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
+        GitError::Denied { .. } => "its remote refuses the service's credentials".to_owned(),
+        GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),
+        GitError::UnknownCommit(_) | GitError::Config(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {
+            "its mirror cannot be used".to_owned()
+        }
+    }
 }

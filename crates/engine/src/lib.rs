@@ -54,6 +54,8 @@ struct Inner {
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// When agents last called, not written yet.
+    used: workers::Used,
 }
 
 impl Engine {
@@ -84,6 +86,7 @@ impl Engine {
             baselines: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            used: workers::Used::default(),
         }))
     }
 

@@ -234,7 +234,7 @@ pub struct ArgocdHealth {
 pub struct Health {
     /// A transaction could be written.
     pub database: Result<(), String>,
-    /// Per repository: the mirror is usable.
+    /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
     /// When Telegram last answered; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,

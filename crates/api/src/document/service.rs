@@ -118,17 +118,17 @@ impl From<(u64, u64)> for QuotaDocument {
 
 impl HealthDocument {
     /// Says what works. Telegram and Argo CD are told, yet do not make the service unready: intake does not need them, and a restart
-    /// would not bring them back. Causes are for the log: this answer is read without a token.
+    /// would not bring them back. A repository is told with the kind of its trouble; other causes are for the log: this answer is read without
+    /// a token.
     pub fn new(health: &Health, now: Timestamp) -> Self {
         let mut not_ready = Vec::new();
         if let Err(error) = &health.database {
             tracing::warn!(%error, "not ready: the database is not writable");
             not_ready.push("database".to_owned());
         }
-        for (repository, mirror) in &health.repositories {
-            if let Err(error) = mirror {
-                tracing::warn!(%repository, %error, "not ready: the mirror is not usable");
-                not_ready.push(format!("mirror of {repository}"));
+        for (repository, usable) in &health.repositories {
+            if let Err(why) = usable {
+                not_ready.push(format!("repository {repository}: {why}"));
             }
         }
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
@@ -163,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn readiness_names_what_fails_and_not_why() {
+    fn readiness_names_what_fails_and_of_a_repository_the_kind_of_trouble() {
         let now: Timestamp = "2026-03-01T12:00:30Z".parse().unwrap();
         let health = Health {
             database: Err("disk full at /var/lib/secret".to_owned()),
             repositories: vec![
                 ("homelab".parse().unwrap(), Ok(())),
-                ("other".parse().unwrap(), Err("x".to_owned())),
+                ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram: true,
@@ -180,7 +180,7 @@ mod tests {
           "ready": false,
           "not_ready": [
             "database",
-            "mirror of other"
+            "repository other: its remote has no branch \"main\""
           ],
           "telegram": {
             "name": "telegram",

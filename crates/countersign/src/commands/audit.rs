@@ -7,6 +7,7 @@ use store::{Actor, AuditReport, AuditRow, Store};
 
 use super::open;
 use crate::cli::{Failure, WithConfig};
+use crate::out::say;
 
 /// Rows read at a time.
 const PAGE: u32 = 500;
@@ -49,11 +50,11 @@ async fn verify(store: &Store) -> Result<(), Failure> {
     match store.verify_audit().await? {
         AuditReport::Intact { rows, head } => {
             let rows = domain::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row", "rows");
-            println!("ok {rows}, head {head}");
+            say!("ok {rows}, head {head}");
             Ok(())
         }
         AuditReport::Broken { row, why } => {
-            println!("broken at row {row}");
+            say!("broken at row {row}");
             Err(Failure::Failed(
                 format!("audit row {row}: {why}"),
                 "keep the file as evidence, compare it with a backup and with the Audit-Head lines in git, and restore the backup"
@@ -94,7 +95,7 @@ fn print(row: &AuditRow) {
         Actor::Service => ("service", String::new()),
         Actor::Stranger { id, name } => ("stranger", format!("{name} ({id})")),
     };
-    println!(
+    say!(
         "{}",
         json!({
             "row": row.row, "at": row.entry.at, "proposal": row.entry.proposal, "actor": kind, "name": name, "event": row.entry.event,

@@ -9,6 +9,7 @@ use engine::Book;
 
 use super::online;
 use crate::cli::Failure;
+use crate::out::{complain, say};
 use crate::settings::Settings;
 use crate::shipped::Shipped;
 
@@ -62,7 +63,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     }
     for problem in &problems {
-        eprintln!("problem: {problem}");
+        complain!("problem: {problem}");
     }
     match settings {
         Some(settings) if problems.is_empty() && arguments.online => online::run(&settings).await,
@@ -73,14 +74,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
     let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
-    println!(
+    say!(
         "ok configuration: {} ({}), {}",
         counted(names.len(), "repository", "repositories"),
         names.join(", "),
         counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
-    println!(
+    say!(
         "ok policy {}: {}, {}, hash {}",
         shown(settings.policy.file.display().to_string()),
         counted(rules, "rule", "rules"),
@@ -88,10 +89,10 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         book.policy.hash().short()
     );
     for (name, runbook) in book.runbooks.iter() {
-        println!("ok runbook {name}: hash {}", runbook.content_hash().short());
+        say!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }
     if shipped {
-        println!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
+        say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
     }
 }
 

@@ -7,6 +7,7 @@ use domain::{Facts, Policy, RepoPath, RepositoryName, Route, RunbookName, Tier};
 use engine::Book;
 
 use crate::cli::Failure;
+use crate::out::say;
 use crate::settings::Settings;
 use crate::shipped::Shipped;
 
@@ -68,37 +69,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let policy = &ground.book.policy;
     let whole = policy.route(&repository, &facts(&arguments.paths));
-    println!("repository: {repository}");
+    say!("repository: {repository}");
     tell(policy, &whole, &ground.policy);
     if arguments.delete && whole.tier == Tier::Prompted {
-        println!("second step: yes, a file is deleted");
+        say!("second step: yes, a file is deleted");
     }
     for path in &arguments.paths {
         let route = policy.route(&repository, &facts(std::slice::from_ref(path)));
-        println!("path: {path} -> {} ({})", route.tier, route.why);
+        say!("path: {path} -> {} ({})", route.tier, route.why);
     }
-    println!("policy: {}", policy.hash());
+    say!("policy: {}", policy.hash());
     Ok(())
 }
 
 fn tell(policy: &Policy, route: &Route, file: &str) {
-    println!("tier: {}", route.tier);
+    say!("tier: {}", route.tier);
     match route
         .rule
         .as_deref()
         .and_then(|name| policy.rules().iter().find(|rule| rule.name == name))
     {
-        Some(rule) => println!("rule: {} ({file}:{})", rule.name, rule.line),
-        None => println!("rule: none"),
+        Some(rule) => say!("rule: {} ({file}:{})", rule.name, rule.line),
+        None => say!("rule: none"),
     }
-    println!("why: {}", route.why);
+    say!("why: {}", route.why);
     match (route.tier, route.requirements.as_slice()) {
-        (Tier::Manual, _) => println!("approvers: none, a human commits"),
-        (Tier::Standard, _) => println!("approvers: none, people are told afterwards"),
+        (Tier::Manual, _) => say!("approvers: none, a human commits"),
+        (Tier::Standard, _) => say!("approvers: none, people are told afterwards"),
         (Tier::Prompted, needed) => {
             for one in needed {
                 let owners = if one.allow_owner { "" } else { "; not for an agent that they own" };
-                println!(
+                say!(
                     "approvers: {} of {} ({}){owners}",
                     one.quorum,
                     one.group,
@@ -107,20 +108,12 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
             }
         }
     }
-    println!("waits: {}", domain::span(route.ttl_seconds.into()));
+    say!("waits: {}", domain::span(route.ttl_seconds.into()));
 }
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     let wrong = |problems: Vec<engine::FileProblem>, shown: &dyn Fn(&str) -> String| {
-        let text = problems
-            .iter()
-            .map(|problem| shown(&problem.to_string()))
-            .collect::<Vec<_>>()
-            .join("\n");
-        Failure::Usage(
-            text,
-            "correct the file; `countersign check` tells everything that is wrong".to_owned(),
-        )
+        Failure::Files(problems.iter().map(|problem| shown(&problem.to_string())).collect())
     };
     if let Some(policy) = &arguments.policy {
         let text = std::fs::read_to_string(policy).map_err(|error| {
@@ -132,8 +125,8 @@ fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
         let parsed = Policy::parse(&text).map_err(|problems| {
             let text = problems
                 .iter()
-                .map(|p| format!("{}:{}: {} ({})", policy.display(), p.line, p.message, p.remedy));
-            Failure::Usage(text.collect::<Vec<_>>().join("\n"), "correct the file".to_owned())
+                .map(|p| format!("{}:{}: {}\n  remedy: {}", policy.display(), p.line, p.message, p.remedy));
+            Failure::Files(text.collect())
         })?;
         let any = arguments.repository.clone().or_else(|| "any".parse().ok());
         return Ok(Ground {

@@ -237,7 +237,7 @@ fn problems_name_line_and_remedy() {
         ),
         (
             "version = 1\n[[rules]]\nname = \"r\"\npaths = [\"/a/**\"]\ntier = \"manual\"",
-            "line 4: path pattern \"/a/**\" can match nothing",
+            "line 4: path pattern \"/a/**\" can match nothing: patterns are relative to the repository's root, without a leading slash",
         ),
         (
             "version = 1\n[[rules]]\nname = \"r\"\npaths = [\"a/{\"]\ntier = \"manual\"",
@@ -258,5 +258,18 @@ fn problems_name_line_and_remedy() {
             "{text}\n gave {}\n not {expected}",
             problems[0]
         );
+    }
+}
+
+#[test]
+fn a_pattern_that_can_match_no_path_is_refused() {
+    for text in [
+        "", "/a", "a/", "a/**/", "a//b", "./a", "a/./b", "../a", "a/..", "a\\b", "C:/a", "a\n", " a", "a ",
+    ] {
+        let why = crate::PathGlob::new(text).expect_err(text);
+        assert!(why.contains("can match nothing: "), "{why}");
+    }
+    for text in ["a", "**", "*.tf", "a/**/b", "{a,b}/**", ".github/**", "a/[!.]*", "a b/c..d"] {
+        crate::PathGlob::new(text).unwrap_or_else(|why| panic!("{why}"));
     }
 }

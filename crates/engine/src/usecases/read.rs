@@ -118,7 +118,11 @@ impl Engine {
         let database = self.store().check_writable().await.map_err(|error| error.to_string());
         let mut repositories = Vec::new();
         for setup in self.repositories() {
-            repositories.push((setup.name.clone(), setup.git.health().await.map_err(|error| error.to_string())));
+            let health = setup.git.health().await.map_err(|error| {
+                tracing::warn!(repository = %setup.name, %error, "not ready: the repository cannot be used");
+                crate::intake::why(&error)
+            });
+            repositories.push((setup.name.clone(), health));
         }
         let argocd = self
             .0
