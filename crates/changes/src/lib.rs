@@ -1,11 +1,14 @@
 //! What a change is made of, computed without touching the world: typed YAML edits that keep comments and layout ([`yaml`]), named and
-//! parameterised changes that the service renders itself ([`runbook`]), and facts about a change set that a card shows ([`facts`]).
+//! parameterised changes that the service renders itself ([`runbook`]), facts about a change set that a card shows ([`facts`]), and what a
+//! change does in the words of an operator ([`summary`]).
 //!
 //! Everything here is a pure function of its arguments: file contents and parameters come in, new contents or an error go out.
 
 pub mod facts;
 pub mod runbook;
+pub mod summary;
 pub mod yaml;
 
 pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
 pub use runbook::{Description, Problem, RenderError, Rendered, Runbook};
+pub use summary::{Summary, checklist, summarize};

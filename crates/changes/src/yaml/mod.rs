@@ -17,7 +17,7 @@ mod plan;
 mod remove;
 mod replace;
 mod scalar;
-mod tree;
+pub(crate) mod tree;
 
 pub use edit::{Edit, Limits, Selector, apply, get};
 pub use error::{EditError, EditErrorKind};

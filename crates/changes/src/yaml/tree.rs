@@ -7,7 +7,7 @@ use super::error::{EditError, EditErrorKind, Result};
 
 /// How a scalar is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Single,
     Double,
@@ -16,7 +16,7 @@ pub(super) enum Style {
 
 /// One node. Offsets are bytes of the text; `start` is where its anchor or tag begins, if it has one.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub start: usize,
     pub end: usize,
     /// Counted from 1.
@@ -32,7 +32,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar { text: String, style: Style },
     Alias(usize),
     Sequence { items: Vec<Node>, bracketed: bool },
@@ -132,7 +132,7 @@ impl Node {
 }
 
 /// Parses a text into its documents' root nodes.
-pub(super) fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>> {
+pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>> {
     if text.len() > limits.bytes {
         let message = format!("the file has {} bytes, more than the limit of {}", text.len(), limits.bytes);
         return Err(EditError::new(EditErrorKind::TooLarge, message, "split it, or change it by hand"));

@@ -1,0 +1,78 @@
+//! The operator's checklist, answered for changes of every kind.
+
+use changes::summary::{Approval, Holds, Question, checklist};
+use domain::Tier;
+
+use crate::cases::change;
+
+const ASKED: Question<'static> = Question {
+    branch: "main",
+    approval: Approval {
+        tier: Tier::Prompted,
+        approvers: "1 of operators",
+    },
+    secrets_found: Some(0),
+};
+
+fn answers(files: &[(&str, Option<&str>, Option<&str>)], question: &Question<'_>) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, old, new)| (*path, old.map(str::as_bytes), new.map(str::as_bytes)))
+        .collect();
+    let (changes, old) = change(&files);
+    let line = |fact: changes::summary::Fact| {
+        let holds = match fact.holds {
+            Holds::Yes => "yes",
+            Holds::No => "NO",
+            Holds::Unknown => "?",
+        };
+        format!("{:<13} {holds:<3} {}\n", fact.name, fact.words)
+    };
+    checklist(&changes, &old, question).into_iter().map(line).collect()
+}
+
+#[test]
+fn a_manifest_for_argo_cd() {
+    insta::assert_snapshot!(answers(&[("kubernetes/apps/web/deployment.yaml", Some("a: 1"), Some("a: 2"))], &ASKED), @"");
+}
+
+#[test]
+fn terraform_is_committed_by_a_human() {
+    let question = Question {
+        approval: Approval {
+            tier: Tier::Manual,
+            approvers: "",
+        },
+        secrets_found: None,
+        ..ASKED
+    };
+    let files = [("infrastructure/terraform/talos-cluster/talos-config.tf", Some("a = 1"), Some("a = 2"))];
+    insta::assert_snapshot!(answers(&files, &question), @"");
+}
+
+#[test]
+fn two_tools_a_secret_and_a_way_around_git() {
+    let question = Question {
+        secrets_found: Some(2),
+        ..ASKED
+    };
+    let files = [
+        ("infrastructure/terraform/main.tf", None, Some("a = 1")),
+        ("kubernetes/apps/web/job.yaml", Some("kubectl get pods"), Some("kubectl get pods && kubectl apply -f x")),
+        ("kubernetes/apps/web/README.md", None, Some("never kubectl delete")),
+    ];
+    insta::assert_snapshot!(answers(&files, &question), @"");
+}
+
+#[test]
+fn what_nobody_knows_is_unknown() {
+    let standard = Question {
+        approval: Approval {
+            tier: Tier::Standard,
+            approvers: "",
+        },
+        ..ASKED
+    };
+    insta::assert_snapshot!(answers(&[("misc/thing.cfg", None, Some("a"))], &standard), @"");
+    insta::assert_snapshot!(answers(&[("kubernetes/a/main.tf", None, Some("a = 1")), ("kubernetes/a/x.yaml", None, Some("\0"))], &ASKED), @"");
+}
