@@ -15,14 +15,29 @@ const CASCADE: &str = "resources-finalizer.argocd.argoproj.io";
 
 /// Whether deleting this application deletes what it deployed.
 pub(super) fn cascades(application: &Value) -> bool {
-    application.at("metadata.finalizers").texts().iter().any(|finalizer| finalizer.starts_with(CASCADE))
+    application
+        .at("metadata.finalizers")
+        .texts()
+        .iter()
+        .any(|finalizer| finalizer.starts_with(CASCADE))
 }
 
 /// Application; the template of an ApplicationSet.
 pub(super) fn application(scope: &mut Scope<'_>, object: &mut Pair, spec: &str) {
+    if object.take("spec.generators").changed() && !scope.is_new {
+        scope.say(
+            &APPLICATION_DESTINATION,
+            "generators change: applications come, go or are aimed elsewhere",
+        );
+    }
     source(scope, "", object.take(&format!("{spec}.source")));
     for (nth, one) in object.take(&format!("{spec}.sources")).keyed("").into_iter() {
         source(scope, &format!("source {}: ", word(&nth)), one);
+    }
+    for side in [&object.old, &object.new] {
+        if let Some(namespace) = side.text_at(&format!("{spec}.destination.namespace")) {
+            scope.report.namespace(namespace);
+        }
     }
     if !scope.is_new {
         destination(scope, object, spec);
@@ -42,7 +57,10 @@ fn source(scope: &mut Scope<'_>, place: &str, mut source: Pair) {
     for field in ["repoURL", "path", "chart", "directory.include", "directory.exclude"] {
         let from = source.take(field);
         if from.changed() {
-            scope.say(&APPLICATION_SOURCE, format!("{place}{field} {} → {}", show(&from.old), show(&from.new)));
+            scope.say(
+                &APPLICATION_SOURCE,
+                format!("{place}{field} {} → {}", show(&from.old), show(&from.new)),
+            );
         }
     }
     let revision = source.take("targetRevision");
@@ -53,7 +71,11 @@ fn source(scope: &mut Scope<'_>, place: &str, mut source: Pair) {
         };
         let note = if older { " (older)" } else { "" };
         let verb = format!("deliver {} at {}", scope.name, show(&revision.new));
-        scope.say_as(&REVISION, format!("{place}targetRevision {} → {}{note}", show(&revision.old), show(&revision.new)), verb);
+        scope.say_as(
+            &REVISION,
+            format!("{place}targetRevision {} → {}{note}", show(&revision.old), show(&revision.new)),
+            verb,
+        );
     }
     let text = source.take("helm.values");
     if text.changed() {
@@ -71,7 +93,13 @@ fn helm_values(scope: &mut Scope<'_>, place: &str, text: &Pair) {
     };
     let mut read = |value: &Value| match value.text() {
         None => Some(Value::Absent),
-        Some(text) => parse(text, &mut budget).ok().map(|mut documents| if documents.is_empty() { Value::Absent } else { documents.swap_remove(0) }),
+        Some(text) => parse(text, &mut budget).ok().map(|mut documents| {
+            if documents.is_empty() {
+                Value::Absent
+            } else {
+                documents.swap_remove(0)
+            }
+        }),
     };
     match (read(&text.old), read(&text.new)) {
         (Some(old), Some(new)) => fields::explain(scope, &format!("{place}values"), Pair::new(old, new)),
@@ -91,7 +119,8 @@ fn destination(scope: &mut Scope<'_>, object: &mut Pair, spec: &str) {
 fn sync_policy(scope: &mut Scope<'_>, mut policy: Pair) {
     let (was_auto, is_auto) = (!policy.old.get("automated").is_absent(), !policy.new.get("automated").is_absent());
     let prune = policy.take("automated.prune");
-    if prune.new.is_true() && !prune.old.is_true() {
+    // A new application has nothing yet that it could delete.
+    if prune.new.is_true() && !prune.old.is_true() && !scope.is_new {
         scope.say(&APPLICATION_PRUNE, "prune on");
     } else if prune.old.is_true() && !prune.new.is_true() {
         scope.say(&SYNC_POLICY, "prune off");
@@ -117,7 +146,10 @@ fn sync_policy(scope: &mut Scope<'_>, mut policy: Pair) {
 fn finalizers(scope: &mut Scope<'_>, object: &mut Pair) {
     let finalizers = object.take("metadata.finalizers");
     if let Some(change) = fields::list_change(&finalizers).filter(|_| !scope.is_new) {
-        scope.say(&SYNC_POLICY, format!("finalizers {change} (whether deletion takes the objects with it)"));
+        scope.say(
+            &SYNC_POLICY,
+            format!("finalizers {change} (whether deletion takes the objects with it)"),
+        );
     }
 }
 
@@ -134,7 +166,12 @@ pub(super) fn project(scope: &mut Scope<'_>, object: &mut Pair) {
         let only = |these: &[String], those: &[String]| these.iter().filter(|item| !those.contains(item)).take(100).cloned().collect();
         allow(scope, field, only(&new, &old), only(&old, &new));
     }
-    for field in ["clusterResourceBlacklist", "namespaceResourceBlacklist", "syncWindows", "signatureKeys"] {
+    for field in [
+        "clusterResourceBlacklist",
+        "namespaceResourceBlacklist",
+        "syncWindows",
+        "signatureKeys",
+    ] {
         let pair = object.take(&format!("spec.{field}"));
         if pair.changed() && !pair.old.is_absent() {
             scope.say(&PROJECT_WIDENED, format!("{field} changes"));
@@ -155,13 +192,17 @@ fn allow(scope: &mut Scope<'_>, field: &str, added: Vec<String>, removed: Vec<St
 
 /// `server/namespace` or `group/kind` of a list item.
 fn item_words(item: &Value) -> String {
-    ["server", "name", "namespace", "group", "kind"].iter().filter_map(|field| item.text_at(field)).collect::<Vec<_>>().join("/")
+    ["server", "name", "namespace", "group", "kind"]
+        .iter()
+        .filter_map(|field| item.text_at(field))
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
-/// A repository, path or revision; hidden when it carries a password.
+/// A repository, path or revision; hidden when it carries a password. A commit id is no secret, though it looks like one.
 fn show(value: &Value) -> String {
     match value.text() {
-        Some(text) if text.contains('@') && looks_secret(text) => HIDDEN.to_owned(),
+        Some(text) if text.contains(['@', '?']) && looks_secret(text) => HIDDEN.to_owned(),
         Some(text) => word(text),
         None => "none".to_owned(),
     }

@@ -102,7 +102,9 @@ impl Tool {
             "tf" | "tfvars" | "tofu" | "hcl" if name.contains("talos") => Some(Self::Talos),
             "tf" | "tfvars" | "tofu" | "hcl" => Some(Self::Terraform),
             "yaml" | "yml" | "json" | "tpl" if below(&["talos"]) => Some(Self::Talos),
-            "yaml" | "yml" | "json" | "tpl" if below(&["kubernetes", "k8s", "manifests", "apps", "charts", "clusters"]) => Some(Self::ArgoCd),
+            "yaml" | "yml" | "json" | "tpl" if below(&["kubernetes", "k8s", "manifests", "apps", "charts", "clusters"]) => {
+                Some(Self::ArgoCd)
+            }
             _ if below(&["terraform"]) => Some(Self::Terraform),
             _ => None,
         }
@@ -115,8 +117,14 @@ fn in_code(changes: &ChangeSet) -> Fact {
         .filter(|(_, change)| change.new.as_ref().is_some_and(|new| !is_text(&new.bytes)))
         .map(|(path, _)| path.file_name())
         .collect();
-    let loose: Vec<&str> = changes.paths().filter(|path| Tool::of(path).is_none()).map(RepoPath::file_name).collect();
+    let loose: Vec<&str> = changes
+        .paths()
+        .filter(|path| Tool::of(path).is_none())
+        .map(RepoPath::file_name)
+        .collect();
+    let for_people = changes.paths().all(|path| Tool::of(path) == Some(Tool::Nobody));
     match (opaque.is_empty(), loose.is_empty()) {
+        (true, true) if for_people => fact("in_code", Holds::Yes, "only text for people"),
         (false, _) => fact("in_code", Holds::No, format!("not text: {}", list(opaque))),
         (true, false) => fact("in_code", Holds::Unknown, format!("nothing is known to apply {}", list(loose))),
         (true, true) => fact("in_code", Holds::Yes, "defined in code: manifests, values or Terraform"),
@@ -126,7 +134,11 @@ fn in_code(changes: &ChangeSet) -> Fact {
 fn in_git(question: &Question<'_>) -> Fact {
     let branch = word(question.branch);
     match question.approval.tier {
-        Tier::Manual => fact("in_git", Holds::Unknown, format!("a human commits it to {branch}; the service watches it land")),
+        Tier::Manual => fact(
+            "in_git",
+            Holds::Unknown,
+            format!("a human commits it to {branch}; the service watches it land"),
+        ),
         Tier::Prompted => fact("in_git", Holds::Yes, format!("committed and pushed to {branch} after approval")),
         Tier::Standard => fact("in_git", Holds::Yes, format!("committed and pushed to {branch} at once")),
     }
@@ -140,22 +152,45 @@ fn right_tool(changes: &ChangeSet) -> Fact {
         in_kubernetes && matches!(Tool::of(path), Some(Tool::Terraform | Tool::Talos))
     });
     if let Some(path) = misplaced {
-        return fact("right_tool", Holds::No, format!("{} lies where Argo CD looks, and is not for it", word(path.as_str())));
+        return fact(
+            "right_tool",
+            Holds::No,
+            format!("{} lies where Argo CD looks, and is not for it", word(path.as_str())),
+        );
     }
     let names: Vec<&str> = tools.iter().map(|tool| tool.words()).collect();
     match (names.as_slice(), unknown) {
         ([], false) => fact("right_tool", Holds::Yes, "only text for people"),
         ([], true) => fact("right_tool", Holds::Unknown, "no tool is known for these paths"),
         ([tool], false) => fact("right_tool", Holds::Yes, format!("applied by {tool}")),
-        ([tool], true) => fact("right_tool", Holds::Unknown, format!("applied by {tool}; for some paths no tool is known")),
-        (several, _) => fact("right_tool", Holds::No, format!("needs {}: better one change per tool", several.join(" and "))),
+        ([tool], true) => fact(
+            "right_tool",
+            Holds::Unknown,
+            format!("applied by {tool}; for some paths no tool is known"),
+        ),
+        (several, _) => fact(
+            "right_tool",
+            Holds::No,
+            format!("needs {}: better one change per tool", several.join(" and ")),
+        ),
     }
 }
 
 /// Commands that change infrastructure without git.
 const AROUND: [&str; 13] = [
-    "kubectl apply", "kubectl create", "kubectl edit", "kubectl patch", "kubectl delete", "kubectl replace", "kubectl scale", "kubectl set",
-    "talosctl patch", "talosctl apply-config", "terraform apply", "terraform destroy", "helm upgrade",
+    "kubectl apply",
+    "kubectl create",
+    "kubectl edit",
+    "kubectl patch",
+    "kubectl delete",
+    "kubectl replace",
+    "kubectl scale",
+    "kubectl set",
+    "talosctl patch",
+    "talosctl apply-config",
+    "terraform apply",
+    "terraform destroy",
+    "helm upgrade",
 ];
 
 fn no_way_around(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Fact {
@@ -164,19 +199,32 @@ fn no_way_around(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Fact
         AROUND.into_iter().filter(|command| text.contains(command)).collect()
     };
     for (path, change) in changes.iter() {
-        let (Some(new), true) = (&change.new, Tool::of(path) != Some(Tool::Nobody)) else { continue };
+        let (Some(new), true) = (&change.new, Tool::of(path) != Some(Tool::Nobody)) else {
+            continue;
+        };
         let before = old.get(path).map(|bytes| commands(bytes)).unwrap_or_default();
         if let Some(command) = commands(&new.bytes).difference(&before).next() {
             return fact("no_way_around", Holds::No, format!("{} now says `{command}`", word(path.as_str())));
         }
     }
-    fact("no_way_around", Holds::Yes, "no command that changes the cluster or machines without git")
+    fact(
+        "no_way_around",
+        Holds::Yes,
+        "no command that changes the cluster or machines without git",
+    )
 }
 
 fn no_secret(found: Option<usize>) -> Fact {
     match found {
         Some(0) => fact("no_secret", Holds::Yes, "no secret found in the contents"),
-        Some(many) => fact("no_secret", Holds::No, format!("{} in the contents; secrets belong in Infisical", super::words::count(many, "secret"))),
+        Some(many) => fact(
+            "no_secret",
+            Holds::No,
+            format!(
+                "{} in the contents; secrets belong in Infisical",
+                super::words::count(many, "secret")
+            ),
+        ),
         None => fact("no_secret", Holds::Unknown, "the contents were not searched for secrets"),
     }
 }

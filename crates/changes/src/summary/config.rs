@@ -2,9 +2,11 @@
 
 use super::pair::Pair;
 use super::report::Scope;
-use super::rules::{ADMISSION, CONFIG, CONFIG_REMOVED, CRD_CHANGED, POD_SECURITY, RESTRICTED, SECRET_CHANGED, SECRET_LITERAL, SECRET_REFERENCE};
+use super::rules::{
+    ADMISSION, CONFIG, CONFIG_REMOVED, CRD_CHANGED, POD_SECURITY, RESTRICTED, SECRET_CHANGED, SECRET_LITERAL, SECRET_REFERENCE,
+};
 use super::value::Value;
-use super::words::{list, value as shown, word};
+use super::words::{list, literal, value as shown, word};
 
 /// ConfigMap.
 pub(super) fn config_map(scope: &mut Scope<'_>, object: &mut Pair) {
@@ -23,7 +25,12 @@ pub(super) fn secret(scope: &mut Scope<'_>, object: &mut Pair) {
     for field in ["data", "stringData"] {
         keys.compare(object.take(field));
     }
-    if keys.added.is_empty() && keys.changed.is_empty() {
+    // Encrypted by SOPS: what is written is not the value.
+    let encrypted = !object.take("sops").new.is_absent();
+    if encrypted && scope.is_new {
+        return;
+    }
+    if encrypted || (keys.added.is_empty() && keys.changed.is_empty()) {
         keys.say(scope, &SECRET_CHANGED, &SECRET_CHANGED, &SECRET_CHANGED);
     } else {
         keys.say(scope, &SECRET_LITERAL, &SECRET_LITERAL, &SECRET_CHANGED);
@@ -59,8 +66,12 @@ pub(super) fn reference(scope: &mut Scope<'_>, object: &mut Pair) {
         let at = object.take(&format!("spec.{place}"));
         if !scope.is_new && at.changed() {
             let name = place.rsplit('.').next().unwrap_or(place);
-            let show = |value: &Value| value.text().map_or_else(|| "none".to_owned(), word);
-            let said = if place.contains("managedSecretReference") { "managed secret" } else { name };
+            let show = |value: &Value| value.text().map_or_else(|| "none".to_owned(), literal);
+            let said = if place.contains("managedSecretReference") {
+                "managed secret"
+            } else {
+                name
+            };
             scope.say(&SECRET_REFERENCE, format!("{said} {} → {}", show(&at.old), show(&at.new)));
         }
     }
@@ -91,7 +102,11 @@ impl Keys {
     }
 
     fn say(self, scope: &mut Scope<'_>, added: &'static super::Rule, changed: &'static super::Rule, removed: &'static super::Rule) {
-        for (keys, rule, what) in [(self.added, added, "added"), (self.changed, changed, "changed"), (self.removed, removed, "removed")] {
+        for (keys, rule, what) in [
+            (self.added, added, "added"),
+            (self.changed, changed, "changed"),
+            (self.removed, removed, "removed"),
+        ] {
             if !keys.is_empty() {
                 let noun = if keys.len() == 1 { "key" } else { "keys" };
                 scope.say(rule, format!("{noun} {} {what}", list(keys)));
@@ -116,7 +131,14 @@ pub(super) fn namespace(scope: &mut Scope<'_>, object: &mut Pair) {
         };
         let widened = strictness(&level.new) < strictness(&level.old) || (scope.is_new && level.new.text() == Some("privileged"));
         let rule = if widened && mode == "enforce" { &POD_SECURITY } else { &RESTRICTED };
-        scope.say(rule, format!("pod security {mode} {} → {}", shown("level", &level.old), shown("level", &level.new)));
+        scope.say(
+            rule,
+            format!(
+                "pod security {mode} {} → {}",
+                shown("level", &level.old),
+                shown("level", &level.new)
+            ),
+        );
     }
     object.put_back("metadata.labels", labels);
 }
@@ -131,7 +153,10 @@ pub(super) fn definition(scope: &mut Scope<'_>, object: &mut Pair) {
         let name = word(&name);
         match (version.old.is_absent(), version.new.is_absent()) {
             (true, _) => scope.say(&CRD_CHANGED, format!("version {name} added")),
-            (_, true) => scope.say(&super::rules::CRD_REMOVED, format!("version {name} removed: objects of it cannot be read")),
+            (_, true) => scope.say(
+                &super::rules::CRD_REMOVED,
+                format!("version {name} removed: objects of it cannot be read"),
+            ),
             _ => {
                 let served = version.take("served");
                 if served.old.is_true() && !served.new.is_true() {
@@ -145,12 +170,15 @@ pub(super) fn definition(scope: &mut Scope<'_>, object: &mut Pair) {
     }
     for field in ["spec.scope", "spec.group", "spec.names"] {
         if object.take(field).changed() {
-            scope.say(&super::rules::CRD_REMOVED, format!("{} changes: the definition has to be made anew", field.trim_start_matches("spec.")));
+            scope.say(
+                &super::rules::CRD_REMOVED,
+                format!("{} changes: the definition has to be made anew", field.trim_start_matches("spec.")),
+            );
         }
     }
 }
 
 /// Admission webhooks and policies, aggregated APIs.
 pub(super) fn admission(scope: &mut Scope<'_>, _object: &mut Pair) {
-    scope.say(&ADMISSION, if scope.is_new { "is added" } else { "changes" });
+    scope.say(&ADMISSION, "decides what the cluster admits, or extends its API");
 }

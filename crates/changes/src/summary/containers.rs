@@ -5,8 +5,8 @@ use super::images;
 use super::pair::Pair;
 use super::report::Scope;
 use super::rules::{
-    COMMAND, CONTAINER_ADDED, CONTAINER_REMOVED, ENVIRONMENT, HOST_ACCESS, PROBE_REMOVED, RESOURCES, SECRET_LITERAL, SECRET_REFERENCE,
-    STORAGE_MOUNT, TRAFFIC,
+    COMMAND, CONTAINER_ADDED, CONTAINER_REMOVED, ENVIRONMENT, HOST_ACCESS, IMAGE_CHANGED, PROBE_REMOVED, RESOURCES, SECRET_LITERAL,
+    SECRET_REFERENCE, STORAGE_MOUNT, TRAFFIC,
 };
 use super::security;
 use super::value::Value;
@@ -22,7 +22,11 @@ pub(super) fn explain(scope: &mut Scope<'_>, pod: &mut Pair) {
         let containers = pod.take(field).keyed("name");
         let alone = containers.len() == 1 && field == "containers";
         for (name, container) in containers {
-            let place = if alone { String::new() } else { format!("{noun} {}: ", word(&name)) };
+            let place = if alone {
+                String::new()
+            } else {
+                format!("{noun} {}: ", word(&name))
+            };
             one(scope, &place, noun, &name, container);
         }
     }
@@ -57,6 +61,7 @@ fn image(scope: &mut Scope<'_>, place: &str, image: &Pair) {
     match (image.old.text(), image.new.text()) {
         (Some(old), Some(new)) => images::say(scope, place, old, new),
         (None, Some(new)) => images::say_new(scope, place, new),
+        (Some(old), None) => scope.say(&IMAGE_CHANGED, format!("{place}image {} is no longer named here", word(old))),
         _ => {}
     }
 }
@@ -67,7 +72,11 @@ fn resources(scope: &mut Scope<'_>, place: &str, mut resources: Pair) {
             if scope.is_new || !amount.changed() {
                 continue;
             }
-            let rule = if part == "limits" { fields::limit(&amount.old, &amount.new) } else { &RESOURCES };
+            let rule = if part == "limits" {
+                fields::limit(&amount.old, &amount.new)
+            } else {
+                &RESOURCES
+            };
             let show = |value: &Value| value.text().map_or_else(|| "none".to_owned(), word);
             let what = format!("{part}.{}", word(&name));
             scope.say(rule, format!("{place}{what} {} → {}", show(&amount.old), show(&amount.new)));
@@ -90,11 +99,16 @@ fn environment(scope: &mut Scope<'_>, place: &str, container: &mut Pair, added: 
         }
         let show = |value: &Value| {
             let reference = |kind: &str, field: &str| value.at(field).text_at("name").map(|name| format!("{kind} {}", word(name)));
-            reference("Secret", "secretRef").or_else(|| reference("ConfigMap", "configMapRef")).unwrap_or_else(|| "nothing".to_owned())
+            reference("Secret", "secretRef")
+                .or_else(|| reference("ConfigMap", "configMapRef"))
+                .unwrap_or_else(|| "nothing".to_owned())
         };
         let secret = !from.old.get("secretRef").is_absent() || !from.new.get("secretRef").is_absent();
         let rule = if secret { &SECRET_REFERENCE } else { &ENVIRONMENT };
-        scope.say(rule, format!("{place}envFrom[{}] {} → {}", word(&source), show(&from.old), show(&from.new)));
+        scope.say(
+            rule,
+            format!("{place}envFrom[{}] {} → {}", word(&source), show(&from.old), show(&from.new)),
+        );
     }
 }
 
@@ -109,7 +123,11 @@ fn env_variable(scope: &mut Scope<'_>, place: &str, name: &str, variable: &Pair,
         return;
     }
     let is_secret = |side: &Value| !side.at("valueFrom.secretKeyRef").is_absent();
-    let rule = if is_secret(&variable.old) || is_secret(&variable.new) { &SECRET_REFERENCE } else { &ENVIRONMENT };
+    let rule = if is_secret(&variable.old) || is_secret(&variable.new) {
+        &SECRET_REFERENCE
+    } else {
+        &ENVIRONMENT
+    };
     let (old, new) = (env_source(name, &variable.old), env_source(name, &variable.new));
     scope.say(
         rule,
@@ -145,11 +163,18 @@ fn ports(scope: &mut Scope<'_>, place: &str, ports: Pair, added: bool) {
         if !port.changed() {
             continue;
         }
-        if let Some(host) = port.new.text_at("hostPort").filter(|host| port.old.text_at("hostPort") != Some(*host)) {
+        if let Some(host) = port
+            .new
+            .text_at("hostPort")
+            .filter(|host| port.old.text_at("hostPort") != Some(*host))
+        {
             scope.say(&HOST_ACCESS, format!("{place}port {} of the node is used", word(host)));
         } else if !added {
             let show = |side: &Value| side.text_at("containerPort").map_or_else(|| "none".to_owned(), word);
-            scope.say(&TRAFFIC, format!("{place}port {} {} → {}", word(&name), show(&port.old), show(&port.new)));
+            scope.say(
+                &TRAFFIC,
+                format!("{place}port {} {} → {}", word(&name), show(&port.old), show(&port.new)),
+            );
         }
     }
 }
@@ -163,8 +188,8 @@ fn command(scope: &mut Scope<'_>, place: &str, container: &mut Pair) {
     }
 }
 
-/// `+ --v=2; − --v=1`. Scripts are counted, and what could be a secret is not shown.
-fn argument_changes(words: &Pair) -> String {
+/// `+ --v=2; − --v=1` of a list of texts, read as arguments. Scripts are counted, and what could be a secret is not shown.
+pub(super) fn argument_changes(words: &Pair) -> String {
     let (old, new) = (arguments(&words.old), arguments(&words.new));
     let only = |these: &[String], those: &[String]| {
         const SHOWN: usize = 4;
@@ -186,16 +211,19 @@ fn argument_changes(words: &Pair) -> String {
 
 /// Arguments as they may be shown; the one after `--password` is hidden too.
 fn arguments(list: &Value) -> Vec<String> {
-    const ARGUMENTS_MAX: usize = 200;
+    const ARGUMENTS_MAX: usize = 1_000;
     let mut hide_next = false;
     let show = |text: &&str| {
         let hidden = std::mem::replace(&mut hide_next, text.starts_with('-') && !text.contains('=') && names_secret(text));
         if hidden {
             HIDDEN.to_owned()
-        } else if let Some((flag, _)) = text.split_once('=').filter(|(flag, value)| names_secret(flag) || looks_secret(value)) {
-            format!("{}={HIDDEN}", word(flag))
         } else if text.contains('\n') {
             format!("(a script of {})", count(text.lines().count(), "line"))
+        } else if let Some((flag, _)) = text
+            .split_once('=')
+            .filter(|(flag, value)| names_secret(flag) || looks_secret(value))
+        {
+            format!("{}={HIDDEN}", word(flag))
         } else {
             literal(text)
         }
@@ -220,7 +248,10 @@ fn mounts(scope: &mut Scope<'_>, place: &str, mounts: Pair) {
         match (mount.old.is_absent(), mount.new.is_absent()) {
             _ if !mount.changed() => {}
             (true, _) => scope.say(&STORAGE_MOUNT, format!("{place}mounts {} at {}", from(&mount.new), word(&path))),
-            (_, true) => scope.say(&STORAGE_MOUNT, format!("{place}no longer mounts {} at {}", from(&mount.old), word(&path))),
+            (_, true) => scope.say(
+                &STORAGE_MOUNT,
+                format!("{place}no longer mounts {} at {}", from(&mount.old), word(&path)),
+            ),
             _ => scope.say(&STORAGE_MOUNT, format!("{place}mount at {} changes", word(&path))),
         }
     }

@@ -7,12 +7,13 @@ use super::pair::Pair;
 use super::report::Scope;
 use super::rules::{
     CAPABILITIES, COMMAND, ESCALATION, EXPOSED, FIELD, HOST_ACCESS, HOST_NAME, IMAGE_CHANGED, IMAGE_UNPINNED, LIMIT_LOWERED, LIMIT_REMOVED,
-    PRIVILEGED, PROBE_REMOVED, RESOURCES, REVISION, RUNS_AS_ROOT, Rule, SCALED_DOWN, SCALED_TO_ZERO, SCALED_UP, SCALED_UP_MUCH, SCHEDULE,
-    SECRET_LITERAL, SERVICE_ACCOUNT, STORAGE_CHANGED, SUSPENDED, SWITCHED, TLS_REMOVED, VOLUME_GROWN, VOLUME_SHRUNK,
+    PRIVILEGED, PROBE_REMOVED, PROTECTION_REMOVED, RESOURCES, REVISION, RUNS_AS_ROOT, Rule, SCALED_DOWN, SCALED_TO_ZERO, SCALED_UP,
+    SCALED_UP_MUCH, SCHEDULE, SECRET_LITERAL, SERVICE_ACCOUNT, STORAGE_CHANGED, SUSPENDED, SWITCHED, TLS_REMOVED, TRAFFIC, VOLUME_GROWN,
+    VOLUME_SHRUNK,
 };
 use super::value::Value;
-use super::words::{HIDDEN, count, list, literal, names_secret, value as shown, word};
-use super::{images, quantity};
+use super::words::{HIDDEN, count, list, names_secret, value as shown, word};
+use super::{containers, images, quantity};
 
 /// Ordinary fields that are listed one by one for one subject.
 const FIELDS_MAX: usize = 8;
@@ -63,6 +64,9 @@ fn walk(scope: &mut Scope<'_>, path: &str, key: &str, mut pair: Pair, hidden: bo
         super::security::capabilities(scope, &at(path), &pair.take("add"));
     }
     take_image(scope, path, &mut pair);
+    if !pair.changed() {
+        return;
+    }
     let whole = pair.old.is_absent() || pair.new.is_absent();
     let before = leaves.len();
     let (was_there, is_there) = (!pair.old.is_absent(), !pair.new.is_absent());
@@ -93,7 +97,13 @@ fn fold(scope: &mut Scope<'_>, path: &str, key: &str, was_there: bool, is_there:
     if rest == 0 && !below.is_empty() {
         return;
     }
-    let whole = |there: bool| if there { Value::List(vec![Value::Absent; rest]) } else { Value::Absent };
+    let whole = |there: bool| {
+        if there {
+            Value::List(vec![Value::Absent; rest])
+        } else {
+            Value::Absent
+        }
+    };
     leaves.push(Leaf {
         path: path.to_owned(),
         key: key.to_owned(),
@@ -104,7 +114,8 @@ fn fold(scope: &mut Scope<'_>, path: &str, key: &str, was_there: bool, is_there:
 
 /// `image: {registry, repository, tag, digest}` of Helm values, as one reference.
 fn take_image(scope: &mut Scope<'_>, path: &str, pair: &mut Pair) {
-    let is_image = |value: &Value| value.get("repository").text().is_some() && !(value.get("tag").is_absent() && value.get("digest").is_absent());
+    let is_image =
+        |value: &Value| value.get("repository").text().is_some() && !(value.get("tag").is_absent() && value.get("digest").is_absent());
     if !is_image(&pair.old) && !is_image(&pair.new) {
         return;
     }
@@ -141,7 +152,7 @@ fn at(path: &str) -> String {
 fn words(leaf: &Leaf) -> String {
     let Leaf { path, pair, .. } = leaf;
     let show = |value: &Value| {
-        if leaf.hidden || names_secret(path) { HIDDEN.to_owned() } else { shown(&leaf.key, value) }
+        if leaf.hidden { HIDDEN.to_owned() } else { shown(path, value) }
     };
     let path = if path.is_empty() { "content" } else { path };
     if let (Value::List(_), Value::List(_)) = (&pair.old, &pair.new) {
@@ -157,17 +168,10 @@ fn words(leaf: &Leaf) -> String {
 
 fn list_words(leaf: &Leaf) -> String {
     let Leaf { path, pair, .. } = leaf;
-    let (added, removed) = pair.list_changes();
-    let secret = leaf.hidden || names_secret(path);
-    let named = |items: Vec<String>| {
-        if secret { HIDDEN.to_owned() } else { items.iter().map(|item| literal(item)).take(4).collect::<Vec<_>>().join(", ") }
-    };
-    match (added.len(), removed.len()) {
-        (0, 0) => format!("{path}: other order or repeats"),
-        (_, 0) => format!("{path}: + {}", named(added)),
-        (0, _) => format!("{path}: − {}", named(removed)),
-        _ => format!("{path}: + {}; − {}", named(added), named(removed)),
+    if leaf.hidden || names_secret(path) {
+        return format!("{path} changed {HIDDEN}");
     }
+    format!("{path}: {}", containers::argument_changes(pair))
 }
 
 /// Says what a leaf means where its key has a meaning of its own; whether it did.
@@ -175,8 +179,10 @@ fn is_weighed(scope: &mut Scope<'_>, leaf: &Leaf) -> bool {
     let (old, new) = (&leaf.pair.old, &leaf.pair.new);
     let place = parent(&leaf.path);
     match (leaf.key.as_str(), old.text(), new.text()) {
-        ("replicas" | "replicaCount" | "minReplicas" | "maxReplicas", from, Some(_)) => replicas(scope, &leaf.path, from, new),
-        ("image", Some(from), Some(to)) => {
+        ("replicas" | "replicaCount" | "minReplicas" | "maxReplicas" | "instances", from, Some(_)) => {
+            replicas(scope, &leaf.path, from, new)
+        }
+        ("image" | "imageName", Some(from), Some(to)) => {
             images::say(scope, &place, from, to);
             true
         }
@@ -192,7 +198,11 @@ fn weighed(scope: &mut Scope<'_>, rule: &'static Rule, leaf: &Leaf) -> bool {
 }
 
 fn tag(scope: &mut Scope<'_>, leaf: &Leaf, from: &str, to: &str) -> bool {
-    let rule = if to == "latest" || to.is_empty() { &IMAGE_UNPINNED } else { images::versions(from, to) };
+    let rule = if to == "latest" || to.is_empty() {
+        &IMAGE_UNPINNED
+    } else {
+        images::versions(from, to)
+    };
     let verb = format!("update {} to {}", scope.name, word(to));
     scope.say_as(rule, words(leaf), verb);
     true
@@ -216,7 +226,11 @@ pub(super) fn replicas(scope: &mut Scope<'_>, path: &str, from: Option<&str>, to
         Some(old) if new > old.saturating_mul(2) => &SCALED_UP_MUCH,
         _ => &SCALED_UP,
     };
-    let verb = if bound { format!("scale {} within other bounds", scope.name) } else { format!("scale {} to {new}", scope.name) };
+    let verb = if bound {
+        format!("scale {} within other bounds", scope.name)
+    } else {
+        format!("scale {} to {new}", scope.name)
+    };
     let text = old.map_or_else(|| format!("{path} set to {new}"), |old| format!("{path} {old} → {new}"));
     scope.say_as(rule, text, verb);
     true
@@ -229,6 +243,9 @@ fn rule_of(leaf: &Leaf) -> Option<&'static Rule> {
     Some(match leaf.key.as_str() {
         "privileged" if new.is_true() => &PRIVILEGED,
         "hostNetwork" | "hostPID" | "hostIPC" if new.is_true() => &HOST_ACCESS,
+        "shareProcessNamespace" | "hostProcess" if new.is_true() => &HOST_ACCESS,
+        "procMount" if new.text() == Some("Unmasked") => &ESCALATION,
+        "externalName" | "loadBalancerIP" => &TRAFFIC,
         "hostPath" | "hostPort" if !gone => &HOST_ACCESS,
         "path" if leaf.path.contains(".hostPath.") && !gone => &HOST_ACCESS,
         "runAsUser" | "runAsGroup" if new.number() == Some(0) => &RUNS_AS_ROOT,
@@ -239,6 +256,7 @@ fn rule_of(leaf: &Leaf) -> Option<&'static Rule> {
         "serviceAccountName" | "serviceAccount" => &SERVICE_ACCOUNT,
         "add" if leaf.path.contains("apabilities") && !gone => &CAPABILITIES,
         "livenessProbe" | "readinessProbe" | "startupProbe" if gone => &PROBE_REMOVED,
+        "backup" | "backups" if gone => &PROTECTION_REMOVED,
         "tls" | "tlsSecretName" if gone => &TLS_REMOVED,
         "enabled" if leaf.path.to_ascii_lowercase().contains("tls") && !new.is_true() => &TLS_REMOVED,
         "enabled" | "create" | "disabled" | "install" if !old.is_absent() || leaf.path.contains('.') => &SWITCHED,
@@ -280,12 +298,27 @@ pub(super) fn limit(old: &Value, new: &Value) -> &'static Rule {
 /// placeholder.
 pub(super) fn is_secret_literal(key: &str, value: &Value) -> bool {
     const ENDS: [&str; 9] = [
-        "password", "passwd", "passphrase", "token", "apikey", "secretkey", "accesskey", "privatekey", "clientsecret",
+        "password",
+        "passwd",
+        "passphrase",
+        "token",
+        "apikey",
+        "secretkey",
+        "accesskey",
+        "privatekey",
+        "clientsecret",
     ];
-    let joined: String = key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let Value::Scalar { text, typed } = value else { return false };
+    let joined: String = key
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    // A switch is no secret, whatever it is called.
+    let Some(text) = value.text().filter(|_| !value.is_true() && !value.is_false()) else {
+        return false;
+    };
     let reference = text.starts_with("$(") || text.starts_with("${") || text.contains("{{") || text.starts_with("ref+");
-    ENDS.iter().any(|end| joined.ends_with(end)) && !text.is_empty() && !reference && !(*typed && !text.starts_with(|c: char| c.is_ascii_digit()))
+    ENDS.iter().any(|end| joined.ends_with(end)) && !text.is_empty() && !reference
 }
 
 /// Names of both sides' lists of texts, as `+ a; − b`.

@@ -8,8 +8,8 @@ use super::objects::{self, Document, flatten, is_object};
 use super::pair::Pair;
 use super::report::Report;
 use super::rules::{
-    CONFIG_REMOVED, DOCUMENTATION, FIELD, FILE, NO_EFFECT, OBJECT_ADDED, OLD_UNKNOWN, OPAQUE_FILE, PIPELINE, RESOURCE_UNLISTED, Rule, SCRIPT,
-    TEMPLATE, UNREADABLE,
+    CONFIG_REMOVED, DOCUMENTATION, FIELD, FILE, NO_EFFECT, OBJECT_ADDED, OLD_UNKNOWN, OPAQUE_FILE, PIPELINE, RESOURCE_UNLISTED, Rule,
+    SCRIPT, TEMPLATE, UNREADABLE,
 };
 use super::value::{Budget, Unread, Value, parse};
 use super::words::{count, word};
@@ -48,8 +48,14 @@ pub(super) fn read(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>, repor
     gathered.terraform.explain(report);
     for (path, change) in changes.iter() {
         if !report.knows(path) {
-            let text = if change.new.is_none() { "removed; what stood in it is elsewhere" } else { "only layout, order or comments change" };
-            scope_of(report, path).say(&NO_EFFECT, text);
+            let text = if change.new.is_none() {
+                "removed; what stood in it is elsewhere"
+            } else {
+                "only layout, order or comments change"
+            };
+            let mut scope = scope_of(report, path);
+            let verb = format!("tidy {}", scope.label);
+            scope.say_as(&NO_EFFECT, text, verb);
         }
     }
 }
@@ -88,7 +94,11 @@ fn one(path: &RepoPath, change: &FileChange, sides: Sides<'_>, gathered: &mut Ga
     match Subject::of(path, old, new) {
         Subject::Yaml => {
             if let Err(unread) = yaml(path, old, new, gathered, report) {
-                let rule = if has_template(old) || has_template(new) { &TEMPLATE } else { &UNREADABLE };
+                let rule = if has_template(old) || has_template(new) {
+                    &TEMPLATE
+                } else {
+                    &UNREADABLE
+                };
                 lines(rule, &format!("{}; ", unread.words()), path, sides, gathered, report);
             }
         }
@@ -133,8 +143,13 @@ impl Subject {
 
 /// What decides what runs in CI, who reviews, and how git treats files.
 fn is_pipeline(path: &str, name: &str) -> bool {
-    [".github/", ".gitlab/", ".forgejo/", ".gitea/", ".circleci/", ".argo-ci/"].iter().any(|dir| path.starts_with(dir))
-        || matches!(name, ".gitlab-ci.yml" | "CODEOWNERS" | ".gitattributes" | ".gitmodules" | "Jenkinsfile" | ".drone.yml" | ".pre-commit-config.yaml")
+    [".github/", ".gitlab/", ".forgejo/", ".gitea/", ".circleci/", ".argo-ci/"]
+        .iter()
+        .any(|dir| path.starts_with(dir))
+        || matches!(
+            name,
+            ".gitlab-ci.yml" | "CODEOWNERS" | ".gitattributes" | ".gitmodules" | "Jenkinsfile" | ".drone.yml" | ".pre-commit-config.yaml"
+        )
 }
 
 fn in_chart(path: &str) -> bool {
@@ -161,10 +176,7 @@ fn yaml(path: &RepoPath, old: &str, new: &str, gathered: &mut Gathered, report: 
 }
 
 fn gather(path: &RepoPath, objects: Vec<Value>, into: &mut Vec<Document>) {
-    into.extend(objects.into_iter().map(|value| Document {
-        path: path.clone(),
-        value,
-    }));
+    into.extend(objects.into_iter().map(|value| Document { path: path.clone(), value }));
 }
 
 /// Objects, and everything else: values, kustomizations, other YAML.
@@ -177,7 +189,9 @@ fn sort(documents: Vec<Value>, path: &RepoPath) -> (Vec<Value>, Vec<Value>) {
 
 fn is_kustomization(path: &RepoPath, value: &Value) -> bool {
     let kind = matches!(value.text_at("kind"), Some("Kustomization" | "Component"));
-    let group = value.text_at("apiVersion").is_some_and(|version| version.starts_with("kustomize.config.k8s.io/"));
+    let group = value
+        .text_at("apiVersion")
+        .is_some_and(|version| version.starts_with("kustomize.config.k8s.io/"));
     (kind && group) || (is_kustomization_file(path) && value.get("kind").is_absent())
 }
 
@@ -195,9 +209,13 @@ fn plain(path: &RepoPath, old: Vec<Value>, new: Vec<Value>, report: &mut Report)
             continue;
         }
         let kustomization = is_kustomization(path, &pair.new) || is_kustomization(path, &pair.old);
-        let which = if nth == 0 { String::new() } else { format!(" (document {})", nth + 1) };
+        let which = if nth == 0 {
+            String::new()
+        } else {
+            format!(" (document {})", nth + 1)
+        };
         let (label, name) = match kustomization {
-            true => (format!("kustomization {}{which}", directory(path)), directory(path)),
+            true => (format!("kustomization {}{which}", directory(path)), subject_name(path)),
             false => (format!("{}{which}", short(path)), subject_name(path)),
         };
         document(path, label, name, kustomization, pair, report);
@@ -266,7 +284,11 @@ pub(super) fn short(path: &RepoPath) -> String {
 pub(super) fn directory(path: &RepoPath) -> String {
     let mut parts: Vec<&str> = path.parts().rev().skip(1).take(2).collect();
     parts.reverse();
-    if parts.is_empty() { "at the root".to_owned() } else { word(&parts.join("/")) }
+    if parts.is_empty() {
+        "at the root".to_owned()
+    } else {
+        word(&parts.join("/"))
+    }
 }
 
 /// What a values file is about: the directory it stands in.

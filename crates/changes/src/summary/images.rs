@@ -3,9 +3,7 @@
 use std::cmp::Ordering;
 
 use super::report::Scope;
-use super::rules::{
-    IMAGE_CHANGED, IMAGE_DOWNGRADE, IMAGE_MAJOR, IMAGE_PINNED, IMAGE_SOURCE, IMAGE_UNPINNED, IMAGE_UPDATED, Rule,
-};
+use super::rules::{IMAGE_CHANGED, IMAGE_DOWNGRADE, IMAGE_MAJOR, IMAGE_PINNED, IMAGE_SOURCE, IMAGE_UNPINNED, IMAGE_UPDATED, Rule};
 use super::words::{clean, word};
 
 /// The parts of a reference.
@@ -73,13 +71,23 @@ pub(super) fn say(scope: &mut Scope<'_>, place: &str, old: &str, new: &str) {
         return;
     }
     let (from, to) = (Image::parse(old), Image::parse(new));
-    let verb = format!("update {} to {}", if scope.name.is_empty() { word(to.short()) } else { scope.name.clone() }, to.version());
+    // Of several containers the image is named, of one the object.
+    let subject = if place.is_empty() { scope.name.clone() } else { word(to.short()) };
+    let verb = format!("update {subject} to {}", to.version());
     let moved = from.source() != to.source();
     if moved {
-        scope.say_as(&IMAGE_SOURCE, format!("{place}image {} → {}", word(old), word(new)), verb.clone());
+        scope.say_as(
+            &IMAGE_SOURCE,
+            format!("{place}image {} → {}", word(old), word(new)),
+            format!("change where {subject} comes from"),
+        );
     }
     if to.is_floating() && (moved || !from.is_floating()) {
-        scope.say_as(&IMAGE_UNPINNED, format!("{place}image {} is not pinned to a version", word(new)), verb.clone());
+        scope.say_as(
+            &IMAGE_UNPINNED,
+            format!("{place}image {} is not pinned to a version", word(new)),
+            verb.clone(),
+        );
     }
     let rule = direction(&from, &to);
     if moved && rule != &IMAGE_DOWNGRADE || to.is_floating() {
@@ -91,7 +99,11 @@ pub(super) fn say(scope: &mut Scope<'_>, place: &str, old: &str, new: &str) {
         _ if from.digest.is_some() && to.digest.is_none() => " (no longer pinned by digest)",
         _ => "",
     };
-    scope.say_as(rule, format!("{place}image {} {} → {}{note}", word(to.short()), from.version(), to.version()), verb);
+    scope.say_as(
+        rule,
+        format!("{place}image {} {} → {}{note}", word(to.short()), from.version(), to.version()),
+        verb,
+    );
 }
 
 /// Says what is odd about an image that was not there before.
@@ -114,7 +126,11 @@ fn direction(from: &Image<'_>, to: &Image<'_>) -> &'static Rule {
     match (from.tag, to.tag) {
         // Same tag, or none: only the digest differs.
         (from_tag, to_tag) if from_tag == to_tag => {
-            if from.digest.is_none() && to.digest.is_some() { &IMAGE_PINNED } else { &IMAGE_CHANGED }
+            if from.digest.is_none() && to.digest.is_some() {
+                &IMAGE_PINNED
+            } else {
+                &IMAGE_CHANGED
+            }
         }
         (Some(old), Some(new)) => versions(old, new),
         (Some(_) | None, None) if to.digest.is_some() && from.digest.is_none() => &IMAGE_PINNED,
@@ -153,7 +169,9 @@ fn core(tag: &str) -> Option<(Vec<u64>, &str)> {
     let end = tag.find(['-', '+', '_']).unwrap_or(tag.len());
     let numbers: Option<Vec<u64>> = tag[..end].split('.').map(|part| part.parse().ok()).collect();
     // A commit id of digits is no version.
-    numbers.filter(|numbers| numbers.len() > 1 || end <= 8).map(|numbers| (numbers, tag.get(end + 1..).unwrap_or_default()))
+    numbers
+        .filter(|numbers| numbers.len() > 1 || end <= 8)
+        .map(|numbers| (numbers, tag.get(end + 1..).unwrap_or_default()))
 }
 
 /// A suffix without its digits: `alpine3.20` and `alpine3.21` are one flavour.
@@ -162,7 +180,9 @@ fn flavour(rest: &str) -> String {
 }
 
 fn is_prerelease(rest: &str) -> bool {
-    ["rc", "alpha", "beta", "pre", "dev", "snapshot", "nightly"].iter().any(|word| rest.to_ascii_lowercase().starts_with(word))
+    ["rc", "alpha", "beta", "pre", "dev", "snapshot", "nightly"]
+        .iter()
+        .any(|word| rest.to_ascii_lowercase().starts_with(word))
 }
 
 #[cfg(test)]
@@ -192,9 +212,15 @@ mod tests {
 
     #[test]
     fn one_image_under_two_names_has_one_source() {
-        for (a, b) in [("nginx", "docker.io/library/nginx:1"), ("team/app:1", "docker.io/team/app@sha256:0")] {
+        for (a, b) in [
+            ("nginx", "docker.io/library/nginx:1"),
+            ("team/app:1", "docker.io/team/app@sha256:0"),
+        ] {
             assert_eq!(Image::parse(a).source(), Image::parse(b).source());
         }
-        assert_ne!(Image::parse("registry.example.com:5000/nginx").source(), Image::parse("nginx").source());
+        assert_ne!(
+            Image::parse("registry.example.com:5000/nginx").source(),
+            Image::parse("nginx").source()
+        );
     }
 }

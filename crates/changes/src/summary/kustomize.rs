@@ -30,6 +30,11 @@ pub(super) fn explain(scope: &mut Scope<'_>, object: &mut Pair) {
             scope.say(&FIELD, format!("replicas of {} left to the manifest", word(&name)));
         }
     }
+    for side in [&object.old, &object.new] {
+        if let Some(namespace) = side.text_at("namespace") {
+            scope.report.namespace(namespace);
+        }
+    }
     identity(scope, object);
     for field in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
         patches(scope, object.take(field));
@@ -37,7 +42,10 @@ pub(super) fn explain(scope: &mut Scope<'_>, object: &mut Pair) {
     for field in ["configMapGenerator", "secretGenerator"] {
         for (name, generator) in object.take(field).keyed("name") {
             if generator.changed() && !scope.is_new {
-                scope.say(&CONFIG, format!("{field} {} changes: everything that uses it restarts", word(&name)));
+                scope.say(
+                    &CONFIG,
+                    format!("{field} {} changes: everything that uses it restarts", word(&name)),
+                );
             }
         }
     }
@@ -63,7 +71,10 @@ fn image_entry(scope: &mut Scope<'_>, name: &str, entry: &Pair) {
                 scope.say(&IMAGE_UNPINNED, format!("image {} is set to latest", word(name)));
             }
         }
-        (_, true) => scope.say(&IMAGE_CHANGED, format!("image {} is no longer set (was {})", word(name), word(&reference(&entry.old)))),
+        (_, true) => scope.say(
+            &IMAGE_CHANGED,
+            format!("image {} is no longer set (was {})", word(name), word(&reference(&entry.old))),
+        ),
         _ => images::say(scope, "", &reference(&entry.old), &reference(&entry.new)),
     }
 }
@@ -73,7 +84,10 @@ fn identity(scope: &mut Scope<'_>, object: &mut Pair) {
     for field in ["namespace", "namePrefix", "nameSuffix", "commonLabels"] {
         let value = object.take(field);
         if value.changed() && !scope.is_new {
-            scope.say(&IDENTITY_CHANGED, format!("{field} {} → {}", shown(field, &value.old), shown(field, &value.new)));
+            scope.say(
+                &IDENTITY_CHANGED,
+                format!("{field} {} → {}", shown(field, &value.old), shown(field, &value.new)),
+            );
         }
     }
 }
@@ -82,7 +96,13 @@ fn identity(scope: &mut Scope<'_>, object: &mut Pair) {
 fn patches(scope: &mut Scope<'_>, patches: Pair) {
     const PATCHES_MAX: usize = 100;
     let unique = |these: &Value, those: &Value| -> Vec<Value> {
-        these.items().iter().take(PATCHES_MAX).filter(|item| !those.items().contains(item)).cloned().collect()
+        these
+            .items()
+            .iter()
+            .take(PATCHES_MAX)
+            .filter(|item| !those.items().contains(item))
+            .cloned()
+            .collect()
     };
     let (added, removed) = (unique(&patches.new, &patches.old), unique(&patches.old, &patches.new));
     let mut budget = Budget {
@@ -90,10 +110,17 @@ fn patches(scope: &mut Scope<'_>, patches: Pair) {
         units: 20_000,
     };
     for patch in &added {
-        let before = removed.iter().find(|old| target(old) == target(patch) && !old.get("patch").is_absent());
+        let before = removed
+            .iter()
+            .find(|old| target(old) == target(patch) && !old.get("patch").is_absent());
         let what = if before.is_some() { "changed" } else { "added" };
         scope.say(&PATCH, format!("patch of {} {what}", target(patch)));
+        // What the patch does is said of what it patches.
+        let (label, name) = (scope.label.clone(), scope.name.clone());
+        scope.label = format!("{label}, patch of {}", target(patch));
+        scope.name = patch.text_at("target.name").map_or_else(|| name.clone(), word);
         inline(scope, patch, before, &mut budget);
+        (scope.label, scope.name) = (label, name);
     }
     for patch in removed.iter().filter(|old| !added.iter().any(|new| target(new) == target(old))) {
         scope.say(&PATCH, format!("patch of {} removed", target(patch)));
@@ -104,7 +131,11 @@ fn patches(scope: &mut Scope<'_>, patches: Pair) {
 fn target(patch: &Value) -> String {
     let part = |field: &str| patch.at("target").text_at(field).map(word);
     let named = [part("kind"), part("name")].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let file = patch.text().or_else(|| patch.text_at("path")).filter(|text| !text.contains('\n')).map(word);
+    let file = patch
+        .text()
+        .or_else(|| patch.text_at("path"))
+        .filter(|text| !text.contains('\n'))
+        .map(word);
     match (named.is_empty(), file) {
         (false, _) => named,
         (true, Some(file)) => file,
@@ -114,11 +145,24 @@ fn target(patch: &Value) -> String {
 
 /// Reads the text of an inline patch: JSON patch operations, or a part of an object.
 fn inline(scope: &mut Scope<'_>, patch: &Value, before: Option<&Value>, budget: &mut Budget) {
-    let text = |value: &Value| value.text_at("patch").or_else(|| value.text().filter(|text| text.contains('\n'))).map(str::to_owned);
+    let text = |value: &Value| {
+        value
+            .text_at("patch")
+            .or_else(|| value.text().filter(|text| text.contains('\n')))
+            .map(str::to_owned)
+    };
     let Some(new) = text(patch) else { return };
-    let mut read = |text: &str| parse(text, budget).ok().map(|mut documents| if documents.is_empty() { Value::Absent } else { documents.swap_remove(0) });
+    let mut read = |text: &str| {
+        parse(text, budget).ok().map(|mut documents| {
+            if documents.is_empty() {
+                Value::Absent
+            } else {
+                documents.swap_remove(0)
+            }
+        })
+    };
     let Some(new) = read(&new) else {
-        scope.say(&super::rules::UNREADABLE, format!("patch of {} could not be read", target(patch)));
+        scope.say(&super::rules::UNREADABLE, "could not be read");
         return;
     };
     let old = before.and_then(text).and_then(|text| read(&text)).unwrap_or_default();
@@ -132,7 +176,7 @@ fn inline(scope: &mut Scope<'_>, patch: &Value, before: Option<&Value>, budget: 
         for field in ["apiVersion", "kind", "metadata.name"] {
             pair.take(field);
         }
-        fields::explain(scope, "patch", pair);
+        fields::explain(scope, "", pair);
     }
 }
 
@@ -141,7 +185,7 @@ fn json_operation(scope: &mut Scope<'_>, operation: &Value) {
     let path = operation.text_at("path").unwrap_or_default();
     let verb = operation.text_at("op").unwrap_or_default();
     if verb == "remove" {
-        scope.say(&PATCH, format!("patch removes {}", word(path)));
+        scope.say(&DELETE_PATCH, format!("removes {}", word(path)));
         return;
     }
     let mut steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty() && *step != "-").take(20).collect();
@@ -149,9 +193,12 @@ fn json_operation(scope: &mut Scope<'_>, operation: &Value) {
         steps.pop();
     }
     let value = steps.iter().rev().fold(operation.get("value").clone(), |value, step| {
-        Value::Map(std::collections::BTreeMap::from([(step.replace("~1", "/").replace("~0", "~"), value)]))
+        Value::Map(std::collections::BTreeMap::from([(
+            step.replace("~1", "/").replace("~0", "~"),
+            value,
+        )]))
     });
-    fields::explain(scope, "patch", Pair::new(Value::Absent, value));
+    fields::explain(scope, "", Pair::new(Value::Absent, value));
 }
 
 /// `$patch: delete` anywhere in a strategic merge patch.
@@ -164,7 +211,11 @@ pub(super) fn deletes(scope: &mut Scope<'_>, patch: &Value) {
 fn has_delete(value: &Value) -> bool {
     match value {
         Value::Map(entries) => {
-            entries.get("$patch").and_then(Value::text).is_some_and(|what| matches!(what, "delete" | "replace")) || entries.values().any(has_delete)
+            entries
+                .get("$patch")
+                .and_then(Value::text)
+                .is_some_and(|what| matches!(what, "delete" | "replace"))
+                || entries.values().any(has_delete)
         }
         Value::List(items) => items.iter().any(has_delete),
         Value::Absent | Value::Scalar { .. } => false,

@@ -2,7 +2,7 @@
 
 use super::pair::Pair;
 use super::report::Scope;
-use super::rules::{FIELD, LABELS, PROTECTION_REMOVED, SYNC_POLICY, TRAFFIC};
+use super::rules::{FIELD, LABELS, PROTECTION_REMOVED, SERVICE_ACCOUNT, SYNC_POLICY, TRAFFIC};
 use super::value::Value;
 use super::words::{list, value as shown, word};
 
@@ -20,7 +20,11 @@ pub(super) fn explain(scope: &mut Scope<'_>, object: &mut Pair) {
     }
     say(scope, "annotation", &ordinary);
     let labels = object.take("metadata.labels").entries();
-    let labels: Vec<String> = labels.into_iter().filter(|(_, value)| value.changed()).map(|(key, _)| key).collect();
+    let labels: Vec<String> = labels
+        .into_iter()
+        .filter(|(_, value)| value.changed())
+        .map(|(key, _)| key)
+        .collect();
     say(scope, "label", &labels);
     let finalizers = object.take("metadata.finalizers");
     if let Some(change) = super::fields::list_change(&finalizers) {
@@ -38,14 +42,24 @@ fn say(scope: &mut Scope<'_>, noun: &str, keys: &[String]) {
 /// Says what an annotation does, if it does something; whether it did.
 fn is_steering(scope: &mut Scope<'_>, key: &str, value: &Pair) -> bool {
     let protects = |side: &Value| {
-        side.text().is_some_and(|text| text.contains("Prune=false") || text.contains("Delete=false") || (key == "helm.sh/resource-policy" && text == "keep"))
+        side.text().is_some_and(|text| {
+            text.contains("Prune=false") || text.contains("Delete=false") || (key == "helm.sh/resource-policy" && text == "keep")
+        })
     };
     let sides = || format!("{} {} → {}", word(key), shown(key, &value.old), shown(key, &value.new));
     if protects(&value.old) && !protects(&value.new) {
         scope.say(&PROTECTION_REMOVED, sides());
     } else if key.starts_with("argocd.argoproj.io/") || key.starts_with("helm.sh/") {
         scope.say(&SYNC_POLICY, sides());
-    } else if ["ingress", "external-dns", "load-balancer", "metallb", "gateway"].iter().any(|word| key.contains(word)) {
+    } else if ["role-arn", "iam.", "workload-identity", "workload.identity"]
+        .iter()
+        .any(|word| key.contains(word))
+    {
+        scope.say(&SERVICE_ACCOUNT, sides());
+    } else if ["ingress", "external-dns", "load-balancer", "metallb", "gateway"]
+        .iter()
+        .any(|word| key.contains(word))
+    {
         scope.say(&TRAFFIC, sides());
     } else {
         return false;

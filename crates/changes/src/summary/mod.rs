@@ -1,9 +1,9 @@
 //! What a change does, in the words of an operator and worst first. Computed by the service from the contents alone, so that a person need
 //! not believe what an agent says about its own change.
 //!
-//! Both sides of every file are read ([`value`], within a budget), objects are found on both sides by identity ([`objects`]), and one
-//! reader per subject explains what it knows ([`containers`], [`rbac`], [`network`], …). A reader takes out what it has explained; what is
-//! left is explained by path ([`fields`]), so that nothing is passed over in silence. What cannot be read is said to be unread.
+//! Both sides of every file are read (`value`, within a budget), objects are found on both sides by identity (`objects`), and one
+//! reader per subject explains what it knows (`containers`, `rbac`, `network`, …). A reader takes out what it has explained; what is
+//! left is explained by path (`fields`), so that nothing is passed over in silence. What cannot be read is said to be unread.
 //!
 //! Every line comes from a rule ([`RULES`]) that decides how much it matters; the worst one is the risk of the change.
 

@@ -15,10 +15,17 @@ pub(super) fn service(scope: &mut Scope<'_>, object: &mut Pair) {
     let external = |value: &Value| matches!(value.text(), Some("LoadBalancer" | "NodePort"));
     if external(&kind.new) && kind.old != kind.new {
         let old = kind.old.text().map_or_else(|| "ClusterIP".to_owned(), word);
-        let text = if scope.is_new { format!("type {}", shown("type", &kind.new)) } else { format!("type {old} → {}", shown("type", &kind.new)) };
+        let text = if scope.is_new {
+            format!("type {}", shown("type", &kind.new))
+        } else {
+            format!("type {old} → {}", shown("type", &kind.new))
+        };
         scope.say(&EXPOSED, text);
     } else if kind.changed() && !scope.is_new {
-        scope.say(&TRAFFIC, format!("type {} → {}", shown("type", &kind.old), shown("type", &kind.new)));
+        scope.say(
+            &TRAFFIC,
+            format!("type {} → {}", shown("type", &kind.old), shown("type", &kind.new)),
+        );
     }
     let addresses = object.take("spec.externalIPs");
     if let (added, _) = addresses.list_changes()
@@ -36,7 +43,10 @@ pub(super) fn service(scope: &mut Scope<'_>, object: &mut Pair) {
     }
     let selector = object.take("spec.selector");
     if selector.changed() {
-        scope.say(&TRAFFIC, format!("sends traffic to {} instead of {}", labels(&selector.new), labels(&selector.old)));
+        scope.say(
+            &TRAFFIC,
+            format!("sends traffic to {} instead of {}", labels(&selector.new), labels(&selector.old)),
+        );
     }
     let ranges = object.take("spec.loadBalancerSourceRanges");
     if let Some(change) = fields::list_change(&ranges) {
@@ -56,7 +66,9 @@ fn port_words(port: &Value) -> String {
 }
 
 fn labels(selector: &Value) -> String {
-    let pairs = selector.keys().map(|key| format!("{key}={}", selector.get(key).text().unwrap_or_default()));
+    let pairs = selector
+        .keys()
+        .map(|key| format!("{key}={}", selector.get(key).text().unwrap_or_default()));
     let shown = list(pairs);
     if shown.is_empty() { "nothing".to_owned() } else { shown }
 }
@@ -65,11 +77,20 @@ fn labels(selector: &Value) -> String {
 pub(super) fn ingress(scope: &mut Scope<'_>, object: &mut Pair) {
     let (rules, tls) = (object.take("spec.rules"), object.take("spec.tls"));
     let hosts = |value: &Value| -> BTreeSet<String> {
-        value.items().iter().map(|rule| rule.text_at("host").unwrap_or("*").to_owned()).collect()
+        value
+            .items()
+            .iter()
+            .map(|rule| rule.text_at("host").unwrap_or("*").to_owned())
+            .collect()
     };
     host_names(scope, &hosts(&rules.old), &hosts(&rules.new));
     let secured = |value: &Value| -> BTreeSet<String> {
-        value.items().iter().flat_map(|entry| entry.get("hosts").texts()).map(str::to_owned).collect()
+        value
+            .items()
+            .iter()
+            .flat_map(|entry| entry.get("hosts").texts())
+            .map(str::to_owned)
+            .collect()
     };
     let lost: Vec<String> = secured(&tls.old).difference(&secured(&tls.new)).cloned().collect();
     if !tls.old.is_absent() && tls.new.is_absent() {
@@ -94,7 +115,10 @@ fn targets(scope: &mut Scope<'_>, rules: &Pair) {
         for rule in value.items() {
             for path in rule.at("http.paths").items() {
                 let service = path.at("backend.service");
-                let port = service.text_at("port.number").or_else(|| service.text_at("port.name")).unwrap_or_default();
+                let port = service
+                    .text_at("port.number")
+                    .or_else(|| service.text_at("port.name"))
+                    .unwrap_or_default();
                 let host = rule.text_at("host").unwrap_or("*");
                 let to = service.text_at("name").unwrap_or("something else");
                 all.insert(format!("{host}{} to {to}:{port}", path.text_at("path").unwrap_or_default()));
@@ -102,17 +126,17 @@ fn targets(scope: &mut Scope<'_>, rules: &Pair) {
         }
         all
     };
-    differences(scope, &leads(&rules.old), &leads(&rules.new), "");
+    differences(scope, &leads(&rules.old), &leads(&rules.new));
 }
 
-fn differences(scope: &mut Scope<'_>, old: &BTreeSet<String>, new: &BTreeSet<String>, noun: &str) {
+fn differences(scope: &mut Scope<'_>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
     let added: Vec<&String> = new.difference(old).collect();
     let removed: Vec<&String> = old.difference(new).collect();
     if !added.is_empty() {
-        scope.say(&TRAFFIC, format!("{noun}leads {}", list(added)));
+        scope.say(&TRAFFIC, format!("way added: {}", list(added)));
     }
     if !removed.is_empty() {
-        scope.say(&TRAFFIC, format!("{noun}no longer leads {}", list(removed)));
+        scope.say(&TRAFFIC, format!("way removed: {}", list(removed)));
     }
 }
 
@@ -141,13 +165,17 @@ pub(super) fn route(scope: &mut Scope<'_>, object: &mut Pair) {
         backends
             .map(|to| {
                 let weight = to.text_at("weight").map(|weight| format!(" weight {weight}")).unwrap_or_default();
-                format!("to {}:{}{weight}", to.text_at("name").unwrap_or_default(), to.text_at("port").unwrap_or_default())
+                format!(
+                    "to {}:{}{weight}",
+                    to.text_at("name").unwrap_or_default(),
+                    to.text_at("port").unwrap_or_default()
+                )
             })
             .collect()
     };
     let (old, new) = (leads(&rules.old), leads(&rules.new));
     if old != new {
-        differences(scope, &old, &new, "");
+        differences(scope, &old, &new);
     } else if rules.changed() {
         scope.say(&TRAFFIC, "matches or filters change");
     }
@@ -159,7 +187,11 @@ pub(super) fn gateway(scope: &mut Scope<'_>, object: &mut Pair) {
         let show = |value: &Value| {
             let part = |field: &str| value.text_at(field).map(word).unwrap_or_default();
             let host = value.text_at("hostname").map_or_else(|| "any host".to_owned(), word);
-            if value.is_absent() { "none".to_owned() } else { format!("{} {} {host}", part("protocol"), part("port")) }
+            if value.is_absent() {
+                "none".to_owned()
+            } else {
+                format!("{} {} {host}", part("protocol"), part("port"))
+            }
         };
         if !listener.changed() {
             continue;
@@ -171,7 +203,10 @@ pub(super) fn gateway(scope: &mut Scope<'_>, object: &mut Pair) {
             _ if encrypted(&listener.old) && !encrypted(&listener.new) => &TLS_REMOVED,
             _ => &TRAFFIC,
         };
-        scope.say(rule, format!("listener {} {} → {}", word(&name), show(&listener.old), show(&listener.new)));
+        scope.say(
+            rule,
+            format!("listener {} {} → {}", word(&name), show(&listener.old), show(&listener.new)),
+        );
     }
 }
 
@@ -179,19 +214,36 @@ pub(super) fn gateway(scope: &mut Scope<'_>, object: &mut Pair) {
 pub(super) fn policy(scope: &mut Scope<'_>, object: &mut Pair) {
     let pods = object.take("spec.podSelector");
     if pods.changed() && !scope.is_new {
-        scope.say(&NETWORK_POLICY, "applies to other pods");
+        let all = matches!(&pods.new, Value::Map(labels) if labels.is_empty());
+        let rule = if all { &RESTRICTED } else { &NETWORK_POLICY_OPEN };
+        scope.say(rule, "no longer applies to the same pods");
     }
-    let types = object.take("spec.policyTypes");
-    let (_, no_longer) = types.list_changes();
-    if !no_longer.is_empty() && !scope.is_new {
-        scope.say(&NETWORK_POLICY_OPEN, format!("no longer restricts {}", list(no_longer)));
-    }
-    for (field, peers, direction) in [("ingress", "from", "in"), ("egress", "to", "out")] {
+    let (was, is) = (restricts(&object.old), restricts(&object.new));
+    object.take("spec.policyTypes");
+    for (nth, field, peers, direction) in [(0, "ingress", "from", "in"), (1, "egress", "to", "out")] {
         let rules = object.take(&format!("spec.{field}"));
-        if rules.changed() {
-            one_direction(scope, &rules, peers, direction);
+        match (was[nth], is[nth]) {
+            (true, false) => scope.say(&NETWORK_POLICY_OPEN, format!("no longer restricts what goes {direction}")),
+            (false, true) => {
+                scope.say(&RESTRICTED, format!("restricts what goes {direction}"));
+                one_direction(scope, &Pair::new(Value::Absent, rules.new), peers, direction);
+            }
+            (true, true) if rules.changed() => one_direction(scope, &rules, peers, direction),
+            _ => {}
         }
     }
+}
+
+/// Whether a policy restricts ingress and egress. Without `policyTypes` it is ingress, and egress if there are rules for it.
+fn restricts(policy: &Value) -> [bool; 2] {
+    let types = policy.at("spec.policyTypes");
+    if policy.is_absent() {
+        return [false, false];
+    }
+    if types.is_absent() {
+        return [true, !policy.at("spec.egress").is_absent()];
+    }
+    ["Ingress", "Egress"].map(|name| types.texts().contains(&name))
 }
 
 fn one_direction(scope: &mut Scope<'_>, rules: &Pair, peers: &str, direction: &str) {
@@ -205,17 +257,28 @@ fn one_direction(scope: &mut Scope<'_>, rules: &Pair, peers: &str, direction: &s
     }
     let (added, removed) = (missing(&rules.new, &rules.old), missing(&rules.old, &rules.new));
     if added > 0 {
-        scope.say(&NETWORK_POLICY, format!("{} allowed {direction} that {} not", count(added, "rule"), if added == 1 { "was" } else { "were" }));
+        scope.say(
+            &NETWORK_POLICY,
+            format!("{} that lets traffic {direction}", count(added, "new rule")),
+        );
     }
     if removed > 0 {
-        scope.say(&RESTRICTED, format!("{} no longer allowed {direction}", count(removed, "rule")));
+        scope.say(
+            &RESTRICTED,
+            format!("{} fewer that let traffic {direction}", count(removed, "rule")),
+        );
     }
 }
 
 /// How many items of one list the other lacks.
 fn missing(these: &Value, those: &Value) -> usize {
     const COMPARED_MAX: usize = 500;
-    these.items().iter().take(COMPARED_MAX).filter(|item| !those.items().iter().take(COMPARED_MAX).any(|other| other == *item)).count()
+    these
+        .items()
+        .iter()
+        .take(COMPARED_MAX)
+        .filter(|item| !those.items().iter().take(COMPARED_MAX).any(|other| other == *item))
+        .count()
 }
 
 /// Whether a rule names no peer, or all of them.

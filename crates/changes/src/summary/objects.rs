@@ -7,12 +7,12 @@ use domain::RepoPath;
 use super::pair::Pair;
 use super::report::{Report, Scope};
 use super::rules::{
-    API_VERSION, APPLICATION_CASCADES, APPLICATION_REMOVED, ADMISSION, CRD_REMOVED, MOVED_ELSEWHERE, NAMESPACE_REMOVED, NETWORK_POLICY_REMOVED,
-    OBJECT_ADDED, OBJECT_MOVED, OBJECT_REMOVED, PATCH, Rule, SECRET_REMOVED, STORAGE_CLASS_REMOVED, TRAFFIC_REMOVED, VOLUME_REMOVED,
-    WORKLOAD_REMOVED,
+    ADMISSION, API_VERSION, APPLICATION_CASCADES, APPLICATION_REMOVED, CRD_REMOVED, MOVED_ELSEWHERE, NAMESPACE_REMOVED,
+    NETWORK_POLICY_REMOVED, OBJECT_ADDED, OBJECT_MOVED, OBJECT_REMOVED, PATCH, Rule, SECRET_REMOVED, STORAGE_CLASS_REMOVED,
+    TRAFFIC_REMOVED, VOLUME_REMOVED, WORKLOAD_REMOVED,
 };
 use super::value::Value;
-use super::words::{clean, count, word};
+use super::words::{clean, count, literal, word};
 use super::{Action, ObjectRef};
 use super::{argocd, config, fields, images, kustomize, metadata, network, rbac, storage, workloads};
 
@@ -35,7 +35,11 @@ impl Key {
     fn of(value: &Value) -> Self {
         let text = |path: &str| value.text_at(path).unwrap_or_default().to_owned();
         let version = text("apiVersion");
-        let name = if value.at("metadata.name").is_absent() { text("metadata.generateName") } else { text("metadata.name") };
+        let name = if value.at("metadata.name").is_absent() {
+            text("metadata.generateName")
+        } else {
+            text("metadata.name")
+        };
         Self {
             group: version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
             kind: text("kind"),
@@ -67,7 +71,9 @@ pub(super) fn explain(old: Vec<Document>, new: Vec<Document>, report: &mut Repor
     let labels = Labels::of(old.iter().chain(&new));
     let mut here: BTreeMap<(Key, RepoPath), VecDeque<Value>> = BTreeMap::new();
     for document in old {
-        here.entry((Key::of(&document.value), document.path)).or_default().push_back(document.value);
+        here.entry((Key::of(&document.value), document.path))
+            .or_default()
+            .push_back(document.value);
     }
     // First what stands in the same file, so that a base and its overlay are not taken for each other; then what stands elsewhere.
     let mut homeless = Vec::new();
@@ -80,7 +86,10 @@ pub(super) fn explain(old: Vec<Document>, new: Vec<Document>, report: &mut Repor
     }
     let mut elsewhere: BTreeMap<Key, VecDeque<(RepoPath, Value)>> = BTreeMap::new();
     for ((key, path), values) in here {
-        elsewhere.entry(key).or_default().extend(values.into_iter().map(|value| (path.clone(), value)));
+        elsewhere
+            .entry(key)
+            .or_default()
+            .extend(values.into_iter().map(|value| (path.clone(), value)));
     }
     for ((key, path), value) in homeless {
         match elsewhere.get_mut(&key).and_then(VecDeque::pop_front) {
@@ -115,7 +124,11 @@ impl Labels {
 
     fn label(&self, key: &Key) -> String {
         let named = self.0.contains(&(key.kind.clone(), key.name.clone())) && !key.namespace.is_empty();
-        let namespace = if named { format!("{}/", word(&key.namespace)) } else { String::new() };
+        let namespace = if named {
+            format!("{}/", word(&key.namespace))
+        } else {
+            String::new()
+        };
         format!("{} {namespace}{}", word(&key.kind), word(&key.name))
     }
 }
@@ -125,7 +138,9 @@ fn name_object(key: &Key, action: Action, report: &mut Report) {
         "Namespace" => Some(clean(&key.name, 63)),
         _ => (!key.namespace.is_empty()).then(|| clean(&key.namespace, 63)),
     };
-    if let Some(namespace) = &namespace {
+    // Argo CD's own objects live beside it; what they deliver goes elsewhere.
+    let delivery = key.group == "argoproj.io" && matches!(key.kind.as_str(), "Application" | "ApplicationSet" | "AppProject");
+    if let Some(namespace) = namespace.as_ref().filter(|_| !delivery) {
         report.namespace(namespace);
     }
     report.object(ObjectRef {
@@ -144,7 +159,11 @@ fn both(labels: &Labels, key: &Key, from: &RepoPath, to: &RepoPath, mut object: 
     name_object(key, if moved { Action::Moved } else { Action::Changed }, report);
     let mut scope = report.scope(to, labels.label(key), word(&key.name), false);
     if moved {
-        let rule = if from.parent() == to.parent() { &OBJECT_MOVED } else { &MOVED_ELSEWHERE };
+        let rule = if from.parent() == to.parent() {
+            &OBJECT_MOVED
+        } else {
+            &MOVED_ELSEWHERE
+        };
         let verb = format!("move {}", scope.label);
         scope.say_as(rule, format!("moved here from {}", word(from.as_str())), verb);
         scope.report.mark(from);
@@ -174,7 +193,11 @@ fn added(labels: &Labels, key: &Key, path: &RepoPath, value: Value, report: &mut
         partial(&mut scope, Pair::new(Value::Absent, value));
         return;
     }
-    let place = if key.namespace.is_empty() { String::new() } else { format!(" to namespace {}", word(&key.namespace)) };
+    let place = if key.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" to namespace {}", word(&key.namespace))
+    };
     scope.note_as(&OBJECT_ADDED, format!("added{place}{}", details(&value)), verb);
     read(&mut scope, key, Pair::new(Value::Absent, value));
 }
@@ -182,11 +205,36 @@ fn added(labels: &Labels, key: &Key, path: &RepoPath, value: Value, report: &mut
 /// ` (nginx:1.27, 2 replicas)` of a workload.
 fn details(value: &Value) -> String {
     let images = pod_spec(value).map(|pod| pod.get("containers").items()).unwrap_or_default();
-    let mut parts: Vec<String> = images.iter().take(3).filter_map(|container| container.text_at("image")).map(images::short).collect();
+    let mut parts: Vec<String> = images
+        .iter()
+        .take(3)
+        .filter_map(|container| container.text_at("image"))
+        .map(images::short)
+        .collect();
     if let Some(replicas) = value.at("spec.replicas").number() {
         parts.push(count(usize::try_from(replicas).unwrap_or_default(), "replica"));
     }
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    if value
+        .text_at("apiVersion")
+        .is_some_and(|version| version.starts_with("argoproj.io/"))
+    {
+        let source = |field: &str| value.text_at(&format!("spec.source.{field}"));
+        parts.extend(
+            source("path")
+                .or_else(|| source("chart"))
+                .map(|path| format!("from {}", literal(path))),
+        );
+        parts.extend(
+            value
+                .text_at("spec.destination.namespace")
+                .map(|namespace| format!("into namespace {}", word(namespace))),
+        );
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    }
 }
 
 fn pod_spec(value: &Value) -> Option<&Value> {
@@ -199,7 +247,12 @@ fn pod_spec(value: &Value) -> Option<&Value> {
 /// A workload without selector and image is no manifest: it is a patch over one, and everything in it counts.
 fn is_partial(value: &Value) -> bool {
     let is_workload = matches!(value.text_at("kind"), Some("Deployment" | "StatefulSet" | "DaemonSet"));
-    let has_image = pod_spec(value).is_some_and(|pod| pod.get("containers").items().iter().any(|container| container.text_at("image").is_some()));
+    let has_image = pod_spec(value).is_some_and(|pod| {
+        pod.get("containers")
+            .items()
+            .iter()
+            .any(|container| container.text_at("image").is_some())
+    });
     is_workload && value.at("spec.selector").is_absent() && !has_image
 }
 
@@ -210,6 +263,7 @@ fn partial(scope: &mut Scope<'_>, mut object: Pair) {
     for field in ["apiVersion", "kind", "metadata.name", "metadata.namespace"] {
         object.take(field);
     }
+    object.take_key("$patch");
     metadata::explain(scope, &mut object);
     fields::explain(scope, "", object);
 }
@@ -223,8 +277,16 @@ fn removed(labels: &Labels, key: &Key, path: &RepoPath, value: &Value, report: &
         return;
     }
     let rule = removal(key, value);
-    let place = if key.namespace.is_empty() { String::new() } else { format!(" from namespace {}", word(&key.namespace)) };
-    let note = if rule == &APPLICATION_CASCADES { ", and with it everything it deployed" } else { "" };
+    let place = if key.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" from namespace {}", word(&key.namespace))
+    };
+    let note = if rule == &APPLICATION_CASCADES {
+        ", and with it everything it deployed"
+    } else {
+        ""
+    };
     scope.say_as(rule, format!("removed{place}{note}"), verb);
 }
 
@@ -236,8 +298,12 @@ fn removal(key: &Key, value: &Value) -> &'static Rule {
         "StorageClass" => &STORAGE_CLASS_REMOVED,
         "Application" | "ApplicationSet" if key.group == "argoproj.io" && argocd::cascades(value) => &APPLICATION_CASCADES,
         "Application" | "ApplicationSet" | "AppProject" if key.group == "argoproj.io" => &APPLICATION_REMOVED,
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob" | "Rollout" | "Pod" | "HelmRelease" | "HelmChart" => &WORKLOAD_REMOVED,
-        "Service" | "Ingress" | "Gateway" | "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "IngressRoute" | "IPAddressPool" => &TRAFFIC_REMOVED,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "CronJob" | "Rollout" | "Pod" | "HelmRelease" | "HelmChart" => {
+            &WORKLOAD_REMOVED
+        }
+        "Service" | "Ingress" | "Gateway" | "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "IngressRoute" | "IPAddressPool" => {
+            &TRAFFIC_REMOVED
+        }
         "NetworkPolicy" | "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy" => &NETWORK_POLICY_REMOVED,
         "Secret" | "SealedSecret" | "ExternalSecret" | "SecretStore" | "ClusterSecretStore" => &SECRET_REMOVED,
         kind if kind.starts_with("Infisical") => &SECRET_REMOVED,

@@ -63,7 +63,11 @@ impl Pair {
     /// The items of two lists, paired by what names them: `name`, or else another common key, or else their place.
     pub fn keyed_by_any(self) -> Vec<(String, Self)> {
         const FIELDS: [&str; 5] = ["name", "key", "id", "host", "mountPath"];
-        let names_all = |field: &str| [&self.old, &self.new].iter().all(|side| side.items().iter().all(|item| item.text_at(field).is_some()));
+        let names_all = |field: &str| {
+            [&self.old, &self.new]
+                .iter()
+                .all(|side| side.items().iter().all(|item| item.text_at(field).is_some()))
+        };
         let field = FIELDS.into_iter().find(|field| names_all(field)).unwrap_or_default();
         self.keyed(field)
     }
@@ -72,8 +76,16 @@ impl Pair {
     pub fn list_changes(&self) -> (Vec<String>, Vec<String>) {
         let (old, new) = (self.old.texts(), self.new.texts());
         let (have, got): (BTreeSet<&str>, BTreeSet<&str>) = (old.iter().copied().collect(), new.iter().copied().collect());
-        let added = new.iter().filter(|text| !have.contains(**text)).map(|text| (*text).to_owned()).collect();
-        let removed = old.iter().filter(|text| !got.contains(**text)).map(|text| (*text).to_owned()).collect();
+        let added = new
+            .iter()
+            .filter(|text| !have.contains(**text))
+            .map(|text| (*text).to_owned())
+            .collect();
+        let removed = old
+            .iter()
+            .filter(|text| !got.contains(**text))
+            .map(|text| (*text).to_owned())
+            .collect();
         (added, removed)
     }
 }
@@ -126,7 +138,10 @@ fn index(value: Value, field: &str) -> BTreeMap<String, Value> {
     let Value::List(items) = value else { return BTreeMap::new() };
     let mut indexed = BTreeMap::new();
     for (nth, item) in items.into_iter().enumerate() {
-        let mut key = item.text_at(field).or_else(|| item.text()).map_or_else(|| format!("{nth}"), str::to_owned);
+        let mut key = item
+            .text_at(field)
+            .or_else(|| item.text())
+            .map_or_else(|| format!("{nth}"), str::to_owned);
         // A name that is used twice must not hide its second bearer.
         if indexed.contains_key(&key) {
             key = format!("{key}#{nth}");

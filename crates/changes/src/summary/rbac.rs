@@ -28,10 +28,17 @@ fn rules_changed(scope: &mut Scope<'_>, rules: &Pair) {
         scope.say(&RBAC_WIDENED, "rules change beyond what can be compared");
         return;
     };
-    let added: Vec<&Permission> = new.iter().filter(|permission| !old.iter().any(|had| had.covers(permission))).collect();
-    let removed: Vec<&Permission> = old.iter().filter(|permission| !new.iter().any(|has| has.covers(permission))).collect();
+    let added: Vec<&Permission> = new
+        .iter()
+        .filter(|permission| !old.iter().any(|had| had.covers(permission)))
+        .collect();
+    let removed: Vec<&Permission> = old
+        .iter()
+        .filter(|permission| !new.iter().any(|has| has.covers(permission)))
+        .collect();
     if added.iter().any(|permission| permission.is_everything()) {
-        scope.say(&CLUSTER_ADMIN, "may do everything with everything");
+        let verb = format!("grant everything to {}", scope.label);
+        scope.say_as(&CLUSTER_ADMIN, "may do everything with everything", verb);
     } else if scope.is_new && !added.iter().any(|permission| permission.is_sensitive()) {
         scope.note_as(&RBAC_CHANGED, format!("may {}", say(&added)), format!("add {}", scope.label));
     } else if !added.is_empty() {
@@ -67,7 +74,15 @@ impl Permission {
     /// What lets its bearer read secrets, run code elsewhere or gain more rights.
     fn is_sensitive(&self) -> bool {
         const RESOURCES: [&str; 9] = [
-            "secrets", "pods/exec", "pods/attach", "serviceaccounts/token", "nodes", "nodes/proxy", "roles", "clusterroles", "clusterrolebindings",
+            "secrets",
+            "pods/exec",
+            "pods/attach",
+            "serviceaccounts/token",
+            "nodes",
+            "nodes/proxy",
+            "roles",
+            "clusterroles",
+            "clusterrolebindings",
         ];
         let verb = matches!(self.verb.as_str(), "*" | "escalate" | "bind" | "impersonate");
         verb || self.resource == "*" || self.group == "*" || RESOURCES.contains(&self.resource.as_str())
@@ -93,7 +108,11 @@ fn permissions(rules: &Value) -> Option<BTreeSet<Permission>> {
         if names.is_empty() {
             names.push("");
         }
-        let many = verbs.len().saturating_mul(groups.len()).saturating_mul(resources.len()).saturating_mul(names.len());
+        let many = verbs
+            .len()
+            .saturating_mul(groups.len())
+            .saturating_mul(resources.len())
+            .saturating_mul(names.len());
         if all.len().saturating_add(many) > PERMISSIONS_MAX {
             return None;
         }
@@ -118,7 +137,11 @@ fn say(permissions: &[&Permission]) -> String {
     const SHOWN: usize = 4;
     let mut by_resource: Vec<(String, Vec<&str>)> = Vec::new();
     for permission in permissions.iter().take(500) {
-        let name = if permission.name.is_empty() { String::new() } else { format!(" {}", word(&permission.name)) };
+        let name = if permission.name.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", word(&permission.name))
+        };
         let resource = format!("{}{name}", word(&permission.resource));
         match by_resource.iter_mut().find(|(known, _)| *known == resource) {
             Some((_, verbs)) if verbs.contains(&permission.verb.as_str()) => {}
@@ -128,7 +151,15 @@ fn say(permissions: &[&Permission]) -> String {
     }
     // What is most dangerous must not be behind "and more".
     by_resource.sort_by_key(|(resource, verbs)| (!(resource.contains('*') || verbs.contains(&"*")), !resource.starts_with("secrets")));
-    let mut shown = by_resource.iter().take(SHOWN).map(|(resource, verbs)| format!("{} on {resource}", list(verbs))).collect::<Vec<_>>().join("; ");
+    let mut shown = by_resource
+        .iter()
+        .take(SHOWN)
+        .map(|(resource, verbs)| match verbs.contains(&"*") {
+            true => format!("do anything with {resource}"),
+            false => format!("{} on {resource}", list(verbs)),
+        })
+        .collect::<Vec<_>>()
+        .join("; ");
     if by_resource.len() > SHOWN {
         shown.push_str(&format!(" and {} more", by_resource.len() - SHOWN));
     }
@@ -147,14 +178,39 @@ pub(super) fn binding(scope: &mut Scope<'_>, object: &mut Pair, everywhere: bool
     let admin = name == "cluster-admin" || name == "admin" && everywhere;
     if role.changed() && !role.old.is_absent() {
         let rule = if admin { &CLUSTER_ADMIN } else { &ROLE_REPLACED };
-        scope.say(rule, format!("role {} → {}{where_}", word(role.old.text_at("name").unwrap_or_default()), word(name)));
+        scope.say(
+            rule,
+            format!(
+                "role {} → {}{where_}",
+                word(role.old.text_at("name").unwrap_or_default()),
+                word(name)
+            ),
+        );
     }
     if !added.is_empty() {
         let rule = if admin { &CLUSTER_ADMIN } else { &RBAC_SUBJECTS };
-        scope.say(rule, format!("{} {} {}{where_}", list_plain(&added), if added.len() == 1 { "gets" } else { "get" }, word(name)));
+        let verb = format!("grant {} to {}", word(name), list_plain(&added));
+        scope.say_as(
+            rule,
+            format!(
+                "{} {} {}{where_}",
+                list_plain(&added),
+                if added.len() == 1 { "gets" } else { "get" },
+                word(name)
+            ),
+            verb,
+        );
     }
     if !removed.is_empty() {
-        scope.say(&RESTRICTED, format!("{} no longer {} {}", list_plain(&removed), if removed.len() == 1 { "has" } else { "have" }, word(name)));
+        scope.say(
+            &RESTRICTED,
+            format!(
+                "{} no longer {} {}",
+                list_plain(&removed),
+                if removed.len() == 1 { "has" } else { "have" },
+                word(name)
+            ),
+        );
     }
 }
 
@@ -172,7 +228,11 @@ fn who(subjects: &Value) -> BTreeSet<String> {
     let one = |subject: &Value| {
         let part = |field: &str| subject.text_at(field).map(word);
         let namespace = part("namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        format!("{} {namespace}{}", part("kind").unwrap_or_default(), part("name").unwrap_or_default())
+        format!(
+            "{} {namespace}{}",
+            part("kind").unwrap_or_default(),
+            part("name").unwrap_or_default()
+        )
     };
     subjects.items().iter().map(one).collect()
 }

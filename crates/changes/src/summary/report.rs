@@ -12,7 +12,7 @@ use super::{Action, Line, ObjectRef, RiskReason, Summary};
 pub const LINES_MAX: usize = 60;
 /// Characters of a line.
 pub const LINE_TEXT_CHARS_MAX: usize = 240;
-/// Objects of a summary.
+/// Objects, and namespaces, of a summary.
 pub const OBJECTS_MAX: usize = 200;
 /// Findings held at a time; more than that are sorted and cut, and counted.
 const HELD_MAX: usize = 2_000;
@@ -37,6 +37,8 @@ pub(super) struct Report {
     paths: BTreeSet<RepoPath>,
     objects: Vec<ObjectRef>,
     namespaces: BTreeSet<String>,
+    /// Namespaces that the cluster or its delivery depends on, and that more than delivery is changed in.
+    system: BTreeSet<String>,
     blocks: usize,
 }
 
@@ -55,7 +57,7 @@ pub(super) struct Scope<'r> {
 impl Scope<'_> {
     /// Says something about the subject. `text` holds foreign words only through [`super::words`].
     pub fn say(&mut self, rule: &'static Rule, text: impl AsRef<str>) {
-        let verb = format!("change {}", self.label);
+        let verb = format!("{} {}", if self.is_new { "add" } else { "change" }, self.label);
         self.say_as(rule, text, verb);
     }
 
@@ -90,7 +92,7 @@ impl Report {
     /// Names an object that the change touches.
     pub fn object(&mut self, object: ObjectRef) {
         if let Some(namespace) = &object.namespace {
-            self.namespaces.insert(namespace.clone());
+            self.hold_namespace(namespace.clone());
         }
         self.blocks += 1;
         if self.objects.len() < OBJECTS_MAX {
@@ -98,9 +100,20 @@ impl Report {
         }
     }
 
-    /// Names a namespace that the change touches.
+    /// Names a namespace in which the change touches something that runs.
     pub fn namespace(&mut self, namespace: &str) {
-        self.namespaces.insert(clean(namespace, 63));
+        let namespace = clean(namespace, 63);
+        if is_system(&namespace) {
+            self.system.insert(namespace.clone());
+        }
+        self.hold_namespace(namespace);
+    }
+
+    fn hold_namespace(&mut self, namespace: String) {
+        // One that is filled in by a template is not known here.
+        if self.namespaces.len() < OBJECTS_MAX && !namespace.contains("{{") {
+            self.namespaces.insert(namespace);
+        }
     }
 
     /// Counts something that is no object but weighs as one, such as a Terraform block.
@@ -141,7 +154,8 @@ impl Report {
     }
 
     fn sort(&mut self) {
-        self.findings.sort_by(|a, b| (a.rank, &a.path, &a.text).cmp(&(b.rank, &b.path, &b.text)));
+        self.findings
+            .sort_by(|a, b| (a.rank, &a.path, &a.text).cmp(&(b.rank, &b.path, &b.text)));
     }
 
     /// The summary. `applications`: those that the change touches, `None` when nobody knows.
@@ -151,10 +165,15 @@ impl Report {
         }
         self.sort();
         // Two readers may come upon the same fact.
-        self.findings.dedup_by(|a, b| a.rank == b.rank && a.path == b.path && a.text == b.text);
+        self.findings
+            .dedup_by(|a, b| a.rank == b.rank && a.path == b.path && a.text == b.text);
         let worst = self.spoken.keys().next().and_then(|rank| RULES.get(*rank));
         let about_objects = |finding: &&Finding| !REACH.iter().any(|rule| RULES[finding.rank].id == rule.id);
-        let verb = self.findings.iter().find(about_objects).map_or("change nothing", |finding| finding.verb.as_str());
+        let verb = self
+            .findings
+            .iter()
+            .find(about_objects)
+            .map_or("change nothing", |finding| finding.verb.as_str());
         let verb = match self.subjects.len() {
             0 | 1 => verb.to_owned(),
             many => format!("{verb} (+{} more)", many - 1),
@@ -177,7 +196,6 @@ impl Report {
         const NAMESPACES_MANY: usize = 3;
         const APPLICATIONS_MANY: usize = 3;
         let namespaces = self.namespaces.len();
-        let system = self.namespaces.iter().filter(|name| is_system(name)).map(|name| super::words::word(name)).collect::<Vec<_>>();
         let mut said = Vec::new();
         if self.blocks > OBJECTS_MANY {
             said.push((&rules::MANY_OBJECTS, count(self.blocks, "object")));
@@ -188,8 +206,8 @@ impl Report {
         if let Some(names) = applications.filter(|names| names.len() > APPLICATIONS_MANY) {
             said.push((&rules::MANY_APPLICATIONS, count(names.len(), "application")));
         }
-        if !system.is_empty() {
-            said.push((&rules::SYSTEM_NAMESPACE, format!("namespace {}", system.join(", "))));
+        if !self.system.is_empty() {
+            said.push((&rules::SYSTEM_NAMESPACE, format!("namespace {}", super::words::list(&self.system))));
         }
         let subjects = std::mem::take(&mut self.subjects);
         for (rule, text) in said {

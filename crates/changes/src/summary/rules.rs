@@ -73,7 +73,7 @@ rules! {
     TERRAFORM_DATA_REMOVED = "terraform-data-removed", Critical, "a Terraform resource that holds machines or data is destroyed";
 
     DELETE_PATCH = "delete-patch", High, "a patch deletes an object or a list";
-    PROTECTION_REMOVED = "protection-removed", High, "a protection against deletion is taken away";
+    PROTECTION_REMOVED = "protection-removed", High, "a protection against deletion, or a backup, is taken away";
     WORKLOAD_REMOVED = "workload-removed", High, "a workload goes";
     SCALED_TO_ZERO = "scaled-to-zero", High, "nothing of the workload runs any more";
     TRAFFIC_REMOVED = "traffic-removed", High, "a service, a route or a host name goes";
@@ -106,14 +106,10 @@ rules! {
     IDENTITY_CHANGED = "identity-changed", High, "names, labels or selectors change: objects are made anew under another identity";
     RESOURCE_UNLISTED = "resource-unlisted", High, "a kustomization no longer includes something: Argo CD may delete it";
     TERRAFORM_REMOVED = "terraform-removed", High, "a Terraform resource or module is destroyed";
-    TERRAFORM_BACKEND = "terraform-backend", High, "Terraform keeps its state elsewhere or talks to another provider";
+    TERRAFORM_BACKEND = "terraform-backend", High, "Terraform keeps its state elsewhere, talks to another provider or takes a module from elsewhere";
     PIPELINE = "pipeline", High, "what runs in CI, or who must review, changes";
     UNREADABLE = "unreadable", High, "a manifest could not be understood: read the diff";
 
-    MANY_OBJECTS = "many-objects", Medium, "more than 20 objects or Terraform blocks change at once";
-    MANY_NAMESPACES = "many-namespaces", Medium, "more than 3 namespaces are touched";
-    MANY_APPLICATIONS = "many-applications", Medium, "more than 3 Argo CD applications are touched";
-    SYSTEM_NAMESPACE = "system-namespace", Medium, "a namespace is touched that the cluster or its delivery depends on";
     OLD_UNKNOWN = "old-unknown", Medium, "the old content was not at hand, so what changes is not known";
     OBJECT_REMOVED = "object-removed", Medium, "an object goes";
     SCALED_DOWN = "scaled-down", Medium, "fewer replicas";
@@ -151,6 +147,10 @@ rules! {
     TEMPLATE = "template", Medium, "a template changes; what it renders to is not known here";
     SCRIPT = "script", Medium, "a script or an executable changes";
     OPAQUE_FILE = "opaque-file", Medium, "a file is not text";
+    MANY_OBJECTS = "many-objects", Medium, "more than 20 objects or Terraform blocks change at once";
+    MANY_NAMESPACES = "many-namespaces", Medium, "more than 3 namespaces are touched";
+    MANY_APPLICATIONS = "many-applications", Medium, "more than 3 Argo CD applications are touched";
+    SYSTEM_NAMESPACE = "system-namespace", Medium, "a namespace is touched that the cluster or its delivery depends on";
 
     RESTARTED = "restarted", Low, "pods are replaced without another change of what they run";
     SCALED_UP = "scaled-up", Low, "more replicas";

@@ -31,8 +31,22 @@ pub(super) fn context(scope: &mut Scope<'_>, place: &str, mut context: Pair) {
         return;
     }
     switch(scope, &PRIVILEGED, place, "privileged", &context.take("privileged"), true);
-    switch(scope, &ESCALATION, place, "allowPrivilegeEscalation", &context.take("allowPrivilegeEscalation"), true);
-    switch(scope, &ESCALATION, place, "readOnlyRootFilesystem", &context.take("readOnlyRootFilesystem"), false);
+    switch(
+        scope,
+        &ESCALATION,
+        place,
+        "allowPrivilegeEscalation",
+        &context.take("allowPrivilegeEscalation"),
+        true,
+    );
+    switch(
+        scope,
+        &ESCALATION,
+        place,
+        "readOnlyRootFilesystem",
+        &context.take("readOnlyRootFilesystem"),
+        false,
+    );
     root(scope, place, &mut context);
     let mut capability = context.take("capabilities");
     capabilities(scope, place, &capability.take("add"));
@@ -105,7 +119,11 @@ fn profile(scope: &mut Scope<'_>, place: &str, name: &str, pair: &Pair) {
     if !pair.changed() {
         return;
     }
-    let rule = if new.as_deref() == Some("Unconfined") || (new.is_none() && old.as_deref() != Some("Unconfined")) { &ESCALATION } else { &RESTRICTED };
+    let rule = if new.as_deref() == Some("Unconfined") || (new.is_none() && old.as_deref() != Some("Unconfined")) {
+        &ESCALATION
+    } else {
+        &RESTRICTED
+    };
     if scope.is_new && rule == &RESTRICTED {
         return;
     }
@@ -134,7 +152,14 @@ fn service_account(scope: &mut Scope<'_>, pod: &mut Pair) {
 fn pull_secrets(scope: &mut Scope<'_>, secrets: &Pair) {
     if !scope.is_new && secrets.changed() {
         let names = |value: &Value| list(value.items().iter().filter_map(|item| item.text_at("name")));
-        scope.say(&SECRET_REFERENCE, format!("pulls images with Secret {} → {}", or_none(names(&secrets.old)), or_none(names(&secrets.new))));
+        scope.say(
+            &SECRET_REFERENCE,
+            format!(
+                "pulls images with Secret {} → {}",
+                or_none(names(&secrets.old)),
+                or_none(names(&secrets.new))
+            ),
+        );
     }
 }
 
@@ -153,7 +178,10 @@ fn volumes(scope: &mut Scope<'_>, volumes: Pair) {
         } else if !scope.is_new {
             let secret = !volume.old.get("secret").is_absent() || !volume.new.get("secret").is_absent();
             let rule = if secret { &SECRET_REFERENCE } else { &STORAGE_MOUNT };
-            scope.say(rule, format!("volume {}: {} → {}", word(&name), source(&volume.old), source(&volume.new)));
+            scope.say(
+                rule,
+                format!("volume {}: {} → {}", word(&name), source(&volume.old), source(&volume.new)),
+            );
         }
     }
 }

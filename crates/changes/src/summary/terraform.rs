@@ -10,8 +10,8 @@ use domain::RepoPath;
 use super::quantity;
 use super::report::{Report, Scope};
 use super::rules::{
-    COMMAND, ENVIRONMENT, FIELD, IDENTITY_CHANGED, PROTECTION_REMOVED, Rule, SECRET_LITERAL, TERRAFORM_ADDED, TERRAFORM_BACKEND, TERRAFORM_CHANGED,
-    TERRAFORM_DATA_REMOVED, TERRAFORM_REMOVED, UNREADABLE, VOLUME_SHRUNK,
+    COMMAND, ENVIRONMENT, FIELD, IDENTITY_CHANGED, PROTECTION_REMOVED, Rule, SECRET_LITERAL, TERRAFORM_ADDED, TERRAFORM_BACKEND,
+    TERRAFORM_CHANGED, TERRAFORM_DATA_REMOVED, TERRAFORM_REMOVED, UNREADABLE, VOLUME_SHRUNK,
 };
 use super::words::{HIDDEN, count, looks_secret, names_secret, word};
 use read::Block;
@@ -39,23 +39,39 @@ impl Files {
     /// Takes both sides of a file; a side that is not there is empty.
     pub fn add(&mut self, path: &RepoPath, old: &str, new: &str) {
         self.bytes = self.bytes.saturating_add(old.len()).saturating_add(new.len());
-        let blocks = if self.bytes > BYTES_MAX { None } else { read::blocks(old).zip(read::blocks(new)) };
+        let blocks = if self.bytes > BYTES_MAX {
+            None
+        } else {
+            read::blocks(old).zip(read::blocks(new))
+        };
         let Some((old, new)) = blocks else {
             self.unread.push(path.clone());
             return;
         };
         let directory = self.directories.entry(path.parent().unwrap_or_default().to_owned()).or_default();
         let is_values = !matches!(path.file_name().rsplit_once('.'), Some((_, "tf" | "tofu")));
-        let address = |block: &Block| if is_values { format!("{} {}", path.file_name(), block.address) } else { block.address.clone() };
-        directory.old.extend(old.into_iter().map(|block| (address(&block), (path.clone(), block))));
-        directory.new.extend(new.into_iter().map(|block| (address(&block), (path.clone(), block))));
+        let address = |block: &Block| {
+            if is_values {
+                format!("{} {}", path.file_name(), block.address)
+            } else {
+                block.address.clone()
+            }
+        };
+        directory
+            .old
+            .extend(old.into_iter().map(|block| (address(&block), (path.clone(), block))));
+        directory
+            .new
+            .extend(new.into_iter().map(|block| (address(&block), (path.clone(), block))));
     }
 
     /// Explains what changed.
     pub fn explain(self, report: &mut Report) {
         for path in &self.unread {
             let short = super::files::short(path);
-            report.scope(path, short.clone(), short, false).say(&UNREADABLE, "could not be read as Terraform");
+            report
+                .scope(path, short.clone(), short, false)
+                .say(&UNREADABLE, "could not be read as Terraform");
         }
         for directory in self.directories.into_values() {
             explain(directory, report);
@@ -72,8 +88,12 @@ fn explain(mut directory: Directory, report: &mut Report) {
         if directory.new.contains_key(address) || !directory.old.contains_key(address) {
             continue;
         }
-        let target = moves.get(address).filter(|to| !directory.old.contains_key(*to) && directory.new.contains_key(*to));
-        let Some((path, old)) = directory.old.remove(address) else { continue };
+        let target = moves
+            .get(address)
+            .filter(|to| !directory.old.contains_key(*to) && directory.new.contains_key(*to));
+        let Some((path, old)) = directory.old.remove(address) else {
+            continue;
+        };
         report.block();
         match target.and_then(|to| directory.new.get(to).map(|new| (to, new))) {
             Some((to, (new_path, new))) => {
@@ -93,32 +113,51 @@ fn explain(mut directory: Directory, report: &mut Report) {
                 report.block();
                 changed(&mut scope_of(report, path, address), old, new);
             }
-            None if moved_to.contains(address) => {}
+            // These speak of other blocks, which is where they are said.
+            None if moved_to.contains(address) || matches!(new.kind.as_str(), "moved" | "removed" | "import") => report.mark(path),
             None => added(report, path, address, new),
         }
     }
 }
 
 fn scope_of<'r>(report: &'r mut Report, path: &RepoPath, address: &str) -> Scope<'r> {
-    let name = address.trim();
-    report.scope(path, format!("Terraform {}", plain(name)), plain(name.rsplit('.').next().unwrap_or(name)), false)
+    let name = if address == "terraform" { "settings" } else { address.trim() };
+    report.scope(
+        path,
+        format!("Terraform {}", plain(name)),
+        plain(name.rsplit('.').next().unwrap_or(name)),
+        false,
+    )
 }
 
 /// An address; the blank in `prod.tfvars values` is ours.
 fn plain(address: &str) -> String {
-    address.split(' ').filter(|part| !part.is_empty()).map(word).collect::<Vec<_>>().join(" ")
+    address
+        .split(' ')
+        .filter(|part| !part.is_empty())
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `moved { from = … to = … }`
 fn moves(new: &BTreeMap<String, (RepoPath, Block)>) -> BTreeMap<String, String> {
     let ends = |block: &Block| Some((block.attributes.get("from")?.clone(), block.attributes.get("to")?.clone()));
-    new.values().filter(|(_, block)| block.kind == "moved").filter_map(|(_, block)| ends(block)).collect()
+    new.values()
+        .filter(|(_, block)| block.kind == "moved")
+        .filter_map(|(_, block)| ends(block))
+        .collect()
 }
 
 /// `removed { from = … lifecycle { destroy = false } }`
 fn forgotten(new: &BTreeMap<String, (RepoPath, Block)>) -> BTreeSet<String> {
-    let keeps = |block: &&Block| block.kind == "removed" && block.attributes.get("lifecycle.destroy").is_some_and(|destroy| destroy == "false");
-    new.values().map(|(_, block)| block).filter(keeps).filter_map(|block| block.attributes.get("from").cloned()).collect()
+    let keeps =
+        |block: &&Block| block.kind == "removed" && block.attributes.get("lifecycle.destroy").is_some_and(|destroy| destroy == "false");
+    new.values()
+        .map(|(_, block)| block)
+        .filter(keeps)
+        .filter_map(|block| block.attributes.get("from").cloned())
+        .collect()
 }
 
 fn removed(report: &mut Report, path: &RepoPath, address: &str, block: &Block, forgotten: bool) {
@@ -137,9 +176,13 @@ fn removed(report: &mut Report, path: &RepoPath, address: &str, block: &Block, f
 /// Machines, disks, clusters, databases: what cannot simply be made again.
 fn holds_data(block: &Block) -> bool {
     const PARTS: [&str; 14] = [
-        "vm", "virtual", "disk", "volume", "storage", "database", "db", "bucket", "instance", "cluster", "machine", "server", "zone", "dataset",
+        "vm", "virtual", "disk", "volume", "storage", "database", "db", "bucket", "instance", "cluster", "machine", "server", "zone",
+        "dataset",
     ];
-    block.labels.first().is_some_and(|kind| kind.split('_').any(|part| PARTS.contains(&part)))
+    block
+        .labels
+        .first()
+        .is_some_and(|kind| kind.split('_').any(|part| PARTS.contains(&part)))
 }
 
 fn added(report: &mut Report, path: &RepoPath, address: &str, block: &Block) {
@@ -152,7 +195,11 @@ fn added(report: &mut Report, path: &RepoPath, address: &str, block: &Block) {
         "data" => &TERRAFORM_CHANGED,
         _ => &FIELD,
     };
-    let values = if block.kind == "values" { format!(" with {}", count(block.attributes.len(), "value")) } else { String::new() };
+    let values = if block.kind == "values" {
+        format!(" with {}", count(block.attributes.len(), "value"))
+    } else {
+        String::new()
+    };
     scope.say_as(rule, format!("added{values}"), verb);
     for (name, value) in &block.attributes {
         warn(&mut scope, name, None, value);
@@ -164,6 +211,8 @@ fn warn(scope: &mut Scope<'_>, name: &str, old: Option<&str>, new: &str) -> bool
     let key = name.rsplit('.').next().unwrap_or(name);
     if is_literal_secret(key, new) && old != Some(new) {
         scope.say(&SECRET_LITERAL, format!("{} is a literal value {HIDDEN}", word(name)));
+    } else if name.contains("provisioner") && new == read::BLOCK {
+        // Its attributes say it.
     } else if name.contains("provisioner") {
         scope.say(&COMMAND, format!("{} changes what runs on apply", word(name)));
     } else {
@@ -202,8 +251,20 @@ fn changed(scope: &mut Scope<'_>, old: &Block, new: &Block) {
             unlisted += 1;
             continue;
         }
-        let what = if name.is_empty() { String::new() } else { format!("{} ", word(name)) };
-        scope.say(rule, format!("{what}{} → {}", show(name, from), show(name, to)));
+        let what = if name.is_empty() {
+            String::new()
+        } else {
+            format!("{} ", word(name))
+        };
+        let (from, to) = (show(name, from), show(name, to));
+        scope.say(
+            rule,
+            if from == to {
+                format!("{what}changes")
+            } else {
+                format!("{what}{from} → {to}")
+            },
+        );
     }
     if unlisted > 0 {
         scope.say(&TERRAFORM_CHANGED, format!("and {}", count(unlisted, "more attribute")));
@@ -221,6 +282,7 @@ fn rule_of(block: &Block, name: &str, from: Option<&str>, to: Option<&str>) -> &
         "count" if to == Some("0") => &TERRAFORM_REMOVED,
         "count" | "for_each" => &IDENTITY_CHANGED,
         "size" | "disk_size" | "volume_size" | "size_gb" if shrinks() => &VOLUME_SHRUNK,
+        "source" if block.kind == "module" => &TERRAFORM_BACKEND,
         _ if block.kind == "provider" || name.starts_with("backend.") || name.starts_with("cloud.") => &TERRAFORM_BACKEND,
         _ if matches!(block.kind.as_str(), "output" | "locals" | "variable") => &ENVIRONMENT,
         _ => &TERRAFORM_CHANGED,

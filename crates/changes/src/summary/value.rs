@@ -36,7 +36,10 @@ pub(super) enum Value {
     #[default]
     Absent,
     /// `typed`: written plain, and read as a number or a boolean.
-    Scalar { text: String, typed: bool },
+    Scalar {
+        text: String,
+        typed: bool,
+    },
     List(Vec<Self>),
     Map(BTreeMap<String, Self>),
 }
@@ -98,12 +101,14 @@ impl Value {
 
     /// Whether some YAML reader takes it for true; Kubernetes reads YAML 1.1, where `yes` and `on` are.
     pub fn is_true(&self) -> bool {
-        self.text().is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "y"))
+        self.text()
+            .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "y"))
     }
 
     /// Whether some YAML reader takes it for false.
     pub fn is_false(&self) -> bool {
-        self.text().is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "n"))
+        self.text()
+            .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "n"))
     }
 
     /// A whole number.
@@ -282,7 +287,12 @@ fn cost(value: &Value) -> usize {
         Value::Absent => 1,
         Value::Scalar { text, .. } => 1 + text.len() / BYTES_PER_UNIT,
         Value::List(items) => 1 + items.iter().map(cost).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|(key, value)| key.len() / BYTES_PER_UNIT + cost(value)).sum::<usize>(),
+        Value::Map(entries) => {
+            1 + entries
+                .iter()
+                .map(|(key, value)| key.len() / BYTES_PER_UNIT + cost(value))
+                .sum::<usize>()
+        }
     }
 }
 

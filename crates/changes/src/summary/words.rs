@@ -1,7 +1,7 @@
 //! How foreign text is shown: cleaned, shortened, and quoted where it could be taken for our own words. Values that could be secrets are
 //! never shown.
 
-use domain::is_deceptive;
+use domain::{is_deceptive, is_selector};
 
 use super::value::Value;
 
@@ -19,7 +19,7 @@ pub(super) fn clean(text: &str, max: usize) -> String {
     // Twice as many as needed are looked at, so that a long run of odd characters costs nothing.
     for c in text.chars().take(max.saturating_mul(2)) {
         let c = if c.is_whitespace() || c.is_control() { ' ' } else { c };
-        if is_invisible(c) || (c == ' ' && blank) {
+        if is_deceptive(c) || is_selector(c) || (c == ' ' && blank) {
             continue;
         }
         if left == 0 {
@@ -38,26 +38,22 @@ pub(super) fn clean(text: &str, max: usize) -> String {
     shown
 }
 
-/// Deceptive characters, and variation selectors and the blank pattern of Braille, which no fact needs.
-fn is_invisible(c: char) -> bool {
-    is_deceptive(c) || matches!(c, '\u{180B}'..='\u{180D}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' | '\u{2800}')
-}
-
 /// A foreign name or value as one word: as it is when it is made of ordinary characters, else in quotes that it cannot close.
 pub(super) fn word(text: &str) -> String {
     let cleaned = clean(text, WORD_CHARS);
-    let ordinary = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '*' | '+' | '=' | '$' | '%' | '…');
+    let ordinary =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '*' | '+' | '=' | '$' | '%' | '…');
     if !cleaned.is_empty() && cleaned.chars().all(ordinary) {
         return cleaned;
     }
     format!("\"{}\"", cleaned.replace('"', "'"))
 }
 
-/// Several foreign words: the first few, and how many more.
+/// Several foreign words: the first few, and how many more. What looks like a secret is hidden.
 pub(super) fn list<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     const SHOWN: usize = 4;
     let all: Vec<S> = words.into_iter().collect();
-    let mut shown = all.iter().take(SHOWN).map(|w| word(w.as_ref())).collect::<Vec<_>>().join(", ");
+    let mut shown = all.iter().take(SHOWN).map(|w| literal(w.as_ref())).collect::<Vec<_>>().join(", ");
     if all.len() > SHOWN {
         shown.push_str(&format!(" and {} more", all.len() - SHOWN));
     }
@@ -66,15 +62,19 @@ pub(super) fn list<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String 
 
 /// `one thing`, `3 things`.
 pub(super) fn count(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
 }
 
 /// A value under a key, in words; hidden where key or value look like a secret.
 pub(super) fn value(key: &str, value: &Value) -> String {
-    if names_secret(key) {
-        return HIDDEN.to_owned();
-    }
     match value {
+        // A switch is no secret, whatever it is called: automountServiceAccountToken.
+        Value::Scalar { text, typed: true } if value.is_true() || value.is_false() => word(text),
+        _ if names_secret(key) => HIDDEN.to_owned(),
         Value::Absent => "none".to_owned(),
         Value::Scalar { text, .. } => literal(text),
         Value::List(items) => count(items.len(), "item"),
@@ -89,12 +89,36 @@ pub(super) fn literal(text: &str) -> String {
 
 /// Whether a key, a variable or a path of keys names something whose value is not for a card.
 pub(super) fn names_secret(name: &str) -> bool {
-    const PARTS: [&str; 19] = [
-        "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "credential", "bearer", "cookie",
-        "connectionstring", "webhookurl", "kubeconfig", "talosconfig", "encryptionkey", "signingkey", "certificatedata", "clientkey",
+    const PARTS: [&str; 20] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "apikey",
+        "accesskey",
+        "privatekey",
+        "credential",
+        "bearer",
+        "cookie",
+        "connectionstring",
+        "authorization",
+        "webhookurl",
+        "kubeconfig",
+        "talosconfig",
+        "encryptionkey",
+        "signingkey",
+        "certificatedata",
+        "clientkey",
     ];
-    const WORDS: [&str; 14] = ["pass", "pw", "pwd", "auth", "key", "keys", "pin", "salt", "dsn", "jwt", "otp", "totp", "hmac", "seed"];
-    let joined: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    const WORDS: [&str; 14] = [
+        "pass", "pw", "pwd", "auth", "key", "keys", "pin", "salt", "dsn", "jwt", "otp", "totp", "hmac", "seed",
+    ];
+    let joined: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
     PARTS.iter().any(|part| joined.contains(part)) || split(name).any(|w| WORDS.contains(&w.to_ascii_lowercase().as_str()))
 }
 
@@ -121,12 +145,43 @@ fn split(name: &str) -> impl Iterator<Item = String> {
 
 /// Whether a value looks like a secret whatever its key: a known prefix, a URL with a password, `password=…` inside, or a long opaque word.
 pub(super) fn looks_secret(text: &str) -> bool {
-    const PREFIXES: [&str; 14] = [
-        "-----BEGIN", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "xox", "AKIA", "ASIA", "AIza", "eyJ", "hvs.", "age1",
-    ];
     // A value is shown in its first characters only; what stands far behind cannot get onto a card.
     let head: &str = &text[..floor_boundary(text, 1024)];
-    PREFIXES.iter().any(|prefix| head.contains(prefix)) || has_userinfo(head) || assigns_secret(head) || head.split(is_break).any(is_opaque)
+    has_known_form(head) || has_userinfo(head) || assigns_secret(head) || head.split(is_break).any(is_opaque)
+}
+
+/// `ghp_…`, `AKIA…`, a private key: at the beginning of a word, with enough behind it.
+fn has_known_form(text: &str) -> bool {
+    const PREFIXES: [&str; 13] = [
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "sk-",
+        "xox",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "eyJ",
+        "hvs.",
+        "AGE-SECRET-KEY-",
+    ];
+    const BEHIND_MIN: usize = 8;
+    let is_one = |at: usize, prefix: &str| {
+        let starts = !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+        let rest = &text[at + prefix.len()..];
+        starts
+            && rest
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+                .count()
+                >= BEHIND_MIN
+    };
+    text.contains("-----BEGIN")
+        || PREFIXES
+            .iter()
+            .any(|prefix| text.match_indices(prefix).any(|(at, _)| is_one(at, prefix)))
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
@@ -152,7 +207,10 @@ fn has_userinfo(text: &str) -> bool {
 fn assigns_secret(text: &str) -> bool {
     text.match_indices(['=', ':']).any(|(at, _)| {
         let before = text[..at].trim_end_matches(['"', '\'', ' ']);
-        let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-')).next().unwrap_or_default();
+        let name = before
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))
+            .next()
+            .unwrap_or_default();
         names_secret(name)
     })
 }
@@ -185,7 +243,17 @@ mod tests {
 
     #[test]
     fn what_names_a_secret() {
-        for name in ["DB_PASSWORD", "dbPass", "api-key", "API_TOKEN", "tls.key", "clientSecret", "AUTH", "a.secrets.b", "PGPASSWORD"] {
+        for name in [
+            "DB_PASSWORD",
+            "dbPass",
+            "api-key",
+            "API_TOKEN",
+            "tls.key",
+            "clientSecret",
+            "AUTH",
+            "a.secrets.b",
+            "PGPASSWORD",
+        ] {
             assert!(names_secret(name), "{name}");
         }
         for name in ["LOG_LEVEL", "replicaCount", "keyboard", "author", "passive", "image.tag", "monkey"] {
@@ -195,10 +263,24 @@ mod tests {
 
     #[test]
     fn what_looks_like_a_secret() {
-        for text in ["postgres://app:hunter2@db:5432/x", "--password=hunter2", "xx ghp_abc", "eyJhbGciOi", "a8F3k9Lq2Zx7Vb4Nm1Rt6Yp0Ws5"] {
+        for text in [
+            "postgres://app:hunter2@db:5432/x",
+            "--password=hunter2",
+            "xx ghp_abcdefgh",
+            "eyJhbGciOiJIUzI1",
+            "a8F3k9Lq2Zx7Vb4Nm1Rt6Yp0Ws5",
+        ] {
             assert!(looks_secret(text), "{text}");
         }
-        for text in ["info", "https://example.com/a?b=c", "1.27.3-alpine", "http://db:5432", "RollingUpdate", "shop-web.apps.example.com"] {
+        for text in [
+            "info",
+            "https://example.com/a?b=c",
+            "1.27.3-alpine",
+            "http://db:5432",
+            "RollingUpdate",
+            "disk-size-large-enough",
+            "shop-web.apps.example.com",
+        ] {
             assert!(!looks_secret(text), "{text}");
         }
     }

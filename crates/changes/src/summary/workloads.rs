@@ -13,7 +13,10 @@ pub(super) fn workload(scope: &mut Scope<'_>, object: &mut Pair) {
     let replicas = object.take("spec.replicas");
     if !scope.is_new && replicas.changed() {
         if replicas.new.is_absent() {
-            scope.say(&super::rules::FIELD, format!("replicas {} → left to others", replicas.old.text().map(word).unwrap_or_default()));
+            scope.say(
+                &super::rules::FIELD,
+                format!("replicas {} → left to others", replicas.old.text().map(word).unwrap_or_default()),
+            );
         } else {
             fields::replicas(scope, "replicas", Some(replicas.old.text().unwrap_or("1")), &replicas.new);
         }
@@ -23,7 +26,10 @@ pub(super) fn workload(scope: &mut Scope<'_>, object: &mut Pair) {
             scope.say(&IDENTITY_CHANGED, "selector changes: the object has to be deleted and made anew");
         }
         if object.take("spec.volumeClaimTemplates").changed() {
-            scope.say(&STORAGE_CHANGED, "volumeClaimTemplates change: the object has to be deleted and made anew");
+            scope.say(
+                &STORAGE_CHANGED,
+                "volumeClaimTemplates change: the object has to be deleted and made anew",
+            );
         }
     }
     pod_template(scope, object, "spec.template");
@@ -88,7 +94,11 @@ fn restart(scope: &mut Scope<'_>, annotations: &Pair) {
             keys.push(key);
         }
     }
-    let why = if restarted { "restarts: asked for by annotation".to_owned() } else { format!("restarts: annotations of its pods change ({})", list(keys)) };
+    let why = if restarted {
+        "restarts: asked for by annotation".to_owned()
+    } else {
+        format!("restarts: annotations of its pods change ({})", list(keys))
+    };
     scope.say_as(&RESTARTED, why, verb);
 }
 
@@ -114,7 +124,10 @@ pub(super) fn disruption(scope: &mut Scope<'_>, object: &mut Pair) {
     for field in ["minAvailable", "maxUnavailable"] {
         let bound = object.take(&format!("spec.{field}"));
         if !scope.is_new && bound.changed() {
-            scope.say(&DISRUPTION, format!("{field} {} → {}", shown(field, &bound.old), shown(field, &bound.new)));
+            scope.say(
+                &DISRUPTION,
+                format!("{field} {} → {}", shown(field, &bound.old), shown(field, &bound.new)),
+            );
         }
     }
 }

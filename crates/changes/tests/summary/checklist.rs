@@ -3,7 +3,7 @@
 use changes::summary::{Approval, Holds, Question, checklist};
 use domain::Tier;
 
-use crate::cases::change;
+use crate::cases::{File, change};
 
 const ASKED: Question<'static> = Question {
     branch: "main",
@@ -14,7 +14,7 @@ const ASKED: Question<'static> = Question {
     secrets_found: Some(0),
 };
 
-fn answers(files: &[(&str, Option<&str>, Option<&str>)], question: &Question<'_>) -> String {
+fn answers(files: &[File<'_, str>], question: &Question<'_>) -> String {
     let files: Vec<_> = files
         .iter()
         .map(|(path, old, new)| (*path, old.map(str::as_bytes), new.map(str::as_bytes)))
@@ -33,7 +33,14 @@ fn answers(files: &[(&str, Option<&str>, Option<&str>)], question: &Question<'_>
 
 #[test]
 fn a_manifest_for_argo_cd() {
-    insta::assert_snapshot!(answers(&[("kubernetes/apps/web/deployment.yaml", Some("a: 1"), Some("a: 2"))], &ASKED), @"");
+    insta::assert_snapshot!(answers(&[("kubernetes/apps/web/deployment.yaml", Some("a: 1"), Some("a: 2"))], &ASKED), @r"
+    in_code       yes defined in code: manifests, values or Terraform
+    in_git        yes committed and pushed to main after approval
+    right_tool    yes applied by Argo CD
+    no_way_around yes no command that changes the cluster or machines without git
+    no_secret     yes no secret found in the contents
+    approval      yes needs 1 of operators
+    ");
 }
 
 #[test]
@@ -46,8 +53,19 @@ fn terraform_is_committed_by_a_human() {
         secrets_found: None,
         ..ASKED
     };
-    let files = [("infrastructure/terraform/talos-cluster/talos-config.tf", Some("a = 1"), Some("a = 2"))];
-    insta::assert_snapshot!(answers(&files, &question), @"");
+    let files = [(
+        "infrastructure/terraform/talos-cluster/talos-config.tf",
+        Some("a = 1"),
+        Some("a = 2"),
+    )];
+    insta::assert_snapshot!(answers(&files, &question), @r"
+    in_code       yes defined in code: manifests, values or Terraform
+    in_git        ?   a human commits it to main; the service watches it land
+    right_tool    yes applied by Terraform and talosctl
+    no_way_around yes no command that changes the cluster or machines without git
+    no_secret     ?   the contents were not searched for secrets
+    approval      yes whoever commits it
+    ");
 }
 
 #[test]
@@ -58,10 +76,21 @@ fn two_tools_a_secret_and_a_way_around_git() {
     };
     let files = [
         ("infrastructure/terraform/main.tf", None, Some("a = 1")),
-        ("kubernetes/apps/web/job.yaml", Some("kubectl get pods"), Some("kubectl get pods && kubectl apply -f x")),
+        (
+            "kubernetes/apps/web/job.yaml",
+            Some("kubectl get pods"),
+            Some("kubectl get pods && kubectl apply -f x"),
+        ),
         ("kubernetes/apps/web/README.md", None, Some("never kubectl delete")),
     ];
-    insta::assert_snapshot!(answers(&files, &question), @"");
+    insta::assert_snapshot!(answers(&files, &question), @r"
+    in_code       yes defined in code: manifests, values or Terraform
+    in_git        yes committed and pushed to main after approval
+    right_tool    NO  needs Argo CD and Terraform: better one change per tool
+    no_way_around NO  kubernetes/apps/web/job.yaml now says `kubectl apply`
+    no_secret     NO  2 secrets in the contents; secrets belong in Infisical
+    approval      yes needs 1 of operators
+    ");
 }
 
 #[test]
@@ -73,6 +102,20 @@ fn what_nobody_knows_is_unknown() {
         },
         ..ASKED
     };
-    insta::assert_snapshot!(answers(&[("misc/thing.cfg", None, Some("a"))], &standard), @"");
-    insta::assert_snapshot!(answers(&[("kubernetes/a/main.tf", None, Some("a = 1")), ("kubernetes/a/x.yaml", None, Some("\0"))], &ASKED), @"");
+    insta::assert_snapshot!(answers(&[("misc/thing.cfg", None, Some("a"))], &standard), @r"
+    in_code       ?   nothing is known to apply thing.cfg
+    in_git        yes committed and pushed to main at once
+    right_tool    ?   no tool is known for these paths
+    no_way_around yes no command that changes the cluster or machines without git
+    no_secret     yes no secret found in the contents
+    approval      yes a proven runbook: people are told afterwards
+    ");
+    insta::assert_snapshot!(answers(&[("kubernetes/a/main.tf", None, Some("a = 1")), ("kubernetes/a/x.yaml", None, Some("\0"))], &ASKED), @r"
+    in_code       NO  not text: x.yaml
+    in_git        yes committed and pushed to main after approval
+    right_tool    NO  kubernetes/a/main.tf lies where Argo CD looks, and is not for it
+    no_way_around yes no command that changes the cluster or machines without git
+    no_secret     yes no secret found in the contents
+    approval      yes needs 1 of operators
+    ");
 }

@@ -19,11 +19,62 @@ const PATHS: [&str; 8] = [
 /// Pieces that manifests and Terraform are made of, and what breaks readers.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "apiVersion: apps/v1\n", "kind: Deployment\n", "kind: List\n", "items:\n", "metadata:\n", "  name: web\n", "spec:\n", "  replicas: 3\n",
-        "  template:\n", "    spec:\n", "      containers:\n", "      - name: a\n", "        image: nginx:1\n", "- ", "a: &a\n", "b: *a\n", "<<: *a\n",
-        "---\n", "{", "}", "[", "]", ":", " ", "\n", "\t", "|\n", "\"", "'", "resource \"a\" \"b\" {\n", "  x = [\n", "}\n", "<<EOT\n", "EOT\n",
-        "${", "/*", "#", "$patch: delete\n", "patches:\n", "- patch: |-\n", "    - op: replace\n", "      path: /a/0\n", "\u{202e}", "\u{0}", "é", "{{ x }}",
-        "kind: ClusterRole\n", "rules:\n", "- verbs: ['*']\n", "data:\n", "kind: Kustomization\n", "images:\n", "null\n", "~", "0x1", "1e999",
+        "apiVersion: apps/v1\n",
+        "kind: Deployment\n",
+        "kind: List\n",
+        "items:\n",
+        "metadata:\n",
+        "  name: web\n",
+        "spec:\n",
+        "  replicas: 3\n",
+        "  template:\n",
+        "    spec:\n",
+        "      containers:\n",
+        "      - name: a\n",
+        "        image: nginx:1\n",
+        "- ",
+        "a: &a\n",
+        "b: *a\n",
+        "<<: *a\n",
+        "---\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        " ",
+        "\n",
+        "\t",
+        "|\n",
+        "\"",
+        "'",
+        "resource \"a\" \"b\" {\n",
+        "  x = [\n",
+        "}\n",
+        "<<EOT\n",
+        "EOT\n",
+        "${",
+        "/*",
+        "#",
+        "$patch: delete\n",
+        "patches:\n",
+        "- patch: |-\n",
+        "    - op: replace\n",
+        "      path: /a/0\n",
+        "\u{202e}",
+        "\u{0}",
+        "é",
+        "{{ x }}",
+        "kind: ClusterRole\n",
+        "rules:\n",
+        "- verbs: ['*']\n",
+        "data:\n",
+        "kind: Kustomization\n",
+        "images:\n",
+        "null\n",
+        "~",
+        "0x1",
+        "1e999",
     ]);
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
@@ -72,22 +123,61 @@ proptest! {
 }
 
 /// Where secrets stand in real files.
-const SHAPES: [(&str, &str); 11] = [
-    ("kubernetes/a/secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  KEY: VALUE\n"),
-    ("kubernetes/a/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: VALUE\n  y: |\n    KEY=VALUE\n"),
+const SHAPES: [(&str, &str); 17] = [
+    (
+        "charts/a/values.yaml",
+        "extraArgs: [--a, --KEY, VALUE, --KEY=VALUE]\nscript: |\n  export KEY=VALUE\n",
+    ),
+    (
+        "kubernetes/a/kustomization.yaml",
+        "resources: [\"https://u:VALUE@git.example.com/x\"]\n",
+    ),
+    (
+        "kubernetes/a/sa.yaml",
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, annotations: {example.com/gateway: KEY=VALUE, b: \"KEY: VALUE\"}}\n",
+    ),
+    (
+        "kubernetes/a/thing.yaml",
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec:\n  list: [--KEY, VALUE]\n  probe: {httpHeaders: [{name: Authorization, value: VALUE}]}\n",
+    ),
+    (
+        "infrastructure/main.tf",
+        "locals {\n  env = { KEY = \"VALUE\" }\n  more = {\n    KEY = \"VALUE\"\n  }\n  text = <<EOT\nKEY=VALUE\nEOT\n}\n",
+    ),
+    (
+        "kubernetes/a/sealed.yaml",
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a}\nspec: {encryptedData: {x: VALUE}, template: {data: {KEY: VALUE}}}\n",
+    ),
+    (
+        "kubernetes/a/secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  KEY: VALUE\n",
+    ),
+    (
+        "kubernetes/a/config.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: VALUE\n  y: |\n    KEY=VALUE\n",
+    ),
     (
         "kubernetes/a/deployment.yaml",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {}\n  template:\n    spec:\n      containers:\n      - name: a\n        image: a:1\n        env:\n        - {name: KEY, value: VALUE}\n        args: [--KEY=VALUE, --KEY, VALUE, 'run KEY=VALUE']\n",
     ),
     ("charts/a/values.yaml", "a:\n  KEY: VALUE\nKEY: {user: VALUE, other: [VALUE]}\n"),
-    ("charts/a/values.yaml", "env:\n- name: KEY\n  value: VALUE\n- variable: KEY\n  content: VALUE\n"),
+    (
+        "charts/a/values.yaml",
+        "env:\n- name: KEY\n  value: VALUE\n- variable: KEY\n  content: VALUE\n",
+    ),
     ("charts/a/values.yaml", "url: https://user:VALUE@example.com/\n"),
-    ("kubernetes/a/thing.yaml", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec: {KEY: VALUE, list: [{KEY: VALUE}]}\n"),
+    (
+        "kubernetes/a/thing.yaml",
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec: {KEY: VALUE, list: [{KEY: VALUE}]}\n",
+    ),
     (
         "kubernetes/a/kustomization.yaml",
         "patches:\n- target: {kind: Deployment, name: a}\n  patch: |-\n    - op: add\n      path: /spec/KEY\n      value: VALUE\nsecretGenerator:\n- name: a\n  literals: [KEY=VALUE]\n",
     ),
-    ("infrastructure/main.tf", "resource \"a\" \"b\" {\n  KEY = \"VALUE\"\n  url = \"https://u:VALUE@example.com\"\n  c {\n    KEY = \"VALUE\"\n  }\n}\n"),
+    (
+        "infrastructure/main.tf",
+        "resource \"a\" \"b\" {\n  KEY = \"VALUE\"\n  url = \"https://u:VALUE@example.com\"\n  c {\n    KEY = \"VALUE\"\n  }\n}\n",
+    ),
     ("infrastructure/prod.tfvars", "KEY = \"VALUE\"\n"),
     (
         "kubernetes/a/application.yaml",
@@ -100,7 +190,9 @@ const SHAPES: [(&str, &str); 11] = [
 fn a_flood_of_lines_keeps_the_worst() {
     let mut new = String::new();
     for nth in 0..3_000 {
-        new.push_str(&format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{nth}}}\ndata: {{a: b}}\n"));
+        new.push_str(&format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{nth}}}\ndata: {{a: b}}\n"
+        ));
     }
     let old = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
     let summary = of(&[("kubernetes/z.yaml", Some(old), Some(&new))]);
@@ -150,17 +242,22 @@ fn large_readable_files_are_compared_in_one_go() {
     };
     let peers = |from: u32| {
         let mut text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n".to_owned();
-        for nth in from..from + 5_000 {
+        for nth in from..from + 2_500 {
             text.push_str(&format!("  - from: [{{podSelector: {{matchLabels: {{a: b{nth}}}}}}}]\n"));
         }
         text
     };
-    let blocks = |size: u32| format!("resource \"a\" \"b\" {{\n{}}}\n", format!("  disk {{\n    size = {size}\n  }}\n").repeat(20_000));
+    let blocks = |size: u32| {
+        format!(
+            "resource \"a\" \"b\" {{\n{}}}\n",
+            format!("  disk {{\n    size = {size}\n  }}\n").repeat(20_000)
+        )
+    };
     for (path, old, new) in [
         ("kubernetes/a.yaml", documents("a"), documents("a").replace("a: b", "a: c")),
         ("kubernetes/b.yaml", documents("a"), documents("b")),
         ("kubernetes/role.yaml", rules("get"), rules("list")),
-        ("kubernetes/policy.yaml", peers(0), peers(5_000)),
+        ("kubernetes/policy.yaml", peers(0), peers(2_500)),
         ("infrastructure/a.tf", blocks(1), blocks(2)),
     ] {
         let summary = of(&[(path, Some(&old), Some(&new))]);

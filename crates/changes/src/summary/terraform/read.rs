@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 /// Blocks in blocks; real files have four or five.
 const DEPTH_MAX: usize = 16;
 
+/// The value that stands for an inner block itself.
+pub(super) const BLOCK: &str = "block";
+
 /// A top-level block with everything in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Block {
@@ -133,7 +136,7 @@ impl Reader {
         let name = self.unique(&name);
         self.inside.push(name);
         // An empty block means something too: that it is there.
-        self.put(String::new(), "block".to_owned());
+        self.put(String::new(), BLOCK.to_owned());
         Some(())
     }
 
@@ -141,7 +144,11 @@ impl Reader {
     fn unique(&mut self, name: &str) -> String {
         let times = self.repeated.entry(self.path(name)).or_default();
         *times += 1;
-        if *times == 1 { name.to_owned() } else { format!("{name}[{}]", *times - 1) }
+        if *times == 1 {
+            name.to_owned()
+        } else {
+            format!("{name}[{}]", *times - 1)
+        }
     }
 
     fn path(&self, name: &str) -> String {
@@ -229,7 +236,13 @@ fn scan(line: &str, comment: &mut bool) -> Scanned {
             }
         }
         if in_text {
-            let taken = if c == '\\' { step + rest[step..].chars().next().map_or(0, char::len_utf8) } else if rest.starts_with("${") || rest.starts_with("%{") { 2 } else { step };
+            let taken = if c == '\\' {
+                step + rest[step..].chars().next().map_or(0, char::len_utf8)
+            } else if rest.starts_with("${") || rest.starts_with("%{") {
+                2
+            } else {
+                step
+            };
             if taken == 2 && c != '\\' && rest[step..].starts_with('{') {
                 strings.push(1);
                 in_text = false;
