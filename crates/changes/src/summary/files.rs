@@ -93,13 +93,13 @@ fn one(path: &RepoPath, change: &FileChange, sides: Sides<'_>, gathered: &mut Ga
     };
     match Subject::of(path, old, new) {
         Subject::Yaml => {
-            if let Err(unread) = yaml(path, old, new, gathered, report) {
-                let rule = if has_template(old) || has_template(new) {
-                    &TEMPLATE
-                } else {
-                    &UNREADABLE
-                };
-                lines(rule, &format!("{}; ", unread.words()), path, sides, gathered, report);
+            // What Helm would render is also read as it stands: braces in a comment must not hide a manifest.
+            let template = in_chart(path.as_str()) && (has_template(old) || has_template(new));
+            let read = yaml(path, old, new, gathered, report);
+            match (read, template) {
+                (Ok(()), false) => {}
+                (Ok(()) | Err(_), true) => lines(&TEMPLATE, "", path, sides, gathered, report),
+                (Err(unread), false) => lines(&UNREADABLE, &format!("{}; ", unread.words()), path, sides, gathered, report),
             }
         }
         Subject::Terraform => gathered.terraform.add(path, old, new),
@@ -128,7 +128,6 @@ impl Subject {
         }
         match extension.as_str() {
             "tpl" | "gotmpl" => Self::Lines(&TEMPLATE),
-            "yaml" | "yml" if in_chart(text) && (has_template(old) || has_template(new)) => Self::Lines(&TEMPLATE),
             "yaml" | "yml" | "json" => Self::Yaml,
             "tf" | "tfvars" | "hcl" | "tofu" => Self::Terraform,
             "md" | "adoc" | "rst" | "txt" | "png" | "svg" | "jpg" => Self::Lines(&DOCUMENTATION),
