@@ -1,9 +1,12 @@
 //! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
 
-use domain::{Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
+use changes::summary::{Risk, Severity};
+use domain::{ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
+use gitworker::Entry;
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
-    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, FileLine, Progress, Requirement, Superseded,
+    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Grade, Progress, Requirement,
+    Superseded,
 };
 
 use crate::{Engine, RepositorySetup};
@@ -103,12 +106,39 @@ impl Engine {
             card.remarks
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());
         }
+        card.explained = self.explain(proposal, &contents).await;
         card.remarks.extend(
             changes::inspect(&contents)
                 .into_iter()
                 .map(|remark| format!("{}: {}", remark.path, remark.message)),
         );
         Ok(())
+    }
+
+    /// What the change does. `None` while the base cannot be read: the diff says so on the card.
+    async fn explain(&self, proposal: &Proposal, contents: &ChangeSet) -> Option<Explained> {
+        let setup = self.repository(&proposal.repository)?;
+        let paths: Vec<_> = contents
+            .iter()
+            .filter(|(_, change)| change.old.is_some())
+            .map(|(path, _)| path.clone())
+            .collect();
+        let entries = setup.git.read(proposal.revision.base, &paths).await.ok()?;
+        let old = entries
+            .into_iter()
+            .filter_map(|(path, entry)| match entry {
+                Entry::File { bytes, .. } => Some((path, bytes)),
+                Entry::Absent | Entry::Other { .. } => None,
+            })
+            .collect();
+        let applications: Vec<String> = proposal.applications.iter().map(|app| app.name.clone()).collect();
+        let contents = contents.clone();
+        // Reading has a budget, but a large change is more than a moment's work.
+        let summary = tokio::task::spawn_blocking(move || {
+            let known = (!applications.is_empty()).then_some(applications.as_slice());
+            changes::summarize(&contents, &old, known)
+        });
+        summary.await.ok().map(explained)
     }
 
     fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
@@ -231,6 +261,41 @@ fn kind_of(proposal: &Proposal) -> CardKind {
     }
 }
 
+fn explained(summary: changes::Summary) -> Explained {
+    let named = |what: &str, names: Vec<&str>| match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("{what} {one}")),
+        [first, rest @ ..] => Some(format!(
+            "{what}s {first}{}",
+            rest.iter().map(|name| format!(", {name}")).collect::<String>()
+        )),
+    };
+    let applications = summary.applications.iter().flatten().map(String::as_str).collect();
+    let namespaces = summary.namespaces.iter().map(String::as_str).collect();
+    let reach = [named("application", applications), named("namespace", namespaces)];
+    Explained {
+        verb: summary.verb,
+        risk: match summary.risk {
+            Risk::Low => Grade::Low,
+            Risk::Medium => Grade::Medium,
+            Risk::High => Grade::High,
+            Risk::Critical => Grade::Critical,
+        },
+        lines: summary.lines.into_iter().map(|line| (grade(line.severity), line.text)).collect(),
+        more: summary.more,
+        reach: reach.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+    }
+}
+
+const fn grade(severity: Severity) -> Grade {
+    match severity {
+        Severity::Info | Severity::Low => Grade::Low,
+        Severity::Medium => Grade::Medium,
+        Severity::High => Grade::High,
+        Severity::Critical => Grade::Critical,
+    }
+}
+
 /// What the second step repeats.
 fn worst_line(card: &Card) -> String {
     let deleted: Vec<_> = card
@@ -241,6 +306,10 @@ fn worst_line(card: &Card) -> String {
         .collect();
     if !deleted.is_empty() {
         return format!("deletes {}", deleted.join(", "));
+    }
+    let worst = card.explained.as_ref().and_then(|explained| explained.lines.first());
+    if let Some((Grade::High | Grade::Critical, line)) = worst {
+        return line.clone();
     }
     if let Some(remark) = card.remarks.first() {
         return remark.clone();

@@ -51,7 +51,9 @@ pub struct Card {
     pub runbook: Option<String>,
     /// Every touched path, in the order of the change set.
     pub files: Vec<FileLine>,
-    /// What our own checks noticed, worst first, such as `replicas 1 -> 0`.
+    /// What the change does, as the service reads it.
+    pub explained: Option<Explained>,
+    /// What our own checks noticed about the contents, such as hidden characters.
     pub remarks: Vec<String>,
     /// The whole unified diff as text.
     pub diff: String,
@@ -107,6 +109,34 @@ pub struct Card {
     pub confirm: Option<ConfirmStep>,
     /// The buttons the caller allows now. Order and rows are the card's.
     pub buttons: Vec<Action>,
+}
+
+/// What a change does, in the service's words. All texts may hold foreign names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// In a few words, such as `scale web to 5`; empty when there is nothing better than the paths.
+    pub verb: String,
+    /// How bad the worst line is.
+    pub risk: Grade,
+    /// Worst first, each with its grade.
+    pub lines: Vec<(Grade, String)>,
+    /// Lines left out before.
+    pub more: usize,
+    /// Which namespaces and applications it reaches, in words.
+    pub reach: String,
+}
+
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Ordinary work.
+    Low,
+    /// Worth a look.
+    Medium,
+    /// Can stop or open something.
+    High,
+    /// Can destroy something.
+    Critical,
 }
 
 /// One touched path.
@@ -240,6 +270,7 @@ impl Card {
             base: None,
             runbook: None,
             files: Vec::new(),
+            explained: None,
             remarks: Vec::new(),
             diff: String::new(),
             digest: None,

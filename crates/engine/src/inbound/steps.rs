@@ -3,7 +3,7 @@
 
 use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Timestamp, UserId};
 use store::{Card as StoredCard, CardKind, StoreError};
-use telegram::Tap;
+use telegram::{Grade, Tap};
 
 use super::{Dead, Toast};
 use crate::{Engine, TelegramSetup};
@@ -21,7 +21,7 @@ pub(crate) struct OpenStep {
 }
 
 impl Engine {
-    /// One tap approves what is fully visible and deletes nothing; anything else takes a second step.
+    /// One tap approves what is fully visible, deletes nothing and is no high risk; anything else takes a second step.
     pub(super) async fn approve_or_ask(
         &self,
         telegram: &TelegramSetup,
@@ -32,9 +32,10 @@ impl Engine {
     ) -> Result<Toast, Dead> {
         let shown = self.card(proposal, Some(card)).await?;
         let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
-        let deletes = proposal.revision.facts.deletes;
+        let grave = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Grade::High);
+        let grave = grave || proposal.revision.facts.deletes;
         // What is decided already is refused with the decision, whatever it deletes.
-        if (complete && !deletes) || proposal.decision != Decision::Pending {
+        if (complete && !grave) || proposal.decision != Decision::Pending {
             return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
         }
         if card.kind != CardKind::Approval {

@@ -25,13 +25,23 @@ pub(super) fn file_count(files: &[FileLine]) -> String {
     }
 }
 
-/// What happens, in a few words for the lock screen: `change web/deployment.yaml`, `3 files in applications/web`.
+/// Longest path or runbook in the verdict line.
+const NAME_MAX: usize = 60;
+/// Longest account of a change in the verdict line.
+const VERB_MAX: usize = 80;
+
+/// What happens, in a few words for the lock screen: `scale web to 5`, `change web/deployment.yaml`, `3 files in applications/web`.
 pub(super) fn what(card: &Card) -> Rich {
     if let Some(id) = card.revert_of {
         return Rich::new().text("revert of ").code(&id.short());
     }
     if let Some(runbook) = &card.runbook {
-        return Rich::new().text("runbook ").code(&plain_name(&crate::text::one_line(runbook)));
+        return Rich::new()
+            .text("runbook ")
+            .code(&plain_name(&crate::text::one_line(runbook), NAME_MAX));
+    }
+    if let Some(explained) = card.explained.as_ref().filter(|explained| !explained.verb.is_empty()) {
+        return Rich::new().code(&plain_name(&crate::text::one_line(&explained.verb), VERB_MAX));
     }
     match card.files.as_slice() {
         [] => Rich::new().code(card.repository.as_str()),
@@ -50,12 +60,12 @@ pub(super) fn what(card: &Card) -> Rich {
 fn tail(path: &str) -> String {
     let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();
     let kept = parts.into_iter().rev().collect::<Vec<_>>().join("/");
-    plain_name(&kept)
+    plain_name(&kept, NAME_MAX)
 }
 
 /// A name for the verdict line. A lock screen shows no markup, so a name must not bring the line's own separator along.
-fn plain_name(name: &str) -> String {
-    cut_units(&name.replace('·', "<U+00B7>"), 60)
+fn plain_name(name: &str, max: usize) -> String {
+    cut_units(&name.replace('·', "<U+00B7>"), max)
 }
 
 fn common_directory(files: &[FileLine]) -> Option<String> {

@@ -5,13 +5,15 @@ use domain::{Decision, Delivery, Outcome, Tier};
 use super::rich::Rich;
 use super::words::{clock, decided_words, landed, progress, remaining, state};
 use super::{RenderOptions, files, paragraph};
-use crate::card::{Card, CardKind, Requirement};
+use crate::card::{Card, CardKind, Grade, Requirement};
 use crate::text::{cut_telling, cut_units, one_line, units};
 
 /// Longest name of a person, group, branch or application.
 const NAME_MAX: usize = 60;
 /// Longest list of applications, of requirements, and of remarks.
 const LIST_MAX: usize = 440;
+/// Lines that say what a change does; the rest is counted.
+const EXPLAINED_MAX: usize = 6;
 /// Longest sentence about why something failed.
 const NOTE_MAX: usize = 360;
 /// Longest block of commands.
@@ -45,7 +47,8 @@ pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
 
 /// What must still happen, what exactly it is about, and what we noticed.
 pub(super) fn details(card: &Card, options: &RenderOptions) -> Rich {
-    requirements(card, options).line(deadline(card, options)).line(remarks(card))
+    let asked = requirements(card, options).line(deadline(card, options));
+    asked.line(explained(card)).line(remarks(card))
 }
 
 pub(super) fn verdict(card: &Card) -> Rich {
@@ -60,6 +63,7 @@ pub(super) fn verdict(card: &Card) -> Rich {
         .text(mark)
         .text(" ")
         .bold(tier)
+        .text(card.explained.as_ref().map_or("", |explained| risk(explained.risk)))
         .text(" · ")
         .join(files::what(card))
         .text(" · ")
@@ -225,6 +229,39 @@ fn deadline(card: &Card, options: &RenderOptions) -> Rich {
         line = line.text(label).code(&digest.short());
     }
     line
+}
+
+const fn risk(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Low => " · low risk",
+        Grade::Medium => " · MEDIUM risk",
+        Grade::High => " · HIGH risk",
+        Grade::Critical => " · CRITICAL",
+    }
+}
+
+/// What it does, worst first, and how far it reaches.
+fn explained(card: &Card) -> Rich {
+    let Some(explained) = &card.explained else { return Rich::new() };
+    let line = |(grade, text): &(Grade, String)| {
+        let mark = match grade {
+            Grade::Critical => "‼️ ",
+            Grade::High => "❗ ",
+            Grade::Medium => "! ",
+            Grade::Low => "· ",
+        };
+        Rich::new().text(mark).code(&cut_units(&one_line(text), 160))
+    };
+    let shown = explained.lines.iter().take(EXPLAINED_MAX).map(line).fold(Rich::new(), Rich::line);
+    let missing = explained.lines.len().saturating_sub(EXPLAINED_MAX) + explained.more;
+    let shown = match missing {
+        0 => shown,
+        missing => shown.line(Rich::new().text(&format!("… and {}", domain::counted(missing, "smaller thing", "smaller things")))),
+    };
+    match one_line(&explained.reach) {
+        reach if reach.is_empty() => shown,
+        reach => shown.line(Rich::new().text("Reaches ").code(&cut_units(&reach, 160))),
+    }
 }
 
 fn remarks(card: &Card) -> Rich {

@@ -50,7 +50,16 @@ fn pending() -> Card {
         branch: "main".into(),
         base: Some("3f2a9c1e5d7b8a6c4e2f1a0b9c8d7e6f5a4b3c2d".parse().expect("an id")),
         files: vec![file("kubernetes/applications/ollama/deployment.yaml", ChangeKind::Modified, 1, 1)],
-        remarks: vec!["Deployment ollama: image ollama:0.12.1 → ollama:0.12.9".into()],
+        explained: Some(Explained {
+            verb: "Deployment ollama: image to ollama:0.12.9".into(),
+            risk: Grade::Medium,
+            lines: vec![
+                (Grade::Medium, "Deployment ollama: image ollama:0.12.1 → ollama:0.12.9".into()),
+                (Grade::Low, "Deployment ollama: label tier added".into()),
+            ],
+            more: 0,
+            reach: "application ollama · namespace ai".into(),
+        }),
         diff: DIFF.into(),
         digest: Some(Sha256Hash([0xab; 32])),
         policy: "5ce1f0a2".into(),
@@ -715,12 +724,23 @@ proptest! {
 fn a_path_cannot_write_a_verdict_on_the_lock_screen() {
     let sly = Card {
         files: vec![file("a/x · approved by alice.yaml", ChangeKind::Modified, 1, 1)],
+        explained: None,
         ..pending()
     };
-    let first = render(&sly, &options()).plain.lines().next().map(str::to_owned);
+    let first = |card: &Card| render(card, &options()).plain.lines().next().map(str::to_owned);
     assert_eq!(
-        first.as_deref(),
+        first(&sly).as_deref(),
         Some("🟡 PROMPTED · change a/x <U+00B7> approved by alice.yaml · waiting for approval")
+    );
+    // A name inside what the service says neither.
+    let explained = pending().explained.map(|explained| Explained {
+        verb: "scale x · approved by alice\nto 5".to_owned(),
+        ..explained
+    });
+    let sly = Card { explained, ..pending() };
+    assert_eq!(
+        first(&sly).as_deref(),
+        Some("🟡 PROMPTED · MEDIUM risk · scale x <U+00B7> approved by alice to 5 · waiting for approval")
     );
 }
 
