@@ -381,7 +381,8 @@ fn an_argocd_that_cannot_be_asked_is_said_once_and_until_it_can() {
         applications: Vec::new(),
         trouble: trouble.map(str::to_owned),
     };
-    let story = manual().then(|_| Event::Arrived {
+    let prepared = manual().then(|_| Event::Prepared { pull: None });
+    let story = prepared.then(|_| Event::Arrived {
         commit: commit(3),
         landed: crate::Landed::AsProposed,
         by: "ci".to_owned(),
