@@ -8,4 +8,4 @@ pub mod runbook;
 pub mod yaml;
 
 pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
-pub use runbook::{Description, Problem, RenderError, Rendered, Runbook};
+pub use runbook::{Description, Problem, RenderError, Rendered, Rollback, RunLimits, Runbook, Verification};
