@@ -10,5 +10,5 @@ pub mod summary;
 pub mod yaml;
 
 pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
-pub use runbook::{Description, Problem, RenderError, Rendered, Runbook};
+pub use runbook::{Description, Problem, RenderError, Rendered, Rollback, RunLimits, Runbook, Verification};
 pub use summary::{Summary, checklist, summarize};

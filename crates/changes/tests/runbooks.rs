@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use changes::runbook::RenderErrorKind;
-use changes::{RenderError, Rendered, Runbook};
-use domain::RepoPath;
+use changes::{RenderError, Rendered, Rollback, RunLimits, Runbook, Verification};
+use domain::{RepoPath, Tier};
 use serde_json::{Value, json};
 
 /// A runbook with these edits; parameters `app`, `n`, `text`, `any` and the optional `maybe` and `tone`.
@@ -299,4 +299,89 @@ fn another_byte_is_another_runbook() {
     let hash = |text: &str| Runbook::parse(text, "test.toml").expect("it is valid").content_hash();
     assert_eq!(hash(&text), hash(&text));
     assert_ne!(hash(&text), hash(&format!("{text}# comment\n")));
+}
+
+#[test]
+fn a_file_says_how_far_it_may_be_trusted() {
+    let plain = Runbook::parse(&edit("path = \"a\"\nset = 1"), "test.toml").expect("it is valid");
+    assert_eq!(
+        (plain.ceiling(), plain.rollback(), plain.limits()),
+        (Tier::Prompted, None, RunLimits::default())
+    );
+    assert_eq!(plain.verification(), &Verification::default());
+    assert_eq!(plain.verified_applications(&json!({"app": "web"})), Ok(None));
+
+    let safe = safety("ceiling = \"standard\"\nrollback = \"revert\"");
+    let tables = "[verify]\napplications = [\"{app}\", \"{app}-{tone}\"]\nhealthy_within = \"90s\"\nstable_for = \"1h\"\n\
+         [limits]\nper_target_per_day = 4\nper_hour = 10\nconcurrent = 1\n";
+    let runbook = Runbook::parse(&format!("{safe}\n{tables}"), "test.toml").unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!((runbook.ceiling(), runbook.rollback()), (Tier::Standard, Some(Rollback::Revert)));
+    let verification = runbook.verification();
+    assert_eq!((verification.healthy_within_seconds, verification.stable_for_seconds), (90, 3600));
+    let limits = runbook.limits();
+    assert_eq!(
+        (limits.per_target_per_day, limits.per_hour, limits.concurrent),
+        (Some(4), Some(10), Some(1))
+    );
+    assert_eq!(
+        runbook.verified_applications(&json!({"app": "web"})),
+        Ok(Some(vec!["web".to_owned(), "web-calm".to_owned()])),
+        "defaults are filled in"
+    );
+    assert!(runbook.verified_applications(&json!({})).is_err());
+    let partly = format!("{safe}\n[verify]\nstable_for = \"0s\"\n[limits]\nconcurrent = 2\n");
+    let runbook = Runbook::parse(&partly, "test.toml").unwrap_or_else(|problems| panic!("{problems:?}"));
+    let verification = runbook.verification();
+    assert_eq!((verification.healthy_within_seconds, verification.stable_for_seconds), (600, 0));
+    assert_eq!((runbook.limits().per_hour, runbook.limits().concurrent), (None, Some(2)));
+}
+
+/// A runbook with these keys at its top.
+fn safety(keys: &str) -> String {
+    edit("path = \"a\"\nset = 1").replace("title =", &format!("{keys}\ntitle ="))
+}
+
+#[test]
+fn what_it_says_about_trust_is_checked() {
+    let good = safety("ceiling = \"standard\"\nrollback = \"revert\"");
+    let end = |more: &str| format!("{good}\n{more}");
+    for (text, expected) in [
+        (
+            safety("ceiling = \"standard\""),
+            "test.toml:3:11: the ceiling is standard but the file does not say how a run is undone; add rollback = \"revert\"",
+        ),
+        (safety("ceiling = \"high\""), "test.toml:3:11: tier \"high\" is not valid"),
+        (
+            safety("rollback = \"undo\""),
+            "test.toml:3:12: there is no rollback \"undo\"; write rollback = \"revert\"",
+        ),
+        (
+            end("[verify]\nhealthy_within = \"10\""),
+            ":24:18: \"10\" is not a duration from 10s to 24h",
+        ),
+        (end("[verify]\nhealthy_within = \"9s\""), "\"9s\" is not a duration"),
+        (end("[verify]\nhealthy_within = \"25h\""), "\"25h\" is not a duration"),
+        (end("[verify]\nstable_for = \"-5m\""), "\"-5m\" is not a duration from 0s to 24h"),
+        (end("[verify]\nstable_for = \"+5m\""), "\"+5m\" is not a duration"),
+        (end("[verify]\nstable_for = \"5\u{b5}\""), "is not a duration"),
+        (end("[verify]\nstable_for = \"99999999999h\""), "is not a duration"),
+        (end("[verify]\nstable_for = \"\""), "\"\" is not a duration"),
+        (end("[verify]\napplications = []"), "0 applications are named; name 1 to 20"),
+        (end("[verify]\napplications = [\" \"]"), "an application's name is empty"),
+        (
+            end("[verify]\napplications = [\"{nobody}\"]"),
+            "{nobody} is not among the properties",
+        ),
+        (end("[verify]\nwithin = \"1m\""), "unknown field `within`"),
+        (
+            end("[limits]\nper_hour = 0"),
+            ":12: a limit of 0 limits nothing, or everything; write a number from 1 to 1000",
+        ),
+        (end("[limits]\nconcurrent = -1"), "a limit of -1"),
+        (end("[limits]\nper_target_per_day = 1001"), "a limit of 1001"),
+        (end("[limits]\nper_day = 1"), "unknown field `per_day`"),
+    ] {
+        let found = problems(&text).join("\n");
+        assert!(found.contains(expected), "{text}: expected {expected:?} in\n{found}");
+    }
 }

@@ -236,6 +236,11 @@ name_type!(
     "runbook name"
 );
 name_type!(
+    /// A kind of target inside a repository, such as `production`: trust that was earned in one does not hold in another.
+    TargetClass,
+    "target class"
+);
+name_type!(
     /// A group of people in the policy.
     GroupName,
     "group name"

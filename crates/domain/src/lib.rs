@@ -6,6 +6,7 @@ mod effect;
 mod event;
 mod hidden;
 mod ids;
+pub mod ledger;
 mod path;
 mod policy;
 mod proposal;
@@ -19,7 +20,8 @@ pub use effect::{Effect, Scheduled};
 pub use event::Event;
 pub use hidden::{Hidden, hidden, is_deceptive, is_selector, styles_emoji};
 pub use ids::{
-    AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId,
+    AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,
+    Timestamp, UserId,
 };
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath};
 pub use policy::{Eligibility, Facts, PathGlob, Person, Policy, Problem, Requirement, Route, Rule, TTL_SECONDS_DEFAULT};

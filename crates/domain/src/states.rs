@@ -40,6 +40,7 @@ macro_rules! closed_set {
         }
     };
 }
+pub(crate) use closed_set;
 
 closed_set! {
     /// Autonomy level, strictest first: `Manual < Prompted < Standard` in `Ord`, so the strictest of several is their minimum.

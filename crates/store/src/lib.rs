@@ -9,6 +9,7 @@ mod audit;
 mod cards;
 mod effects;
 mod error;
+mod ledger;
 mod lock;
 mod maintenance;
 mod model;
@@ -27,8 +28,8 @@ mod writer;
 pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
-    Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, ListFilter, NewCard, Owed, Pruned,
-    Scopes, Standing, StoredAnswer,
+    Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
+    OpenOffer, Owed, Pruned, Scopes, Standing, StoredAnswer,
 };
 pub use proposals::NewAnswer;
 pub use reads::Reader;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use domain::ledger::{Demotion, Grant, Hold, Record, Trial};
 use domain::{
     AgentName, Decision, Delivery, Effect, InvalidId, Outcome, PersonRef, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp,
 };
@@ -337,4 +338,45 @@ pub struct Pruned {
     pub answers: u64,
     /// Telegram update ids.
     pub updates: u64,
+}
+
+/// One runbook's record in one environment: what [`domain::ledger::standing`] looks at, besides the runbook's own file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LedgerRecord {
+    /// The trials that started at or after the asked moment, oldest first.
+    pub trials: Vec<Trial>,
+    /// The newest promotion that landed.
+    pub grant: Option<Grant>,
+    /// All demotions, oldest first.
+    pub demotions: Vec<Demotion>,
+    /// The holds that stand on this runbook in this repository.
+    pub holds: Vec<Hold>,
+    /// When an offer was last turned down.
+    pub declined_at: Option<Timestamp>,
+}
+
+impl LedgerRecord {
+    /// Together with what the runbook's file says: its ceiling and the schema of its parameters.
+    pub fn with<'a>(&'a self, ceiling: domain::Tier, schema: &'a serde_json::Value) -> Record<'a> {
+        Record {
+            ceiling,
+            schema,
+            trials: &self.trials,
+            grant: self.grant.as_ref(),
+            demotions: &self.demotions,
+            holds: &self.holds,
+            declined_at: self.declined_at,
+        }
+    }
+}
+
+/// An offer of a promotion that nobody has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOffer {
+    /// The change to the policy that would make it true.
+    pub proposal: Option<ProposalId>,
+    /// When it was made.
+    pub offered_at: Timestamp,
+    /// When the promotion would end.
+    pub expires_at: Timestamp,
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, open, proposals};
+use crate::{agents, answers, audit, cards, effects, ledger, open, proposals};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -40,10 +40,21 @@ const HOT: &[(&str, &str)] = hot![
     answers::IDEMPOTENT,
     agents::BY_TOKEN,
     audit::OF_PROPOSAL,
+    ledger::TRIAL,
+    ledger::TRIALS,
+    ledger::OPEN_TRIALS,
+    ledger::RUNS_SINCE,
+    ledger::KEYS,
+    ledger::HOLDS,
+    ledger::DEMOTIONS,
+    ledger::GRANT,
+    ledger::OFFER,
+    ledger::DECLINED,
+    ledger::SHADOW,
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 16] = [
+const BIG: [&str; 21] = [
     "proposals",
     "revisions",
     "contents",
@@ -60,9 +71,19 @@ const BIG: [&str; 16] = [
     "other",
     "agents",
     "meta",
+    "trials",
+    "grants",
+    "demotions",
+    "holds",
+    "shadows",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
-const UNDER_WAY: [&str; 3] = ["proposals_open_newest", "proposals_open_by_delivery", "outbox_running"];
+const UNDER_WAY: [&str; 4] = [
+    "proposals_open_newest",
+    "proposals_open_by_delivery",
+    "outbox_running",
+    "trials_open",
+];
 /// Read in their order up to a limit, so only as far as a page reaches.
 const PAGES: [&str; 2] = ["proposals_newest", "outbox_next"];
 
@@ -79,7 +100,15 @@ insert into cards (proposal, revision, digest, chat, message, nonce, attempt, ki
 insert into outbox (proposal, key, effect, due) select id, 'expire', '{}', created_at from proposals;
 insert into outbox (proposal, key, effect, due, leased_until) select id, 'deliver', '{}', 1, 2 from proposals where outcome is null;
 insert into outbox (proposal, key, effect, due, parked) select id, 'remind', '{}', 1, 1 from proposals;
-insert into answers select agent, id, '', 201, '', null, null, created_at from proposals;";
+insert into answers select agent, id, '', 201, '', null, null, created_at from proposals;
+insert into trials (proposal, runbook, hash, repository, class, target, tier, parameters, started_at, closes_at, result)
+    select id, 'scale', digest, repository, 'production', '[]', 'prompted', '{}', created_at, created_at, iif(outcome is null, 'open', 'succeeded') from proposals;
+insert into shadows select id, digest, repository, 'production', 1 from proposals;
+insert into grants (runbook, hash, repository, class, offered_at, granted_at, expires_at)
+    select 'scale', digest, repository, 'production', created_at, created_at, created_at from proposals;
+insert into demotions (runbook, hash, repository, class, at, tier, cause)
+    select 'scale', digest, repository, 'production', created_at, 'manual', 'human' from proposals;
+insert into holds (runbook, repository, path, since, lifted_at) select 'scale', repository, id, created_at, iif(outcome is null, null, 1) from proposals;";
 
 async fn filled() -> (tempfile::TempDir, SqliteConnection) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -163,6 +192,18 @@ async fn hot_questions_never_walk_through_history() {
     IDEMPOTENT: SEARCH answers USING INDEX sqlite_autoindex_answers_1 (agent=? AND key=?)
     BY_TOKEN: SEARCH agents USING INDEX agents_by_token (token_prefix=?)
     OF_PROPOSAL: SEARCH audit USING INDEX audit_by_proposal (proposal=?)
+    TRIAL: SEARCH trials USING INDEX sqlite_autoindex_trials_1 (proposal=?)
+    TRIALS: SEARCH trials USING INDEX trials_by_record (hash=? AND repository=? AND class=? AND started_at>?)
+    OPEN_TRIALS: SCAN trials USING INDEX trials_open
+    RUNS_SINCE: SEARCH trials USING INDEX trials_by_runbook (runbook=? AND repository=? AND started_at>?)
+    KEYS: SEARCH trials USING INDEX trials_by_runbook (runbook=? AND repository=? AND started_at>?)
+    HOLDS: SEARCH holds USING INDEX holds_standing (runbook=? AND repository=?)
+    DEMOTIONS: SEARCH demotions USING INDEX demotions_by_record (hash=? AND repository=? AND class=?)
+    GRANT: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
+    OFFER: SEARCH grants USING INDEX grants_open (hash=? AND repository=? AND class=?)
+    DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
+    SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
+    SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     ");
     connection.close().await.expect("closes");
 }

@@ -1,10 +1,13 @@
 //! Every question one can ask, once: [`Reader`] asks it on the read-only pool, [`Tx`] inside the writer's transaction.
 
-use domain::{AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, Sha256Hash, Timestamp};
+use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
+use domain::{
+    AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
+};
 use sqlx::SqlitePool;
 
-use crate::model::{Agent, AuditRow, Card, Cursor, ListFilter, Owed, Standing, StoredAnswer};
-use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, proposals, reports, sql};
+use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
+use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, ledger, proposals, reports, sql};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
 #[derive(Debug, Clone)]
@@ -98,4 +101,20 @@ reads! {
     audit::audit_of(proposal: ProposalId) -> Vec<AuditRow>;
     /// Audit rows after a row number, in order, at most `limit`.
     audit::audit_after(row: u64, limit: u32) -> Vec<AuditRow>;
+    /// The trial of a proposal.
+    ledger::trial(proposal: ProposalId) -> Option<Trial>;
+    /// The trials whose result is not known, by the time at which their window closes.
+    ledger::open_trials() -> Vec<Trial>;
+    /// How many runs of this runbook, whatever its hash, started at or after `since`: all of them, and those on this target.
+    ledger::runs_since(runbook: &RunbookName, repository: &RepositoryName, target: &Target, since: Timestamp) -> (u64, u64);
+    /// The records that runs of this runbook since `since` belong to.
+    ledger::ledger_keys(runbook: &RunbookName, repository: &RepositoryName, since: Timestamp) -> Vec<LedgerKey>;
+    /// Everything that is known of one record; of its trials those that started at or after `since`.
+    ledger::ledger_record(key: &LedgerKey, since: Timestamp) -> LedgerRecord;
+    /// The holds that stand on a runbook in a repository.
+    ledger::holds(runbook: &RunbookName, repository: &RepositoryName) -> Vec<Hold>;
+    /// The open offer of a promotion.
+    ledger::open_offer(key: &LedgerKey) -> Option<OpenOffer>;
+    /// What the runbook would have done by itself, over the runs that people decided.
+    ledger::shadow(key: &LedgerKey) -> Shadow;
 }

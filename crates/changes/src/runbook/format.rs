@@ -20,6 +20,8 @@
 //!
 //! Instead of `set` (the value must exist): `put` (set, or add the key), `insert` (add a key that must not exist), `append` (to a list),
 //! `remove = true`, `set_image_tag`; or, without `document` and `path`, `write` (the whole file, a fixed text) or `delete = true`.
+//!
+//! Optional: `ceiling`, `rollback`, `[verify]` and `[limits]`, described in the `safety` module.
 
 use std::ops::Range;
 
@@ -28,6 +30,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::parameters::Parameters;
+use super::safety::{self, FileLimits, FileVerify};
 use super::template::Template;
 use super::{Action, EDITS_MAX, Problem, Runbook, RunbookEdit, SelectorTemplate, ValueChange, ValueTemplate};
 use crate::yaml::{Path, Scalar};
@@ -40,6 +43,10 @@ struct File {
     title: Spanned<String>,
     reason: Option<Spanned<String>>,
     allowed_paths: Spanned<Vec<Spanned<String>>>,
+    ceiling: Option<Spanned<String>>,
+    rollback: Option<Spanned<String>>,
+    verify: Option<FileVerify>,
+    limits: Option<FileLimits>,
     parameters: Spanned<toml::Table>,
     edits: Spanned<Vec<Spanned<FileEdit>>>,
 }
@@ -93,7 +100,7 @@ pub(super) fn parse(text: &str, file_name: &str) -> Result<Runbook, Vec<Problem>
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     text: &'a str,
     file_name: &'a str,
     problems: Vec<Problem>,
@@ -101,7 +108,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn add(&mut self, span: &Range<usize>, message: impl Into<String>, remedy: &str) {
+    pub(super) fn add(&mut self, span: &Range<usize>, message: impl Into<String>, remedy: &str) {
         let mut at = span.start.min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;
@@ -127,6 +134,8 @@ impl Checker<'_> {
         let reason = file.reason.as_ref().map(|reason| self.template(reason));
         let allowed_paths = self.globs(&file.allowed_paths);
         let edits = self.edits(&file.edits, &allowed_paths);
+        let (verify, limits) = (file.verify.as_ref(), file.limits.as_ref());
+        let safety = safety::check(self, file.ceiling.as_ref(), file.rollback.as_ref(), verify, limits);
         Some(Runbook {
             name: name?,
             description: file.description.get_ref().clone(),
@@ -135,6 +144,7 @@ impl Checker<'_> {
             parameters: self.parameters.clone()?,
             edits,
             allowed_paths,
+            safety,
             hash: Sha256Hash::of(self.text.as_bytes()),
         })
     }
@@ -163,7 +173,7 @@ impl Checker<'_> {
             .ok()
     }
 
-    fn template(&mut self, text: &Spanned<String>) -> Option<Template> {
+    pub(super) fn template(&mut self, text: &Spanned<String>) -> Option<Template> {
         self.template_at(text.get_ref(), &text.span())
     }
 

@@ -9,17 +9,21 @@
 mod format;
 mod parameters;
 mod render;
+mod safety;
 mod template;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::{PathGlob, RepoPath, RunbookName, Sha256Hash};
+use domain::{PathGlob, RepoPath, RunbookName, Sha256Hash, Tier};
 use serde::Serialize;
 
 use crate::yaml::{self, Path};
 use parameters::Parameters;
+use safety::Safety;
 use template::Template;
+
+pub use safety::{Rollback, RunLimits, Verification};
 
 /// Most edits in one runbook: more than one person reviews at a sitting.
 pub const EDITS_MAX: usize = 100;
@@ -38,6 +42,7 @@ pub struct Runbook {
     parameters: Parameters,
     edits: Vec<RunbookEdit>,
     allowed_paths: Vec<PathGlob>,
+    safety: Safety,
     hash: Sha256Hash,
 }
 
@@ -207,6 +212,39 @@ impl Runbook {
     /// Where it may change files.
     pub fn allowed_paths(&self) -> &[PathGlob] {
         &self.allowed_paths
+    }
+
+    /// JSON Schema of the parameters, as enforced: what a record's ranges are read with.
+    pub const fn schema(&self) -> &serde_json::Value {
+        self.parameters.schema()
+    }
+
+    /// The highest tier that trust may give it. `prompted` unless the file says otherwise: what its author did not offer is not promoted.
+    pub const fn ceiling(&self) -> Tier {
+        self.safety.ceiling
+    }
+
+    /// When a run counts as a success.
+    pub const fn verification(&self) -> &Verification {
+        &self.safety.verification
+    }
+
+    /// How often it may run without asking anybody.
+    pub const fn limits(&self) -> RunLimits {
+        self.safety.limits
+    }
+
+    /// How a run is undone, when the file says so.
+    pub const fn rollback(&self) -> Option<Rollback> {
+        self.safety.rollback
+    }
+
+    /// The Argo CD Applications that must be synced and healthy after this run; `None` for all that the change touches.
+    ///
+    /// # Errors
+    /// When the parameters do not fit the schema, or one that a name needs was not given.
+    pub fn verified_applications(&self, parameters: &serde_json::Value) -> Result<Option<Vec<String>>, RenderError> {
+        render::applications(self, parameters)
     }
 
     /// The files whose contents [`Runbook::render`] needs, in the order of their paths.

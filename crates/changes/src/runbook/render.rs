@@ -43,6 +43,18 @@ pub(super) fn render(runbook: &Runbook, parameters: &Value, files: &Files) -> Re
     Ok(Rendered { title, reason, files: now })
 }
 
+pub(super) fn applications(runbook: &Runbook, parameters: &Value) -> Result<Option<Vec<String>>, RenderError> {
+    let Some(templates) = &runbook.safety.verification.applications else {
+        return Ok(None);
+    };
+    let parameters = runbook.parameters.check(parameters)?;
+    templates
+        .iter()
+        .map(|template| text(template, &parameters))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
 fn given(files: &Files, path: &RepoPath) -> Result<Option<Vec<u8>>, RenderError> {
     files.get(path).cloned().ok_or_else(|| {
         let message = format!("the content of {path} was not handed in");

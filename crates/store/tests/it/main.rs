@@ -3,6 +3,7 @@
 mod audit;
 mod effects;
 mod files;
+mod ledger;
 mod queries;
 mod samples;
 mod support;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::ledger::{Environment, LedgerKey, Shadow, TrialResult};
 use domain::{Origin, Outcome, Sha256Hash};
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
@@ -93,6 +94,26 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
     assert!(reader.agent_by_token(Sha256Hash::of(b"sample")).await.expect("reads").is_some());
     assert_eq!(reader.meta("telegram_offset").await, Ok(Some("8".to_owned())));
     assert_eq!(reader.parked().await.expect("reads").len(), 1);
+
+    let key = LedgerKey {
+        runbook: "scale".parse().expect("a name"),
+        hash: Sha256Hash([9; 32]),
+        environment: Environment {
+            repository: homelab(),
+            class: "production".parse().expect("a name"),
+        },
+    };
+    let record = reader.ledger_record(&key, at(0)).await.expect("every row of the ledger is read");
+    let results: Vec<_> = record.trials.iter().map(|trial| trial.result).collect();
+    assert_eq!(results, [TrialResult::Succeeded, TrialResult::Open, TrialResult::Reverted]);
+    assert_eq!((record.demotions.len(), record.holds.len(), record.grant.is_some()), (2, 1, true));
+    assert!(reader.open_offer(&key).await.expect("reads").is_some());
+    let shadow = Shadow {
+        runs: 1,
+        alone: 1,
+        agreed: 0,
+    };
+    assert_eq!(reader.shadow(&key).await, Ok(shadow));
 
     let keys = [
         "send_card",

@@ -8,6 +8,7 @@ mod document;
 mod files;
 mod keyboard;
 mod notice;
+mod picture;
 mod rich;
 mod sections;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use rich::Rich;
 
 pub use document::full_diff;
 pub use notice::{Notice, alarm, fate, list, message, notice};
+pub use picture::{PictureError, Square, picture};
 
 /// What rendering needs besides the card.
 #[derive(Debug, Clone, Copy)]
