@@ -183,7 +183,7 @@ impl Lab {
             ),
             (
                 "kubernetes/applications/blog/values.yaml",
-                b"replicaCount: 1\nimage:\n  tag: 2.1.0\n",
+                b"replicaCount: 1\ntheme:\n  colour: blue\n",
                 false,
             ),
             ("kubernetes/critical/db.yaml", b"kind: StatefulSet\nspec:\n  replicas: 1\n", false),

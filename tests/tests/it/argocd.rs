@@ -13,7 +13,7 @@ use simulators::telegram::{Tap, Tapper};
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
 
 async fn approved(lab: &Lab, replicas: u32) -> Result<ProposalId> {
-    let text = format!("replicaCount: {replicas}\nimage:\n  tag: 2.1.0\n");
+    let text = format!("replicaCount: {replicas}\ntheme:\n  colour: blue\n");
     let id = lab.propose("Scale the blog", &[(VALUES, Some(&text))]).await?;
     lab.tap(ALICE, id, "Approve").await?;
     Ok(id)

@@ -13,7 +13,7 @@ use simulators::telegram::Tap;
 
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
 const LONG: &str = "kubernetes/applications/blog/long.yaml";
-const SOME: [(&str, Option<&str>); 1] = [(VALUES, Some("replicaCount: 2\nimage:\n  tag: 2.1.0\n"))];
+const SOME: [(&str, Option<&str>); 1] = [(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))];
 
 /// Twenty keys; the named ones differ.
 fn long(changed: &[(usize, &str)]) -> String {
@@ -102,7 +102,7 @@ async fn the_same_lines_changed_elsewhere_are_a_conflict_and_people_are_told() -
     let id = lab.propose("Twice", &SOME).await?;
     let tap = lab.forged(ALICE, id, "Approve").await?;
     lab.repo.commit_on_top(
-        &[Change::write(VALUES, "replicaCount: 7\nimage:\n  tag: 2.1.0\n")],
+        &[Change::write(VALUES, "replicaCount: 7\ntheme:\n  colour: blue\n")],
         "Seven",
         "Olivia",
     )?;

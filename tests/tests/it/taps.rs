@@ -10,7 +10,7 @@ use end_to_end::{Lab, LabOptions};
 use simulators::telegram::{ANONYMOUS_ADMIN, Chat, ChatKind, Fault, Tap, Tapper, User};
 
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
-const TWICE: &str = "replicaCount: 2\nimage:\n  tag: 2.1.0\n";
+const TWICE: &str = "replicaCount: 2\ntheme:\n  colour: blue\n";
 const STRANGER: i64 = 424_242;
 const ROBOT: i64 = 5555;
 

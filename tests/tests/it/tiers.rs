@@ -13,7 +13,7 @@ const VALUES: &str = "kubernetes/applications/blog/values.yaml";
 async fn prompted_an_agent_proposes_a_human_taps_git_carries_argocd_proves() -> Result<()> {
     let lab = Lab::start().await?;
     let id = lab
-        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\nimage:\n  tag: 2.1.0\n"))])
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
         .await?;
     let toast = lab.tap(ALICE, id, "Approve").await?;
     assert_eq!(toast.text(), "approved by alice: complete", "{toast:?}");
@@ -43,7 +43,7 @@ async fn prompted_an_agent_proposes_a_human_taps_git_carries_argocd_proves() -> 
     }
     assert_eq!(
         lab.repo.read(VALUES).as_deref(),
-        Some("replicaCount: 2\nimage:\n  tag: 2.1.0\n".as_bytes())
+        Some("replicaCount: 2\ntheme:\n  colour: blue\n".as_bytes())
     );
     let card = lab.card(id, "Revert").await?;
     assert!(card.text.contains("blog"), "{}", card.text);

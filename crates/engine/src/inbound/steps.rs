@@ -33,9 +33,9 @@ impl Engine {
         let shown = self.card(proposal, Some(card)).await?;
         let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
         let grave = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Grade::High);
-        let grave = grave || proposal.revision.facts.deletes;
+        let deletes = proposal.revision.facts.deletes;
         // What is decided already is refused with the decision, whatever it deletes.
-        if (complete && !grave) || proposal.decision != Decision::Pending {
+        if (complete && !grave && !deletes) || proposal.decision != Decision::Pending {
             return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
         }
         if card.kind != CardKind::Approval {
@@ -50,11 +50,17 @@ impl Engine {
         self.consume_once(tap).await?;
         self.open_own(card.id, person);
         self.owe_step(card.proposal).await?;
-        Ok(Toast::alert(match (complete, deletes) {
-            (false, true) => "Not everything fits on the card, and something is deleted. Read the document below it, then tap Yes.",
-            (false, false) => "Not everything fits on the card. Read the document below it, then tap Yes.",
-            (true, _) => "Something is deleted. Look again, then tap Yes.",
-        }))
+        let why = match (deletes, grave) {
+            (true, _) => "Something is deleted. ",
+            (false, true) => "The risk is high. ",
+            (false, false) => "",
+        };
+        let look = if complete {
+            "Look again, then tap Yes."
+        } else {
+            "Not everything fits on the card: read the document below it, then tap Yes."
+        };
+        Ok(Toast::alert(format!("{why}{look}")))
     }
 
     /// Yes: counts for whoever has a step of their own; anybody else is asked first.
