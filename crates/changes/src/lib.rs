@@ -1,9 +1,11 @@
 //! What a change is made of, computed without touching the world: typed YAML edits that keep comments and layout ([`yaml`]), named and
-//! parameterised changes that the service renders itself ([`runbook`]), and facts about a change set that a card shows ([`facts`]).
+//! parameterised changes that the service renders itself ([`runbook`]), facts about a change set that a card shows ([`facts`]), and what must
+//! not reach git at all ([`guard`]).
 //!
 //! Everything here is a pure function of its arguments: file contents and parameters come in, new contents or an error go out.
 
 pub mod facts;
+pub mod guard;
 pub mod runbook;
 pub mod yaml;
 
