@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Number, Value};
 
 /// Bytes of a file that is parsed. etcd stores at most 1.5 MiB per object.
@@ -14,6 +14,7 @@ pub(super) const BYTES_MAX: usize = 3 << 19;
 pub(super) const NODES_MAX: usize = 120_000;
 /// Levels of nesting; schemas in CustomResourceDefinitions reach about 40.
 pub(super) const DEPTH_MAX: usize = 64;
+const TOO_DEEP: &str = "it is nested deeper than 64 levels";
 /// Values of one document once its aliases are expanded.
 pub(super) const EXPANDED_MAX: usize = 60_000;
 
@@ -76,14 +77,23 @@ pub(super) fn parse(text: &str) -> Result<Tree, Unreadable> {
         },
     };
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| Unreadable::Syntax {
-            line: error.marker().line(),
-            column: error.marker().col() + 1,
-            why: error.info().to_owned(),
-        })?;
+        let (event, span) = event.map_err(|error| syntax(&error))?;
         builder.take(event, span)?;
     }
     Ok(builder.tree)
+}
+
+fn syntax(error: &ScanError) -> Unreadable {
+    let (line, column) = (error.marker().line(), error.marker().col() + 1);
+    // The parser's own limit on nesting, which it reaches when it looks ahead.
+    if error.info().contains("recursion limit") {
+        return Unreadable::Budget { line, why: TOO_DEEP };
+    }
+    Unreadable::Syntax {
+        line,
+        column,
+        why: error.info().to_owned(),
+    }
 }
 
 struct Open {
@@ -173,7 +183,7 @@ impl Builder {
         if self.open.len() >= DEPTH_MAX {
             return Err(Unreadable::Budget {
                 line: node.line,
-                why: "it is nested deeper than 64 levels",
+                why: TOO_DEEP,
             });
         }
         self.open.push(Open { node, anchor, key: None });

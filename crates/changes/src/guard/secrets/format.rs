@@ -148,8 +148,10 @@ pub(super) fn read(file: &str, text: &str) -> Result<RuleFile, Vec<Problem>> {
         reader.remark(&(0..0), "the file holds no [[rules]]".to_owned());
     }
     if !reader.problems.is_empty() {
+        reader.problems.sort_by_key(|problem| problem.line);
         return Err(reader.problems);
     }
+    reader.remarks.sort_by_key(|remark| remark.line);
     out.remarks = reader.remarks;
     Ok(out)
 }

@@ -2,13 +2,14 @@
 //!
 //! A policy that cannot be read, runs too long or answers nonsense is never taken for consent: it becomes a finding of its own.
 
+mod recursion;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use regex::Regex;
+use regorus::unstable::{Rule, RuleHead};
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
@@ -18,6 +19,8 @@ use super::Problem;
 const PACKAGE: &str = "main";
 /// Bytes of one policy file.
 const POLICY_BYTES_MAX: usize = 512 << 10;
+/// Brackets within brackets: the parser calls itself for each.
+const NESTING_MAX: usize = 64;
 /// Messages of one rule for one document.
 const MESSAGES_MAX: usize = 20;
 /// Characters of a message that are shown.
@@ -57,22 +60,30 @@ impl Policies {
             return None;
         }
         let mut engine = Engine::new();
+        let mut broken: Vec<Problem> = files.iter().filter_map(|(name, text)| add(&mut engine, name, text).err()).collect();
         let mut rules: BTreeSet<(String, Weight)> = BTreeSet::new();
-        let mut broken = Vec::new();
-        for (name, text) in files {
-            match add(&mut engine, name, text) {
-                Ok(package) => {
-                    let asked = package == PACKAGE || packages.contains(&package);
-                    if asked {
-                        rules.extend(
-                            rule_names(text)
-                                .into_iter()
-                                .map(|(rule, weight)| (format!("data.{package}.{rule}"), weight)),
-                        );
-                    }
-                }
-                Err(problem) => broken.push(problem),
+        for module in engine.get_modules().iter() {
+            let package = recursion::package(module);
+            let short = package.trim_start_matches("data.");
+            if short == PACKAGE || packages.iter().any(|asked| asked == short) {
+                let named = module.policy.iter().filter_map(|rule| weighty(rule));
+                rules.extend(named.map(|(rule, weight)| (format!("{package}.{rule}"), weight)));
             }
+        }
+        if let Some(function) = recursion::find(engine.get_modules().iter().map(AsRef::as_ref)) {
+            let message = format!("the function {function} leads back to itself, which Rego forbids");
+            let remedy = "walk the input with `walk`, or write the steps out".to_owned();
+            let file = files
+                .iter()
+                .find(|(_, text)| text.contains(function.rsplit('.').next().unwrap_or_default()))
+                .unwrap_or(&files[0]);
+            broken.push(Problem {
+                file: file.0.clone(),
+                line: 1,
+                message,
+                remedy,
+            });
+            rules.clear();
         }
         if rules.is_empty() && broken.is_empty() {
             let message = format!("no deny, violation or warn rule in package {PACKAGE}");
@@ -162,8 +173,8 @@ impl Run<'_> {
     }
 }
 
-/// Adds one file in today's syntax, or else in the one before OPA 1.0; returns its package.
-fn add(engine: &mut Engine, name: &str, text: &str) -> Result<String, Problem> {
+/// Adds one file in today's syntax, or else in the one before OPA 1.0.
+fn add(engine: &mut Engine, name: &str, text: &str) -> Result<(), Problem> {
     let problem = |line, message: String, remedy: &str| Problem {
         file: name.to_owned(),
         line,
@@ -174,6 +185,13 @@ fn add(engine: &mut Engine, name: &str, text: &str) -> Result<String, Problem> {
         return Err(problem(0, format!("more than {POLICY_BYTES_MAX} bytes"), "split it"));
     }
     let code = without_words(text);
+    if deepest(&code) > NESTING_MAX {
+        return Err(problem(
+            0,
+            format!("brackets nested deeper than {NESTING_MAX}"),
+            "write it in steps",
+        ));
+    }
     for (nth, line) in code.lines().enumerate() {
         let compact: String = line.chars().filter(|c| !c.is_whitespace()).collect();
         if let Some(what) = FORBIDDEN.iter().find(|what| calls(&compact, what)) {
@@ -190,11 +208,11 @@ fn add(engine: &mut Engine, name: &str, text: &str) -> Result<String, Problem> {
         )
     };
     let first = match try_add(engine, false) {
-        Ok(package) => return Ok(package.trim_start_matches("data.").to_owned()),
+        Ok(_) => return Ok(()),
         Err(first) => first,
     };
     match try_add(engine, true) {
-        Ok(package) => Ok(package.trim_start_matches("data.").to_owned()),
+        Ok(_) => Ok(()),
         Err(_) => Err(problem(
             line_in(&first),
             format!("no Rego: {}", last_line(&first)),
@@ -236,16 +254,42 @@ fn without_words(text: &str) -> String {
     out
 }
 
-/// Names of the rules that Conftest asks for: `deny`, `deny_…`, `violation`, `violation_…`, `warn`, `warn_…`.
-fn rule_names(text: &str) -> BTreeSet<(String, Weight)> {
-    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
-    let pattern = PATTERN.get_or_init(|| {
-        Regex::new(r"(?m)^[ \t]*(?:default[ \t]+)?((deny|violation|warn)(?:_[A-Za-z0-9_]+)?)\b[ \t]*(?:\[|contains\b|=|:=|if\b|\{|\()").ok()
-    });
-    let names = pattern.iter().flat_map(|pattern| pattern.captures_iter(text));
-    names
-        .map(|name| (name[1].to_owned(), if &name[2] == "warn" { Weight::Warn } else { Weight::Deny }))
-        .collect()
+/// How deep brackets stand within brackets.
+fn deepest(code: &str) -> usize {
+    let mut depth = 0usize;
+    let mut most = 0;
+    for c in code.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    most
+}
+
+/// The rules that Conftest asks for: `deny`, `deny_…`, `violation`, `violation_…`, `warn`, `warn_…`.
+fn weighty(rule: &Rule) -> Option<(String, Weight)> {
+    let head = match rule {
+        Rule::Spec {
+            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. },
+            ..
+        }
+        | Rule::Default { refr, .. } => refr.span().text(),
+        Rule::Spec {
+            head: RuleHead::Func { .. },
+            ..
+        } => return None,
+    };
+    let name = recursion::head(head);
+    let family = name.split('_').next().unwrap_or(name);
+    let weight = match family {
+        "deny" | "violation" => Weight::Deny,
+        "warn" => Weight::Warn,
+        _ => return None,
+    };
+    Some((name.to_owned(), weight))
 }
 
 /// What a rule may answer: nothing, or a set (or list) of texts and of objects with `msg`.
