@@ -11,6 +11,9 @@ use super::{Effect, Finding};
 /// What one rule may report for one file; the last finding says how many more there are.
 const FINDINGS_PER_RULE: usize = 20;
 
+/// Findings of one rule that are counted at least.
+const COUNTED_PER_RULE: usize = 200;
+
 const GENERIC: &str = "secret.generic-assignment";
 const VALUES: &str = "structure.values";
 const GUESSES: &[&str] = &[GENERIC, VALUES];
@@ -72,6 +75,13 @@ impl<'a> Sink<'a> {
         self.encrypted.push((first, last));
     }
 
+    /// So many findings of a rule that another one would only be counted: time to stop looking for words.
+    pub fn is_full(&self, rule: &str) -> bool {
+        self.seen
+            .iter()
+            .any(|(key, seen)| *seen > COUNTED_PER_RULE && key.split(' ').next() == Some(rule))
+    }
+
     /// Remembers a found value, so that no message quotes it.
     pub fn hide(&mut self, value: &str) {
         let value = value.trim();
@@ -108,7 +118,7 @@ impl<'a> Sink<'a> {
             .find(|other| other.rule == rule && other.effect == effect)
         {
             let plain = last.message.split(" (and ").next().unwrap_or_default().to_owned();
-            last.message = format!("{plain} (and {more} more like it)");
+            last.message = format!("{plain} (and {more} or more like it)");
         }
     }
 

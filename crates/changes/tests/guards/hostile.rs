@@ -6,6 +6,11 @@ use proptest::prelude::*;
 
 use crate::{guards, inspect, never_shown, short};
 
+/// Without optimisation a twentieth: expressions run a hundred times slower there.
+const fn many(count: usize) -> usize {
+    if cfg!(debug_assertions) { count / 20 } else { count }
+}
+
 /// Inputs that cost readers dearly, by name.
 fn hostile() -> Vec<(&'static str, String)> {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
@@ -16,32 +21,40 @@ fn hostile() -> Vec<(&'static str, String)> {
     let anchors: String = (0..200).map(|n| format!("&a{n} [")).collect();
     vec![
         ("aliases that explode", bomb),
-        ("deep flow lists", "[".repeat(500_000)),
-        ("deep flow mappings", "{a: ".repeat(200_000)),
-        ("deep block lists", "- ".repeat(300_000)),
-        ("deep keys", "? ".repeat(300_000)),
-        ("deep JSON", format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000))),
+        ("deep flow lists", "[".repeat(many(500_000))),
+        ("deep flow mappings", "{a: ".repeat(many(200_000))),
+        ("deep block lists", "- ".repeat(many(300_000))),
+        ("deep keys", "? ".repeat(many(300_000))),
+        ("deep JSON", format!("{}1{}", "[".repeat(many(100_000)), "]".repeat(many(100_000)))),
         ("nested anchors", anchors),
-        ("many small values", "- 1\n".repeat(300_000)),
-        ("many keys", (0..100_000).map(|n| format!("k{n}: 1\n")).collect()),
-        ("one endless plain scalar", "a ".repeat(700_000)),
-        ("one endless quoted scalar", format!("\"{}", "\\n".repeat(700_000))),
-        ("one endless line of keywords", "password token secret ".repeat(60_000)),
-        ("assignments without end", "password=".repeat(150_000)),
-        ("entropy everywhere", "token: aaaaaaaaaaaa1\n".repeat(70_000)),
-        ("addresses without end", "https://a:".repeat(130_000)),
-        ("begin without end", "-----BEGIN PRIVATE KEY-----".repeat(50_000)),
-        ("base64 without end", "QUJD".repeat(350_000)),
-        ("base64 lines", format!("{}\n", "QUJD".repeat(16)).repeat(20_000)),
-        ("tokens without end", "eyJabcdefghijk.".repeat(90_000)),
-        ("templates without end", "a: {{ {{ {{\n".repeat(100_000)),
-        ("documents without end", "---\n".repeat(350_000)),
-        ("tags without end", "!a ".repeat(400_000)),
-        ("comments", "# x\n".repeat(350_000)),
+        ("many small values", "- 1\n".repeat(many(300_000))),
+        ("many keys", (0..many(100_000)).map(|n| format!("k{n}: 1\n")).collect()),
+        ("one endless plain scalar", "a ".repeat(many(700_000))),
+        ("one endless quoted scalar", format!("\"{}", "\\n".repeat(many(700_000)))),
+        ("one endless line of keywords", "password token secret ".repeat(many(60_000))),
+        ("assignments without end", "password=".repeat(many(150_000))),
+        ("entropy everywhere", "token: aaaaaaaaaaaa1\n".repeat(many(70_000))),
+        ("addresses without end", "https://a:".repeat(many(130_000))),
+        ("begin without end", "-----BEGIN PRIVATE KEY-----".repeat(many(50_000))),
+        ("base64 without end", "QUJD".repeat(many(350_000))),
+        ("base64 lines", format!("{}\n", "QUJD".repeat(16)).repeat(many(20_000))),
+        ("tokens without end", "eyJabcdefghijk.".repeat(many(90_000))),
+        ("templates without end", "a: {{ {{ {{\n".repeat(many(100_000))),
+        ("documents without end", "---\n".repeat(many(350_000))),
+        ("tags without end", "!a ".repeat(many(400_000))),
+        ("comments", "# x\n".repeat(many(350_000))),
         ("tabs", "\t".repeat(1_400_000)),
-        ("merge keys", "a: &a {<<: *a}\n".repeat(20_000)),
-        ("carriage returns", "a: 1\r".repeat(250_000)),
-        ("anchored lists in a row", "- &a [*a]\n".repeat(100_000)),
+        ("merge keys", "a: &a {<<: *a}\n".repeat(many(20_000))),
+        ("carriage returns", "a: 1\r".repeat(many(250_000))),
+        ("anchored lists in a row", "- &a [*a]\n".repeat(many(100_000))),
+        (
+            "a list within itself",
+            "apiVersion: v1\nkind: List\nitems: &x\n- {apiVersion: v1, kind: List, items: *x}\n".to_owned(),
+        ),
+        (
+            "a template within itself",
+            "apiVersion: v1\nkind: SealedSecret\nspec: &x\n  template: &y {a: *x, b: *y}\n".to_owned(),
+        ),
         ("numbers", format!("a: {}", "9".repeat(1_000_000))),
     ]
 }

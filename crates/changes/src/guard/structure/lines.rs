@@ -146,7 +146,7 @@ pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
 
 fn found(key: &str, value: &str, line: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
     let name = key.rsplit([' ', '.']).next().unwrap_or(key);
-    if !is_plain(name) || !likeness(key).is_some_and(|like| is_secret(like, value, true)) {
+    if sink.is_full(rule) || !is_plain(name) || !likeness(key).is_some_and(|like| is_secret(like, value, true)) {
         return;
     }
     sink.hide(value);

@@ -45,6 +45,7 @@ pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
         path,
         shift: 0,
         nested: 0,
+        depth: 0,
         left: STEPS_MAX,
         rule: "structure.values",
         owner: Owner::of_path(path),
@@ -69,6 +70,7 @@ struct Walk<'w, 's> {
     /// Lines above the text that is parsed, when it stands within another file.
     shift: usize,
     nested: usize,
+    depth: usize,
     left: usize,
     rule: &'static str,
     owner: Owner,
@@ -76,6 +78,17 @@ struct Walk<'w, 's> {
 
 impl<'w> Walk<'w, '_> {
     fn document(&mut self, node: &'w Node) {
+        // An alias within its own anchor has no end.
+        if self.depth > tree::DEPTH_MAX || self.left == 0 {
+            self.left = 0;
+            return;
+        }
+        self.depth += 1;
+        self.one_document(node);
+        self.depth -= 1;
+    }
+
+    fn one_document(&mut self, node: &'w Node) {
         let document = self.tree.resolve(node);
         if document.entries().is_empty() {
             return self.walk(document, "");
@@ -243,9 +256,16 @@ impl<'w> Walk<'w, '_> {
     /// Everything below a node. `key` is the key it stands under.
     fn walk(&mut self, node: &'w Node, key: &str) {
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 {
+        if self.depth > tree::DEPTH_MAX || self.left == 0 {
+            self.left = 0;
             return;
         }
+        self.depth += 1;
+        self.below(node, key);
+        self.depth -= 1;
+    }
+
+    fn below(&mut self, node: &'w Node, key: &str) {
         let node = self.tree.resolve(node);
         match &node.kind {
             Kind::Mapping(entries) => {
@@ -373,6 +393,7 @@ impl<'w> Walk<'w, '_> {
                     path: self.path,
                     shift,
                     nested: self.nested + 1,
+                    depth: self.depth,
                     left: self.left,
                     rule: self.rule,
                     owner: self.owner.clone(),
@@ -387,6 +408,9 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn found(&mut self, rule: &str, value: &Node, message: String, key: Option<&str>) {
+        if self.sink.is_full(rule) {
+            return;
+        }
         self.sink.hide(value.text().unwrap_or_default());
         let lines = (value.line + self.shift, value.end_line + self.shift);
         let key = key.filter(|key| key.len() <= 100 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
