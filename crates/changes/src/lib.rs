@@ -1,10 +1,11 @@
 //! What a change is made of, computed without touching the world: typed YAML edits that keep comments and layout ([`yaml`]), named and
-//! parameterised changes that the service renders itself ([`runbook`]), facts about a change set that a card shows ([`facts`]), and what a
-//! change does in the words of an operator ([`summary`]).
+//! parameterised changes that the service renders itself ([`runbook`]), facts about a change set that a card shows ([`facts`]), what a
+//! change does in the words of an operator ([`summary`]), and what must not reach git at all ([`guard`]).
 //!
 //! Everything here is a pure function of its arguments: file contents and parameters come in, new contents or an error go out.
 
 pub mod facts;
+pub mod guard;
 pub mod runbook;
 pub mod summary;
 pub mod yaml;

@@ -1,0 +1,553 @@
+//! One change through all guard rails: each file once, and then the checks in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ChangeSet, FileChange, RepoPath, is_text};
+
+use super::encoded::{self, Pieces};
+use super::kubernetes::{SchemaError, Verdict};
+use super::lines::{Added, LineIndex};
+use super::manifests::{self, Documents, Manifest};
+use super::rego::{Outcome, Run, Weight};
+use super::rules::SECRET_PREFIX;
+use super::sink::{Sink, effect_of};
+use super::structure::hint::Owner;
+use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
+use super::{Check, CheckResult, Effect, Finding, Guards, Report, files, look, structure};
+
+/// Decoded and unescaped texts larger than this are not searched again.
+const SECOND_LOOK_MAX: usize = 4 << 20;
+
+/// What the checks count.
+#[derive(Default)]
+struct Counts {
+    files: usize,
+    texts: usize,
+    yaml: usize,
+    manifests: usize,
+    validated: usize,
+    unknown_kinds: usize,
+    documents: usize,
+}
+
+/// Whatever concerns one file.
+struct File<'a> {
+    path: &'a RepoPath,
+    old: Option<&'a str>,
+    text: &'a str,
+}
+
+pub(super) fn run(guards: &Guards, changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Report {
+    let mut findings = Vec::new();
+    let mut counts = Counts::default();
+    let mut policies = guards.policies.as_ref().map(super::rego::Policies::start);
+    let patches = patches_named(changes, old);
+    for (path, change) in changes.iter() {
+        counts.files += 1;
+        let before = old
+            .get(path)
+            .filter(|_| change.old.is_some())
+            .and_then(|bytes| std::str::from_utf8(bytes).ok());
+        findings.extend(one(guards, path, change, before, &patches, &mut policies, &mut counts));
+    }
+    if let (Some(policies), Some(first)) = (&guards.policies, changes.paths().next()) {
+        for problem in &policies.broken {
+            findings.push(Finding {
+                rule: "rego.error".to_owned(),
+                path: first.clone(),
+                line: None,
+                effect: effect_of(&guards.effects, "rego.error"),
+                message: format!("the policy {problem}"),
+                hint: "an operator corrects the policy; until then no change passes it".to_owned(),
+            });
+        }
+    }
+    findings.sort_by(|a, b| (a.effect.severity(), &a.path, a.line, &a.rule).cmp(&(b.effect.severity(), &b.path, b.line, &b.rule)));
+    let checks = checks(guards, &findings, &counts);
+    Report { findings, checks }
+}
+
+fn one(
+    guards: &Guards,
+    path: &RepoPath,
+    change: &FileChange,
+    before: Option<&str>,
+    patches: &BTreeSet<String>,
+    policies: &mut Option<Run<'_>>,
+    counts: &mut Counts,
+) -> Vec<Finding> {
+    let bytes = change.new.as_ref().map_or(&[][..], |new| &new.bytes);
+    let text = std::str::from_utf8(bytes).ok().filter(|_| is_text(bytes));
+    // YAML ends lines at lone carriage returns, too, so lines cannot be compared by number: all count as new.
+    let comparable = text.is_some_and(|text| !has_lone_return(text));
+    let added = Added::new(before.filter(|_| comparable), text.unwrap_or_default());
+    let mut sink = Sink::new(path, &added, &guards.effects);
+    files::inspect(path, change.new.is_some(), &mut sink);
+    look::inspect(path, text, &added, &mut sink);
+    secrets_in(guards, path, bytes, &mut sink);
+    if let Some(text) = text.filter(|_| change.new.is_some()) {
+        counts.texts += 1;
+        let pieces = encoded::decoded(text);
+        secrets_in_pieces(guards, path, &pieces, &mut sink);
+        let file = File { path, old: before, text };
+        by_format(guards, &file, patches, policies, counts, &mut sink);
+    } else if let Some(before) = before.filter(|_| change.new.is_none() && is_yaml(path)) {
+        removed(path, before, &mut sink);
+    }
+    let mut findings = sink.finish();
+    // A policy's words, or a name that somebody chose, could be a secret themselves.
+    for finding in &mut findings {
+        if !guards.secrets.search("", finding.message.as_bytes()).hits.is_empty() {
+            finding.message = "(not shown: the words of this finding hold a secret)".to_owned();
+        }
+    }
+    findings
+}
+
+fn removed(path: &RepoPath, before: &str, sink: &mut Sink<'_>) {
+    if let Ok(tree) = tree::parse(before) {
+        manifests::sensitive(path, &manifests::documents(&tree).manifests, &[], sink);
+    }
+}
+
+fn secrets_in(guards: &Guards, path: &RepoPath, bytes: &[u8], sink: &mut Sink<'_>) {
+    let index = LineIndex::new(bytes);
+    let found = guards.secrets.search(path.as_str(), bytes);
+    for hit in &found.hits {
+        let lines = (index.line(hit.start), index.line(hit.end.saturating_sub(1).max(hit.start)));
+        report_secret(guards, path, hit.pattern, &bytes[hit.start..hit.end], lines, "", sink);
+    }
+    for pattern in found.broken {
+        let message = format!(
+            "the secret pattern {} could not be used on this file to its end",
+            structure::quoted(guards.secrets.id(pattern))
+        );
+        sink.put(
+            "guard.broken-rule",
+            None,
+            message,
+            "an operator makes the expression smaller, or the file is split",
+        );
+    }
+}
+
+fn secrets_in_pieces(guards: &Guards, path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
+    if pieces.text.is_empty() || pieces.text.len() > SECOND_LOOK_MAX {
+        return;
+    }
+    for hit in guards.secrets.search(path.as_str(), &pieces.text).hits {
+        let (first, last) = pieces.lines(hit.start);
+        report_secret(
+            guards,
+            path,
+            hit.pattern,
+            &pieces.text[hit.start..hit.end],
+            (first, last),
+            " behind an encoding",
+            sink,
+        );
+    }
+}
+
+fn report_secret(guards: &Guards, path: &RepoPath, pattern: usize, value: &[u8], lines: (usize, usize), how: &str, sink: &mut Sink<'_>) {
+    if let Ok(value) = std::str::from_utf8(value) {
+        value.lines().for_each(|line| sink.hide(line));
+    }
+    let rule = format!("{SECRET_PREFIX}{}", guards.secrets.id(pattern));
+    let message = format!("{}{how}", guards.secrets.about(pattern));
+    sink.put_unless_standing(&rule, lines, message, Owner::of_path(path.as_str()).infisical(None));
+}
+
+fn by_format(
+    guards: &Guards,
+    file: &File<'_>,
+    patches: &BTreeSet<String>,
+    policies: &mut Option<Run<'_>>,
+    counts: &mut Counts,
+    sink: &mut Sink<'_>,
+) {
+    let name = file.path.file_name().to_lowercase();
+    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
+    let owner = Owner::of_path(file.path.as_str());
+    let template = is_template(file.path, file.text);
+    if template {
+        structure::lines::template(file.text, &owner, sink);
+    }
+    if is_yaml(file.path) {
+        counts.yaml += 1;
+        yaml(guards, file, template, patches, policies, counts, sink);
+    } else if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
+        structure::lines::terraform(file.text, sink);
+    } else if ends(&[".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".envrc"]) || name.starts_with(".env") {
+        structure::lines::assignments(file.text, 0, "structure.values", &owner, sink);
+    }
+}
+
+fn yaml(
+    guards: &Guards,
+    file: &File<'_>,
+    template: bool,
+    patches: &BTreeSet<String>,
+    policies: &mut Option<Run<'_>>,
+    counts: &mut Counts,
+    sink: &mut Sink<'_>,
+) {
+    let tree = match tree::parse(file.text) {
+        Ok(tree) => tree,
+        Err(why) => return unreadable(file, template, why, sink),
+    };
+    if template {
+        sink.put(
+            "yaml.template",
+            None,
+            "a template: its lines were looked at, what it renders to was not",
+            "look at what it renders to",
+        );
+    } else {
+        for line in &tree.duplicates {
+            sink.put_unless_standing(
+                "yaml.duplicate-key",
+                (*line, *line),
+                "this key stands in its mapping already",
+                "remove one of the two",
+            );
+        }
+    }
+    secrets_in_pieces(guards, file.path, &unescaped(file.text, &tree), sink);
+    structure::inspect(&tree, file.path.as_str(), sink);
+    let old_tree = file.old.and_then(|old| tree::parse(old).ok());
+    let before = old_tree.as_ref().map(manifests::documents).unwrap_or_default();
+    let now = manifests::documents(&tree);
+    for line in &now.over_budget {
+        sink.put(
+            "yaml.budget",
+            Some(*line),
+            "its aliases expand to too much to be looked through",
+            "write the values out",
+        );
+    }
+    manifests::sensitive(file.path, &before.manifests, &now.manifests, sink);
+    if !template {
+        counts.manifests += now.manifests.len();
+        validate(guards, file, &tree, &now, &before, patches, counts, sink);
+        ask_policies(&now, policies, counts, sink);
+    }
+}
+
+/// A text that is no YAML, or too costly. Its lines are looked at all the same, so that breaking a file hides nothing.
+fn unreadable(file: &File<'_>, template: bool, why: Unreadable, sink: &mut Sink<'_>) {
+    if !template {
+        structure::lines::template(file.text, &Owner::of_path(file.path.as_str()), sink);
+    }
+    match why {
+        Unreadable::Budget { line, why } => sink.put("yaml.budget", Some(line), format!("not looked through: {why}"), "split it"),
+        Unreadable::Syntax { .. } if template => {
+            sink.put(
+                "yaml.template",
+                None,
+                "a template: its lines were looked at, what it renders to was not",
+                "look at what it renders to",
+            );
+        }
+        Unreadable::Syntax { line, column, why } => {
+            let why: String = why.chars().filter(|c| !c.is_control()).take(120).collect();
+            let message = format!("line {line}, column {column}: not valid YAML: {why}");
+            let hint = "correct it; the sync of everything beside it would fail";
+            let json = file.path.file_name().to_lowercase().ends_with(".json");
+            let manifest = !json || (file.text.contains("\"apiVersion\"") && file.text.contains("\"kind\""));
+            let stood = file
+                .old
+                .is_some_and(|old| matches!(tree::parse(old), Err(Unreadable::Syntax { .. })));
+            if manifest && !stood {
+                sink.put("yaml.invalid", Some(line), message, hint);
+            } else {
+                sink.remark("yaml.invalid", Some(line), message, hint);
+            }
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, and each is a different thing")]
+fn validate(
+    guards: &Guards,
+    file: &File<'_>,
+    tree: &Tree,
+    now: &Documents<'_>,
+    before: &Documents<'_>,
+    patches: &BTreeSet<String>,
+    counts: &mut Counts,
+    sink: &mut Sink<'_>,
+) {
+    let patch = is_patch(file.path, patches);
+    for manifest in &now.manifests {
+        // Read by tools, never sent to the API.
+        if ["kustomize.config.k8s.io/", "client.config.k8s.io/"]
+            .iter()
+            .any(|group| manifest.api_version.starts_with(group))
+            || is_kubeconfig(manifest)
+        {
+            continue;
+        }
+        let errors = match guards.schemas.validate(manifest) {
+            Verdict::Fits => {
+                counts.validated += 1;
+                continue;
+            }
+            Verdict::Unknown => {
+                counts.unknown_kinds += 1;
+                let message = format!(
+                    "{} of {} was not validated: its schema is not known",
+                    structure::quoted(&manifest.kind),
+                    structure::quoted(&manifest.api_version)
+                );
+                sink.remark(
+                    "manifest.unknown-kind",
+                    Some(manifest.node.line),
+                    message,
+                    "an operator can hand in its CustomResourceDefinition",
+                );
+                continue;
+            }
+            Verdict::Errors(errors) => errors,
+        };
+        counts.validated += 1;
+        let standing = standing_errors(guards, manifest, before);
+        for error in errors {
+            let line = Some(tree.line_at(manifest.node, &error.pointer));
+            let message = format!("{}: {}", structure::quoted(&manifest.kind), error.message);
+            let hint = format!("correct the field; checked against Kubernetes {}", guards.schemas.version());
+            if standing.contains(&error) {
+                sink.remark(
+                    "manifest.schema",
+                    line,
+                    format!("{message}; it stands in the repository already"),
+                    hint,
+                );
+            } else if error.missing && patch {
+                sink.put(
+                    "manifest.incomplete",
+                    line,
+                    message,
+                    "right for a patch, wrong for a whole manifest",
+                );
+            } else {
+                sink.put("manifest.schema", line, message, hint);
+            }
+        }
+    }
+}
+
+fn standing_errors(guards: &Guards, manifest: &Manifest<'_>, before: &Documents<'_>) -> Vec<SchemaError> {
+    let same = |old: &&Manifest<'_>| old.identity() == manifest.identity();
+    let Some(old) = before.manifests.iter().find(same) else {
+        return Vec::new();
+    };
+    match guards.schemas.validate(old) {
+        Verdict::Errors(errors) => errors,
+        Verdict::Fits | Verdict::Unknown => Vec::new(),
+    }
+}
+
+fn ask_policies(now: &Documents<'_>, policies: &mut Option<Run<'_>>, counts: &mut Counts, sink: &mut Sink<'_>) {
+    let Some(run) = policies else { return };
+    for (line, value) in &now.values {
+        counts.documents += 1;
+        for outcome in run.evaluate(value) {
+            match outcome {
+                Outcome::Said {
+                    weight: Weight::Deny,
+                    rule,
+                    message,
+                } => {
+                    sink.put(
+                        "rego.deny",
+                        Some(*line),
+                        format!("{rule}: {message}"),
+                        "change the manifest, or ask who keeps the policy",
+                    );
+                }
+                Outcome::Said {
+                    weight: Weight::Warn,
+                    rule,
+                    message,
+                } => {
+                    sink.put(
+                        "rego.warn",
+                        Some(*line),
+                        format!("{rule}: {message}"),
+                        "a person decides whether it matters here",
+                    );
+                }
+                Outcome::Failed(why) => {
+                    sink.put(
+                        "rego.error",
+                        Some(*line),
+                        format!("a policy gave no answer: {why}"),
+                        "an operator corrects the policy; until then people decide",
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn is_kubeconfig(manifest: &Manifest<'_>) -> bool {
+    manifest.kind == "Config" && manifest.api_version == "v1"
+}
+
+/// Files that a kustomization of this change, or its old version, names as patches.
+fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTreeSet<String> {
+    let is_kustomization = |path: &&RepoPath| matches!(path.file_name(), "kustomization.yaml" | "kustomization.yml" | "Kustomization");
+    let mut named = BTreeSet::new();
+    let new = changes
+        .iter()
+        .filter_map(|(path, change)| change.new.as_ref().map(|new| (path, new.bytes.as_slice())));
+    let texts = new.chain(old.iter().map(|(path, bytes)| (path, bytes.as_slice())));
+    for (path, bytes) in texts.filter(|(path, _)| is_kustomization(path)) {
+        let Some(Ok(tree)) = std::str::from_utf8(bytes).ok().map(tree::parse) else {
+            continue;
+        };
+        for document in &tree.documents {
+            for list in ["patches", "patchesStrategicMerge"] {
+                for item in tree.get(document, list).map(Node::items).unwrap_or_default() {
+                    let file = tree.text_at(item, &["path"]).or_else(|| tree.resolve(item).text());
+                    let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/"));
+                    named.extend(file.map(|file| format!("{folder}{}", file.trim_start_matches("./"))));
+                }
+            }
+        }
+    }
+    named
+}
+
+fn is_patch(path: &RepoPath, named: &BTreeSet<String>) -> bool {
+    let telling = |part: &str| part.contains("patch") || matches!(part, "overlays" | "components" | "overrides");
+    named.contains(path.as_str()) || path.parts().any(telling)
+}
+
+fn is_yaml(path: &RepoPath) -> bool {
+    let name = path.file_name().to_lowercase();
+    let named = [".yaml", ".yml", ".json", ".kubeconfig", ".tfstate"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    named
+        || matches!(
+            name.as_str(),
+            "kubeconfig" | "talosconfig" | "kustomization" | ".dockerconfigjson" | ".sops"
+        )
+}
+
+/// A text that only becomes YAML: actions of Go templates or Jinja outside quotes, or a file of a chart's `templates`.
+fn is_template(path: &RepoPath, text: &str) -> bool {
+    if [".tpl", ".gotmpl", ".tmpl", ".j2", ".jinja", ".jinja2"]
+        .iter()
+        .any(|end| path.file_name().ends_with(end))
+    {
+        return true;
+    }
+    if !text.contains("{{") {
+        return false;
+    }
+    let bare = |line: &str| {
+        let line = line.trim_start().trim_start_matches("- ");
+        !line.starts_with('#')
+            && (line.starts_with("{{") || line.split_once(": ").is_some_and(|(_, value)| value.trim_start().starts_with("{{")))
+    };
+    path.parts().any(|part| part == "templates") || text.lines().any(bare)
+}
+
+/// Scalars whose text differs from how they are written: escapes, and several lines folded into one.
+fn unescaped(text: &str, tree: &Tree) -> Pieces {
+    let mut pieces = Pieces::default();
+    let escapes = text.contains('\\');
+    let mut open: Vec<&Node> = tree.documents.iter().collect();
+    while let Some(node) = open.pop() {
+        match &node.kind {
+            Kind::Scalar { text, style, .. } => {
+                let folded = node.end_line > node.line && *style != Style::Block;
+                if folded || (escapes && *style == Style::Double) {
+                    pieces.add(text.as_bytes(), node.line, node.end_line);
+                }
+            }
+            Kind::Sequence(items) => open.extend(items),
+            Kind::Mapping(entries) => open.extend(entries.iter().flat_map(|(key, value)| [key, value])),
+            Kind::Alias(_) => {}
+        }
+    }
+    pieces
+}
+
+fn has_lone_return(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes
+        .iter()
+        .enumerate()
+        .any(|(at, byte)| *byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
+}
+
+fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> {
+    let check = |name, prefixes: &[&str], ran: bool, passed: String, skipped: &str| {
+        let concerned = |finding: &&Finding| prefixes.iter().any(|prefix| finding.rule.starts_with(prefix));
+        let bad = findings
+            .iter()
+            .filter(concerned)
+            .filter(|finding| finding.effect != Effect::Remark)
+            .count();
+        let remarks = findings.iter().filter(concerned).count() - bad;
+        let (result, words) = match (bad, remarks) {
+            (0, _) if !ran => (CheckResult::Skipped, skipped.to_owned()),
+            (0, 0) => (CheckResult::Passed, passed),
+            (0, remarks) => (CheckResult::Passed, format!("{passed}, {}", plural(remarks, "remark"))),
+            (bad, _) => (CheckResult::Failed, plural(bad, "finding")),
+        };
+        Check { name, result, words }
+    };
+    let unknown = match counts.unknown_kinds {
+        0 => String::new(),
+        many => format!(", {many} of unknown kinds not validated"),
+    };
+    let kubernetes = format!(
+        "{} valid for Kubernetes {}{unknown}",
+        plural(counts.validated, "manifest"),
+        guards.schemas.version()
+    );
+    let policies = if guards.policies.is_some() {
+        "no documents"
+    } else {
+        "no policies configured"
+    };
+    vec![
+        check(
+            "files",
+            &["file.", "kind.", "infisical."],
+            counts.files > 0,
+            plural(counts.files, "file"),
+            "no files",
+        ),
+        check(
+            "secrets",
+            &[SECRET_PREFIX, "structure.", "guard."],
+            counts.files > 0,
+            "none found".to_owned(),
+            "no files",
+        ),
+        check("text", &["text."], counts.texts > 0, "nothing hidden".to_owned(), "no text"),
+        check("yaml", &["yaml."], counts.yaml > 0, plural(counts.yaml, "file"), "no YAML or JSON"),
+        check("kubernetes", &["manifest."], counts.manifests > 0, kubernetes, "no manifests"),
+        check(
+            "rego",
+            &["rego."],
+            counts.documents > 0,
+            plural(counts.documents, "document"),
+            policies,
+        ),
+    ]
+}
+
+fn plural(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}

@@ -1,0 +1,92 @@
+//! Text that is not what it looks like: letters of another script in a word, and text pushed out of sight.
+
+use domain::RepoPath;
+
+use super::lines::Added;
+use super::sink::Sink;
+
+/// Blanks behind which text is out of sight: more than any card or terminal is wide.
+const HIDDEN_BEHIND: usize = 80;
+
+/// Looks at the path and at every added line.
+pub(super) fn inspect(path: &RepoPath, text: Option<&str>, added: &Added, sink: &mut Sink<'_>) {
+    if let Some(which) = mixed(path.as_str()) {
+        sink.put(
+            "text.mixed-script",
+            None,
+            format!("the path mixes scripts that look alike: {which}"),
+            "write it in one script",
+        );
+    }
+    for (nth, line) in text.unwrap_or_default().split('\n').enumerate() {
+        let at = nth + 1;
+        if line.len() > HIDDEN_BEHIND && added.any(at, at) && has_hidden_tail(line) {
+            sink.put(
+                "text.hidden-tail",
+                Some(at),
+                format!("text behind {HIDDEN_BEHIND} or more blanks on one line"),
+                "remove the blanks",
+            );
+        }
+        if !line.is_ascii()
+            && added.any(at, at)
+            && let Some(which) = mixed(line)
+        {
+            sink.put(
+                "text.mixed-script",
+                Some(at),
+                format!("a word mixes scripts that look alike: {which}"),
+                "write it in one script",
+            );
+        }
+    }
+}
+
+fn has_hidden_tail(line: &str) -> bool {
+    let mut blanks = 0;
+    for c in line.trim_end().chars() {
+        if c.is_whitespace() || is_blank(c) {
+            blanks += if c == '\t' { 8 } else { 1 };
+        } else if blanks >= HIDDEN_BEHIND {
+            return true;
+        } else {
+            blanks = 0;
+        }
+    }
+    false
+}
+
+/// Letters without ink that Unicode does not call blanks.
+const fn is_blank(c: char) -> bool {
+    matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}')
+}
+
+/// The look-alikes in words that hold ASCII letters too, as code points.
+fn mixed(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let found = text.split(|c: char| !c.is_alphanumeric()).find_map(|word| {
+        let latin = word.chars().any(|c| c.is_ascii_alphabetic());
+        let alike: Vec<char> = word.chars().filter(|c| looks_latin(*c)).take(5).collect();
+        (latin && !alike.is_empty()).then_some(alike)
+    })?;
+    Some(
+        found
+            .iter()
+            .map(|c| format!("U+{:04X}", u32::from(*c)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
+}
+
+/// Letters that look like ASCII letters in common fonts: Cyrillic, Greek, Armenian, Cherokee, full width and mathematical ones.
+fn looks_latin(c: char) -> bool {
+    let cyrillic = "\u{405}\u{406}\u{408}\u{410}\u{412}\u{415}\u{417}\u{41A}\u{41C}\u{41D}\u{41E}\u{420}\u{421}\u{422}\u{423}\u{425}\u{430}\u{435}\u{43A}\u{43C}\u{43D}\u{43E}\u{43F}\u{440}\u{441}\u{442}\u{443}\u{445}\u{455}\u{456}\u{458}\u{475}\u{4AE}\u{4AF}\u{4BB}\u{4CF}\u{4C0}\u{501}\u{50D}\u{51B}\u{51C}\u{51D}";
+    let greek = "\u{391}\u{392}\u{395}\u{396}\u{397}\u{399}\u{39A}\u{39C}\u{39D}\u{39F}\u{3A1}\u{3A4}\u{3A5}\u{3A7}\u{3B1}\u{3B3}\u{3B9}\u{3BA}\u{3BD}\u{3BF}\u{3C1}\u{3C3}\u{3C5}\u{3C7}\u{3C9}\u{3F2}\u{3F3}\u{37F}";
+    let armenian = "\u{54F}\u{555}\u{570}\u{578}\u{57D}\u{581}\u{585}\u{566}\u{561}";
+    matches!(c, '\u{13A0}'..='\u{13F4}' | '\u{FF21}'..='\u{FF3A}' | '\u{FF41}'..='\u{FF5A}' | '\u{1D400}'..='\u{1D7CB}' | '\u{0251}' | '\u{0261}' | '\u{0131}')
+        || cyrillic.contains(c)
+        || greek.contains(c)
+        || armenian.contains(c)
+}

@@ -1,0 +1,157 @@
+//! Kubernetes documents of a file: what they are, and which sensitive kinds a change touches.
+
+use std::collections::BTreeMap;
+
+use domain::RepoPath;
+use serde_json::Value;
+
+use super::sink::Sink;
+use super::structure::quoted;
+use super::tree::{Node, Tree};
+
+/// One document with apiVersion and kind; a list's items count one by one.
+pub(super) struct Manifest<'t> {
+    pub node: &'t Node,
+    pub api_version: String,
+    pub kind: String,
+    pub json: Value,
+}
+
+impl Manifest<'_> {
+    /// What makes it the same object before and after.
+    pub fn identity(&self) -> [String; 4] {
+        let text = |key: &str| self.json.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let group = self.api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+        [group, self.kind.clone(), text("/metadata/namespace"), text("/metadata/name")]
+    }
+}
+
+/// A file's documents.
+#[derive(Default)]
+pub(super) struct Documents<'t> {
+    pub manifests: Vec<Manifest<'t>>,
+    /// All documents as values, manifests or not, with their lines.
+    pub values: Vec<(usize, Value)>,
+    /// Documents that expand to too much.
+    pub over_budget: Vec<usize>,
+}
+
+/// Expands the documents of a file.
+pub(super) fn documents(tree: &Tree) -> Documents<'_> {
+    let mut all = Documents::default();
+    for document in &tree.documents {
+        if document.is_null() {
+            continue;
+        }
+        let Some(value) = tree.to_json(document) else {
+            all.over_budget.push(document.line);
+            continue;
+        };
+        collect(tree, document, &value, &mut all, 0);
+        all.values.push((document.line, value));
+    }
+    all
+}
+
+fn collect<'t>(tree: &'t Tree, node: &'t Node, value: &Value, all: &mut Documents<'t>, depth: usize) {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if api_version.is_empty() || kind.is_empty() || depth > 3 {
+        return;
+    }
+    if kind.ends_with("List")
+        && let (Some(nodes), Some(Value::Array(values))) = (tree.get(node, "items"), value.get("items"))
+    {
+        for (node, value) in nodes.items().iter().zip(values) {
+            collect(tree, tree.resolve(node), value, all, depth + 1);
+        }
+        return;
+    }
+    let manifest = Manifest {
+        node,
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        json: value.clone(),
+    };
+    all.manifests.push(manifest);
+}
+
+/// Sensitive kinds that are added, changed or removed.
+pub(super) fn sensitive(path: &RepoPath, old: &[Manifest<'_>], new: &[Manifest<'_>], sink: &mut Sink<'_>) {
+    let by_identity = |all: &[Manifest<'_>]| -> BTreeMap<[String; 4], (usize, Value)> {
+        all.iter()
+            .map(|manifest| (manifest.identity(), (manifest.node.line, manifest.json.clone())))
+            .collect()
+    };
+    let (before, after) = (by_identity(old), by_identity(new));
+    for (identity, (line, value)) in &after {
+        let previous = before.get(identity).map(|(_, value)| value);
+        if previous == Some(value) {
+            continue;
+        }
+        let what = if previous.is_some() { "changed" } else { "added" };
+        touched(identity, Some(*line), what, sink);
+        if identity[1].starts_with("Infisical") && owned(value) && previous.is_some_and(|previous| !owned(previous)) {
+            let message = format!("{} becomes owner of its Secret", words(identity));
+            sink.put(
+                "infisical.owner",
+                Some(*line),
+                message,
+                "with Owner the Secret is deleted together with the resource; a person decides that",
+            );
+        }
+    }
+    for identity in before.keys().filter(|identity| !after.contains_key(*identity)) {
+        touched(identity, None, "removed", sink);
+        if matches!(
+            identity[1].as_str(),
+            "InfisicalStaticSecret" | "InfisicalSecret" | "InfisicalDynamicSecret"
+        ) {
+            let message = format!("{} is removed from {}", words(identity), path.file_name());
+            sink.put(
+                "infisical.removed",
+                None,
+                message,
+                "its Secret may be deleted with it; a person decides that",
+            );
+        }
+    }
+}
+
+fn touched(identity: &[String; 4], line: Option<usize>, what: &str, sink: &mut Sink<'_>) {
+    let [group, kind, ..] = identity;
+    let rule = match (group.as_str(), kind.as_str()) {
+        ("argoproj.io", "Application" | "ApplicationSet" | "AppProject") => "kind.argocd",
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding") => "kind.rbac",
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => "kind.crd",
+        ("", "Namespace") => "kind.namespace",
+        ("admissionregistration.k8s.io", _) => "kind.admission",
+        _ => return,
+    };
+    sink.put(
+        rule,
+        line,
+        format!("{} is {what}", words(identity)),
+        "a person looks at this; keep it out of other changes",
+    );
+}
+
+fn words(identity: &[String; 4]) -> String {
+    let [_, kind, namespace, name] = identity;
+    let place = if namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" in namespace {}", quoted(namespace))
+    };
+    format!("{kind} {}{place}", quoted(name))
+}
+
+fn owned(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| (key == "creationPolicy" && value == "Owner") || owned(value)),
+        Value::Array(items) => items.iter().any(owned),
+        _ => false,
+    }
+}

@@ -1,0 +1,153 @@
+//! Guard rails: what GitOps forbids, found in a change before anybody is asked to approve it.
+//!
+//! [`Guards`] is built once from the built-in rules and what an operator adds, and then asked about each change
+//! ([`Guards::inspect`]). Every finding names a rule, a path and a line; none ever holds the value that was found. Rules are listed in
+//! `docs/guard-rails.md`. Expressions and schemas are compiled when they are first needed, so building costs milliseconds.
+//!
+//! What stood in the base already is remarked and not refused: whoever touches a file is not made to mend its past.
+
+mod encoded;
+mod files;
+mod inspect;
+mod kubernetes;
+mod lines;
+mod look;
+mod manifests;
+mod rego;
+mod report;
+mod rules;
+mod secrets;
+mod sink;
+mod structure;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::{ChangeSet, RepoPath};
+
+pub use kubernetes::BUNDLED_VERSION;
+pub use report::{Check, CheckResult, Effect, Finding, Report};
+pub use rules::{RULES, Rule, SECRET_PREFIX};
+pub use secrets::Problem;
+
+/// What all policies may take for one change, unless configured otherwise.
+pub const REGO_LIMIT: Duration = Duration::from_millis(500);
+
+/// A file that the caller has read: its name for messages, and its text.
+pub type NamedText = (String, String);
+
+/// What the guard rails are built from. The default is the built-in rules alone.
+#[derive(Debug, Clone)]
+pub struct GuardOptions {
+    /// An operator's secret patterns in the TOML format of gitleaks; one with a built-in id replaces that pattern.
+    pub secret_rules: Option<NamedText>,
+    /// Effects by rule id, in place of the defaults.
+    pub effects: BTreeMap<String, Effect>,
+    /// JSON schemas of another Kubernetes version: its name, such as `1.35`, and the text of its `_definitions.json`.
+    pub kubernetes: Option<NamedText>,
+    /// Schemas of custom resources: CustomResourceDefinitions, or JSON schemas named `GROUP/KIND_VERSION.json`.
+    pub custom_resources: Vec<NamedText>,
+    /// Rego policies.
+    pub policies: Vec<NamedText>,
+    /// Packages that are asked beside `main`.
+    pub policy_packages: Vec<String>,
+    /// What all policies together may take for one change.
+    pub policy_limit: Duration,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        Self {
+            secret_rules: None,
+            effects: BTreeMap::new(),
+            kubernetes: None,
+            custom_resources: Vec::new(),
+            policies: Vec::new(),
+            policy_packages: Vec::new(),
+            policy_limit: REGO_LIMIT,
+        }
+    }
+}
+
+/// The guard rails, ready to be asked from any thread.
+pub struct Guards {
+    secrets: secrets::Engine,
+    schemas: kubernetes::Schemas,
+    policies: Option<rego::Policies>,
+    effects: BTreeMap<String, Effect>,
+    remarks: Vec<Problem>,
+}
+
+impl std::fmt::Debug for Guards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Guards(Kubernetes {}, {} secret patterns)",
+            self.schemas.version(),
+            self.secrets.ids().count()
+        )
+    }
+}
+
+impl Guards {
+    /// Builds them; nothing is compiled yet.
+    ///
+    /// # Errors
+    /// Every problem of the operator's rule file, effects and schemas. Broken Rego policies are no error: see [`Guards::remarks`].
+    pub fn new(options: &GuardOptions) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let secret_rules = options.secret_rules.as_ref().map(|(file, text)| (file.as_str(), text.as_str()));
+        let secrets = secrets::Engine::new(secret_rules).map_err(|found| problems.extend(found)).ok();
+        let definitions = options.kubernetes.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        let schemas = kubernetes::Schemas::new(definitions, &options.custom_resources);
+        let schemas = schemas.map_err(|found| problems.extend(found)).ok();
+        if let Some((secrets, _)) = &secrets {
+            problems.extend(unknown_rules(&options.effects, secrets));
+        }
+        let (Some((secrets, mut remarks)), Some(schemas), true) = (secrets, schemas, problems.is_empty()) else {
+            return Err(problems);
+        };
+        let policies = rego::Policies::new(&options.policies, &options.policy_packages, options.policy_limit);
+        remarks.extend(policies.iter().flat_map(|policies| policies.broken.iter().cloned()));
+        Ok(Self {
+            secrets,
+            schemas,
+            policies,
+            effects: options.effects.clone(),
+            remarks,
+        })
+    }
+
+    /// What the operator should know although it is no error: keys of the rule file without effect, and policies that cannot be
+    /// used. While there is such a policy every change gets the finding `rego.error`.
+    pub fn remarks(&self) -> &[Problem] {
+        &self.remarks
+    }
+
+    /// Ids and descriptions of the secret patterns, without [`SECRET_PREFIX`].
+    pub fn secret_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.secrets.ids()
+    }
+
+    /// Looks at a change. `old` holds the contents in the base by path; where one is missing, every line counts as new.
+    pub fn inspect(&self, changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Report {
+        inspect::run(self, changes, old)
+    }
+}
+
+fn unknown_rules(effects: &BTreeMap<String, Effect>, secrets: &secrets::Engine) -> Vec<Problem> {
+    let known = |id: &str| match id.strip_prefix(SECRET_PREFIX) {
+        Some(pattern) => secrets.ids().any(|(id, _)| id == pattern),
+        None => RULES.iter().any(|rule| rule.id == id),
+    };
+    let unknown = effects.keys().filter(|id| !known(id));
+    unknown
+        .map(|id| Problem {
+            file: "guard rules".to_owned(),
+            line: 0,
+            message: format!("there is no rule {id:?}"),
+            remedy: "use an id of docs/guard-rails.md".to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,173 @@
+//! Files that are read line by line: templates before they are rendered, Terraform, and `KEY=value` files.
+
+use super::super::sink::Sink;
+use super::hint::Owner;
+use super::quoted;
+use super::words::{is_reference, is_secret, likeness};
+
+/// Longest line that is looked at here; the secret patterns look at all of it.
+const LINE_MAX: usize = 4_096;
+
+/// Lines `KEY=value`, `key = "value"`, `key: value`.
+pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    for (nth, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.len() > LINE_MAX || line.starts_with(['#', ';']) || line.starts_with("//") {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some(at) = line.find(['=', ':']) else { continue };
+        let key = line[..at].trim().trim_matches(['"', '\'']);
+        let value = literal(line[at + 1..].trim_start_matches(['=', ':', '>']));
+        found(key, value, nth + 1 + shift, rule, owner, sink);
+    }
+}
+
+/// A template or a file that is no YAML: keys with literals, and what stands below data and stringData of a Secret.
+pub(in crate::guard) fn template(text: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    let mut first = 1;
+    for document in text.split("\n---") {
+        let secret = document
+            .lines()
+            .any(|line| matches!(line.trim_end(), "kind: Secret" | "kind: \"Secret\"" | "kind: 'Secret'"));
+        template_document(document, first, secret, owner, sink);
+        first += document.matches('\n').count() + 1;
+    }
+}
+
+fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink: &mut Sink<'_>) {
+    let owner = Owner {
+        kind: if secret { "Secret".to_owned() } else { owner.kind.clone() },
+        ..owner.clone()
+    };
+    let mut data: Option<usize> = None;
+    let mut block: Option<(usize, String)> = None;
+    let mut name = String::new();
+    for (nth, line) in text.lines().enumerate() {
+        let at = first + nth;
+        let indent = line.len() - line.trim_start().len();
+        let body = line.trim();
+        if body.len() > LINE_MAX || body.is_empty() || body.starts_with('#') {
+            continue;
+        }
+        if let Some((outer, key)) = &block {
+            if indent > *outer {
+                if !is_reference(body) {
+                    secret_line(key, at, body, &owner, sink);
+                }
+                continue;
+            }
+            block = None;
+        }
+        if data.is_some_and(|outer| indent <= outer && !body.starts_with("{{")) {
+            data = None;
+        }
+        let item = body.strip_prefix("- ").unwrap_or(body).trim_start();
+        let Some((key, value)) = item.split_once(':') else { continue };
+        let key = key.trim().trim_matches(['"', '\'']);
+        let value = value.trim();
+        if secret && matches!(key, "data" | "stringData") && value.is_empty() {
+            data = Some(indent);
+        } else if data.is_some() {
+            if value.starts_with(['|', '>']) {
+                block = Some((indent, key.to_owned()));
+            } else if !is_reference(literal(value)) {
+                secret_line(key, at, literal(value), &owner, sink);
+            }
+        } else if key == "name" {
+            literal(value).clone_into(&mut name);
+        } else if key == "value" && likeness(&name).is_some() {
+            found(&name, literal(value), at, "structure.env", &owner, sink);
+        } else if !value.starts_with(['|', '>', '&', '*', '!', '{', '[']) || value.starts_with("{{") {
+            found(key, literal(value), at, "structure.values", &owner, sink);
+        }
+    }
+}
+
+fn secret_line(key: &str, line: usize, value: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    sink.hide(value);
+    let message = format!("a Secret holds {} literally", quoted(key));
+    sink.put_unless_standing(
+        "structure.secret",
+        (line, line),
+        message,
+        owner.infisical(Some(key).filter(|key| is_plain(key))),
+    );
+}
+
+/// Terraform: literals under secret-like names, whatever block they stand in; a provider block says so.
+pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
+    let mut blocks: Vec<String> = Vec::new();
+    for (nth, line) in text.lines().enumerate() {
+        let body = line.trim();
+        if body.len() > LINE_MAX || body.starts_with(['#']) || body.starts_with("//") {
+            continue;
+        }
+        if let Some((key, value)) = body.split_once('=').filter(|(_, value)| !value.starts_with('=')) {
+            let key = key.trim().trim_matches('"');
+            // The default of a variable is a value of that variable.
+            let variable = blocks
+                .last()
+                .and_then(|block| block.strip_prefix("variable "))
+                .filter(|_| key == "default");
+            let key = variable.map_or(key, |name| name.trim_matches(['"', ' ']));
+            let value = value.trim();
+            if value.starts_with('"') && !value.starts_with("\"${") {
+                let like = likeness(key);
+                let value = literal(value);
+                if like.is_some_and(|like| is_secret(like, value, false)) {
+                    sink.hide(value);
+                    let place = blocks.last().map_or_else(String::new, |block| format!(" in {block}"));
+                    let message = format!("a literal under {}{place}", quoted(key));
+                    let hint = "read it from the environment (TF_VAR_…), a data source of the secret store, or an ephemeral resource; what was sent must be replaced";
+                    sink.put_unless_standing("structure.terraform", (nth + 1, nth + 1), message, hint);
+                }
+            }
+        }
+        let opens = body.matches('{').count();
+        let closes = body.matches('}').count();
+        if opens > closes && blocks.len() < 64 {
+            let head: String = body
+                .trim_end_matches('{')
+                .trim()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(80)
+                .collect();
+            let known = ["provider ", "variable ", "resource ", "data ", "module ", "backend "]
+                .iter()
+                .any(|word| head.starts_with(word));
+            blocks.push(if known { head } else { "a block".to_owned() });
+        } else if closes > opens {
+            blocks.truncate(blocks.len().saturating_sub(closes - opens));
+        }
+    }
+}
+
+fn found(key: &str, value: &str, line: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    let name = key.rsplit([' ', '.']).next().unwrap_or(key);
+    if sink.is_full(rule) || !is_plain(name) || !likeness(key).is_some_and(|like| is_secret(like, value, true)) {
+        return;
+    }
+    sink.hide(value);
+    let message = format!("{} holds a literal under {}", owner.words(), quoted(key));
+    sink.put_unless_standing(rule, (line, line), message, owner.infisical(Some(name)));
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 100 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// A value without quotes and without a comment behind it.
+fn literal(value: &str) -> &str {
+    let value = value.trim().trim_end_matches(',');
+    for quote in ['"', '\''] {
+        if let Some(inner) = value.strip_prefix(quote) {
+            return inner.split(quote).next().unwrap_or(inner);
+        }
+    }
+    if value.starts_with("{{") {
+        return value;
+    }
+    value.split(" #").next().unwrap_or(value).trim_end()
+}

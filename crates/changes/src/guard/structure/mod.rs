@@ -1,0 +1,440 @@
+//! Secrets that no pattern of letters gives away: they are secrets by where they stand in a parsed file.
+
+pub(super) mod hint;
+pub(super) mod lines;
+pub(super) mod talos;
+pub(super) mod words;
+
+use std::sync::OnceLock;
+
+use regex::Regex;
+
+use super::sink::Sink;
+use super::tree::{self, Kind, Node, Style, Tree};
+use hint::Owner;
+use words::{is_reference, is_secret, likeness};
+
+/// Kinds that say where a secret is, and hold none. Their `template` may hold literals all the same.
+const REFERENCES: &[&str] = &[
+    "SealedSecret",
+    "ExternalSecret",
+    "ClusterExternalSecret",
+    "SecretStore",
+    "ClusterSecretStore",
+    "PushSecret",
+    "InfisicalSecret",
+    "InfisicalStaticSecret",
+    "InfisicalDynamicSecret",
+    "InfisicalPushSecret",
+    "InfisicalAuth",
+    "InfisicalConnection",
+    "SecretProviderClass",
+    "VaultStaticSecret",
+    "VaultDynamicSecret",
+];
+/// How deep files within files are followed.
+const NESTED_MAX: usize = 2;
+/// Aliases that are followed in one file, so that a tangle of them ends.
+const STEPS_MAX: usize = 150_000;
+
+/// Looks through all documents of a file.
+pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
+    let mut walk = Walk {
+        tree,
+        sink,
+        path,
+        shift: 0,
+        nested: 0,
+        depth: 0,
+        left: STEPS_MAX,
+        rule: "structure.values",
+        owner: Owner::of_path(path),
+    };
+    for document in &tree.documents {
+        walk.document(document);
+    }
+    if walk.left == 0 {
+        sink.put(
+            "yaml.budget",
+            None,
+            "its aliases expand to too much to be looked through",
+            "write the values out",
+        );
+    }
+}
+
+struct Walk<'w, 's> {
+    tree: &'w Tree,
+    sink: &'w mut Sink<'s>,
+    path: &'w str,
+    /// Lines above the text that is parsed, when it stands within another file.
+    shift: usize,
+    nested: usize,
+    depth: usize,
+    left: usize,
+    rule: &'static str,
+    owner: Owner,
+}
+
+impl<'w> Walk<'w, '_> {
+    fn document(&mut self, node: &'w Node) {
+        // An alias within its own anchor has no end.
+        if self.depth > tree::DEPTH_MAX || self.left == 0 {
+            self.left = 0;
+            return;
+        }
+        self.depth += 1;
+        self.one_document(node);
+        self.depth -= 1;
+    }
+
+    fn one_document(&mut self, node: &'w Node) {
+        let document = self.tree.resolve(node);
+        if document.entries().is_empty() {
+            return self.walk(document, "");
+        }
+        let kind = self.tree.text_at(document, &["kind"]).unwrap_or_default();
+        let versioned = self.tree.get(document, "apiVersion").is_some();
+        self.whole_file(document, kind, versioned);
+        if versioned && !kind.is_empty() {
+            let outer = std::mem::replace(&mut self.owner, Owner::of(self.tree, document));
+            self.manifest(document, kind);
+            self.owner = outer;
+        } else {
+            talos::inspect(self.tree, document, self.shift, self.sink);
+            self.walk(document, "");
+        }
+    }
+
+    /// Files that are known by what they hold.
+    fn whole_file(&mut self, document: &Node, kind: &str, versioned: bool) {
+        let tree = self.tree;
+        let has = |key: &str| tree.get(document, key).is_some();
+        let line = Some(document.line + self.shift);
+        if has("terraform_version") && (has("lineage") || has("serial")) {
+            self.sink.put(
+                "file.terraform-state",
+                line,
+                "this is Terraform state: it holds every secret in clear",
+                STATE_HINT,
+            );
+        }
+        if has("format_version") && (has("planned_values") || has("resource_changes")) {
+            self.sink.put(
+                "file.terraform-plan",
+                line,
+                "this is a plan as JSON: it holds sensitive values in clear",
+                STATE_HINT,
+            );
+        }
+        if kind == "Config" && has("users") && (has("clusters") || has("contexts")) && versioned {
+            let users = tree.get(document, "users").map(Node::items).unwrap_or_default();
+            for user in users {
+                let Some(fields) = tree.get(user, "user") else { continue };
+                for (key, value) in fields.entries() {
+                    let secret = matches!(key.text(), Some("token" | "password" | "client-key-data"));
+                    let value = tree.resolve(value);
+                    if secret && value.text().is_some_and(|text| !is_reference(text)) {
+                        self.sink.hide(value.text().unwrap_or_default());
+                        let message = format!("a kubeconfig with {} of a user", key.text().unwrap_or_default());
+                        self.sink.put(
+                            "file.kubeconfig",
+                            Some(value.line + self.shift),
+                            message,
+                            "keep kubeconfigs out of git; give the workload a ServiceAccount",
+                        );
+                    }
+                }
+            }
+        }
+        if let Some(contexts) = tree.get(document, "contexts") {
+            for (_, context) in contexts.entries() {
+                let key = tree.get(context, "key").filter(|_| tree.get(context, "crt").is_some());
+                if let Some(key) = key.filter(|key| key.text().is_some_and(|text| !is_reference(text))) {
+                    self.sink.hide(key.text().unwrap_or_default());
+                    self.sink.put(
+                        "file.talosconfig",
+                        Some(key.line + self.shift),
+                        "a talosconfig with a client key",
+                        "keep talosconfigs out of git",
+                    );
+                }
+            }
+        }
+    }
+
+    fn manifest(&mut self, document: &'w Node, kind: &str) {
+        if kind == "List" || (kind.ends_with("List") && self.tree.get(document, "items").is_some()) {
+            for item in self.tree.get(document, "items").map(Node::items).unwrap_or_default() {
+                self.document(item);
+            }
+            return;
+        }
+        if REFERENCES.contains(&kind) {
+            self.sink.expect_random(document.line + self.shift, document.end_line + self.shift);
+            return self.templates_of(document, 0);
+        }
+        let outer = self.rule;
+        match kind {
+            "Secret" => self.secret(document),
+            "ConfigMap" => self.config_map(document),
+            "Kustomization" | "Component" => self.generators(document),
+            // Schemas name fields, and fields named `password` hold their type.
+            "CustomResourceDefinition" => {}
+            _ => self.walk(document, ""),
+        }
+        self.rule = outer;
+    }
+
+    /// `template` parts of references: what stands there literally reaches the Secret literally.
+    fn templates_of(&mut self, node: &'w Node, depth: usize) {
+        for (key, value) in self.tree.resolve(node).entries() {
+            if key.text() == Some("template") {
+                self.walk(value, "");
+            } else if depth < 4 {
+                self.templates_of(value, depth + 1);
+            }
+        }
+    }
+
+    fn secret(&mut self, document: &'w Node) {
+        for part in ["data", "stringData"] {
+            for (key, value) in self.tree.get(document, part).map(Node::entries).unwrap_or_default() {
+                let value = self.tree.resolve(value);
+                let name = key.text().unwrap_or("a key");
+                if value.is_null() || value.text().is_some_and(is_reference) {
+                    continue;
+                }
+                let message = format!("{} holds {} literally in {part}", self.owner.words(), quoted(name));
+                self.found("structure.secret", value, message, Some(name));
+            }
+        }
+        if let Some(metadata) = self.tree.get(document, "metadata") {
+            self.walk(metadata, "metadata");
+        }
+    }
+
+    fn config_map(&mut self, document: &'w Node) {
+        self.rule = "structure.configmap";
+        for (key, value) in self.tree.get(document, "data").map(Node::entries).unwrap_or_default() {
+            self.entry(key, value);
+        }
+    }
+
+    fn generators(&mut self, document: &'w Node) {
+        for (key, value) in document.entries() {
+            let secret = key.text() == Some("secretGenerator");
+            if !secret && key.text() != Some("configMapGenerator") {
+                self.entry(key, value);
+                continue;
+            }
+            for generator in self.tree.resolve(value).items() {
+                for literal in self.tree.get(generator, "literals").map(Node::items).unwrap_or_default() {
+                    let literal = self.tree.resolve(literal);
+                    let Some((name, value)) = literal.text().and_then(|text| text.split_once('=')) else {
+                        continue;
+                    };
+                    let refused = if secret {
+                        !is_reference(value)
+                    } else {
+                        likeness(name).is_some_and(|like| is_secret(like, value, true))
+                    };
+                    if refused {
+                        self.sink.hide(value);
+                        self.found(
+                            "structure.generator",
+                            literal,
+                            format!("a generator holds {} literally", quoted(name)),
+                            Some(name),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything below a node. `key` is the key it stands under.
+    fn walk(&mut self, node: &'w Node, key: &str) {
+        self.left = self.left.saturating_sub(1);
+        if self.depth > tree::DEPTH_MAX || self.left == 0 {
+            self.left = 0;
+            return;
+        }
+        self.depth += 1;
+        self.below(node, key);
+        self.depth -= 1;
+    }
+
+    fn below(&mut self, node: &'w Node, key: &str) {
+        let node = self.tree.resolve(node);
+        match &node.kind {
+            Kind::Mapping(entries) => {
+                if self.pair(node) {
+                    return;
+                }
+                for (key, value) in entries {
+                    self.entry(key, value);
+                }
+            }
+            Kind::Sequence(items) => {
+                if matches!(key, "args" | "command" | "extraArgs" | "entrypoint" | "cmd") {
+                    self.arguments(items);
+                }
+                for item in items {
+                    match &self.tree.resolve(item).kind {
+                        Kind::Scalar { .. } => self.text(item),
+                        // Manifests within charts' `extraObjects` and the like.
+                        Kind::Mapping(_) if self.tree.get(item, "kind").is_some() && self.tree.get(item, "apiVersion").is_some() => {
+                            self.document(item)
+                        }
+                        _ => self.walk(item, key),
+                    }
+                }
+            }
+            Kind::Scalar { .. } => self.text(node),
+            Kind::Alias(_) => {}
+        }
+    }
+
+    fn entry(&mut self, key: &'w Node, value: &'w Node) {
+        let value = self.tree.resolve(value);
+        let name = key.text().unwrap_or_default();
+        if matches!(name, "labels" | "matchLabels" | "nodeSelector" | "openAPIV3Schema") {
+            return;
+        }
+        let Kind::Scalar { text, style, .. } = &value.kind else {
+            return self.walk(value, name);
+        };
+        let plain = *style == Style::Plain;
+        if likeness(name).is_some_and(|like| is_secret(like, text, plain)) && !is_annotation(name) {
+            self.found(
+                self.rule,
+                value,
+                format!("{} holds a literal under {}", self.owner.words(), quoted(name)),
+                Some(name),
+            );
+        } else {
+            self.text(value);
+        }
+    }
+
+    /// `name` and `value` side by side: environment variables, Helm parameters.
+    fn pair(&mut self, node: &'w Node) -> bool {
+        let (Some(name), Some(value)) = (self.tree.text_at(node, &["name"]), self.tree.get(node, "value")) else {
+            return false;
+        };
+        let Kind::Scalar { text, style, .. } = &value.kind else {
+            return false;
+        };
+        if likeness(name).is_some_and(|like| is_secret(like, text, *style == Style::Plain)) {
+            self.found(
+                "structure.env",
+                value,
+                format!("{} sets {} to a literal", self.owner.words(), quoted(name)),
+                Some(name),
+            );
+            return true;
+        }
+        self.text(value);
+        true
+    }
+
+    fn arguments(&mut self, items: &'w [Node]) {
+        let mut option: Option<String> = None;
+        for item in items {
+            let item = self.tree.resolve(item);
+            let Some(text) = item.text() else { continue };
+            if let Some(name) = option.take()
+                && !text.starts_with('-')
+                && likeness(&name).is_some_and(|like| is_secret(like, text, false))
+            {
+                self.found(
+                    "structure.args",
+                    item,
+                    format!("{} passes {} a literal", self.owner.words(), quoted(&name)),
+                    Some(&name),
+                );
+                continue;
+            }
+            for captures in option_pattern().into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
+                let (name, value) = (&captures[1], captures.get(2).map_or("", |value| value.as_str()));
+                if likeness(name).is_some_and(|like| is_secret(like, value, true)) {
+                    self.sink.hide(value);
+                    self.found(
+                        "structure.args",
+                        item,
+                        format!("{} passes {} a literal", self.owner.words(), quoted(name)),
+                        Some(name),
+                    );
+                }
+            }
+            let bare = text.strip_prefix('-').map(|rest| rest.trim_start_matches('-'));
+            option = bare
+                .filter(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+                .map(str::to_owned);
+        }
+    }
+
+    /// A text that may be a file of its own: YAML, JSON or assignments in a block.
+    fn text(&mut self, node: &'w Node) {
+        let node = self.tree.resolve(node);
+        let Kind::Scalar { text, .. } = &node.kind else { return };
+        let json = text.trim_start().starts_with(['{', '[']) && text.len() > 8;
+        if self.nested >= NESTED_MAX || (!json && !text.contains('\n')) {
+            return;
+        }
+        // A quoted text is folded, so that only its first line is known; a block's lines are its own.
+        let shift = self.shift + node.line - 1;
+        match tree::parse(text) {
+            Ok(inner) if inner.documents.iter().any(|document| !matches!(document.kind, Kind::Scalar { .. })) => {
+                let mut walk = Walk {
+                    tree: &inner,
+                    sink: self.sink,
+                    path: self.path,
+                    shift,
+                    nested: self.nested + 1,
+                    depth: self.depth,
+                    left: self.left,
+                    rule: self.rule,
+                    owner: self.owner.clone(),
+                };
+                for document in &inner.documents {
+                    walk.document(document);
+                }
+                self.left = walk.left;
+            }
+            Ok(_) | Err(_) => lines::assignments(text, shift, self.rule, &self.owner, self.sink),
+        }
+    }
+
+    fn found(&mut self, rule: &str, value: &Node, message: String, key: Option<&str>) {
+        if self.sink.is_full(rule) {
+            return;
+        }
+        self.sink.hide(value.text().unwrap_or_default());
+        let lines = (value.line + self.shift, value.end_line + self.shift);
+        let key = key.filter(|key| key.len() <= 100 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
+        let hint = self.owner.infisical(key);
+        self.sink.put_unless_standing(rule, lines, message, hint);
+    }
+}
+
+const STATE_HINT: &str = "keep it in the state backend, never in git";
+
+/// Annotations such as `nginx.ingress.kubernetes.io/auth-secret` name things.
+fn is_annotation(key: &str) -> bool {
+    key.contains('/')
+}
+
+/// A name in quotes, cut, with odd characters escaped.
+pub(super) fn quoted(name: &str) -> String {
+    let short: String = name.chars().take(80).collect();
+    format!("{short:?}")
+}
+
+/// `--password=value`, `PASSWORD=value`, `--token value`.
+fn option_pattern() -> Option<&'static Regex> {
+    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
+    let pattern = r#"(?:^|[\s;&|"'])-{0,2}([A-Za-z][A-Za-z0-9_.-]{2,60})[= ]["']?([^\s"';&|]{1,200})"#;
+    PATTERN.get_or_init(|| Regex::new(pattern).ok()).as_ref()
+}

@@ -1,0 +1,127 @@
+//! Conftest-style policies, and what becomes of those that do not behave.
+
+use std::time::Duration;
+
+use changes::guard::{GuardOptions, Guards, Report};
+
+use crate::{inspect, short};
+
+const MANIFEST: &[u8] =
+    b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {x: '1'}\n";
+
+fn options(policies: &[&str]) -> GuardOptions {
+    let named = |(nth, text): (usize, &&str)| (format!("policy/{nth}.rego"), (*text).to_owned());
+    GuardOptions {
+        policies: policies.iter().enumerate().map(named).collect(),
+        // Far beyond what any of them needs, so that a busy machine changes no answer.
+        policy_limit: Duration::from_secs(60),
+        ..GuardOptions::default()
+    }
+}
+
+fn guards(policies: &[&str]) -> Guards {
+    Guards::new(&options(policies)).expect("guards")
+}
+
+fn ask(policies: &[&str]) -> Report {
+    inspect(&guards(policies), "a.yaml", None, Some(MANIFEST))
+}
+
+#[test]
+fn deny_warn_and_violation_speak_in_both_dialects() {
+    let old = "package main\n\ndeny[msg] {\n  input.kind == \"ConfigMap\"\n  input.metadata.name == \"b\"\n  msg := sprintf(\"no %v here\", [input.metadata.name])\n}\n\nwarn_size[msg] { input.data.x; msg = \"has data\" }\n";
+    let report = ask(&[old]);
+    assert_eq!(short(&report), ["rego.deny:5:refuse", "rego.warn:5:remark"], "{report:?}");
+    assert_eq!(report.findings[0].message, "data.main.deny: no b here");
+    let new = "package main\n\nimport rego.v1\nimport data.lib\n\nviolation contains {\"msg\": \"it is a\"} if lib.is_a\n";
+    let library = "package lib\n\nimport rego.v1\n\nis_a if input.metadata.name == \"a\"\n";
+    assert_eq!(short(&ask(&[new, library])), ["rego.deny:1:refuse"]);
+}
+
+#[test]
+fn other_packages_are_asked_when_named() {
+    let policy = "package team.rules\n\nimport rego.v1\n\ndeny contains \"always\" if true\n";
+    let mut options = GuardOptions {
+        policies: vec![("p.rego".to_owned(), policy.to_owned())],
+        ..options(&[])
+    };
+    let report = inspect(&Guards::new(&options).expect("guards"), "a.yaml", None, Some(MANIFEST));
+    assert_eq!(short(&report), ["rego.error:0:manual"], "nothing to ask is no consent");
+    options.policy_packages.push("team.rules".to_owned());
+    let report = inspect(&Guards::new(&options).expect("guards"), "a.yaml", None, Some(MANIFEST));
+    assert_eq!(short(&report), ["rego.deny:1:refuse", "rego.deny:5:refuse"]);
+}
+
+#[test]
+fn a_policy_that_loops_is_stopped_and_raises() {
+    let policy = "package main\n\nimport rego.v1\n\ndeny contains \"x\" if {\n  some a in numbers.range(1, 100000)\n  some b in numbers.range(1, 100000)\n  a * b == -1\n}\n";
+    let options = GuardOptions {
+        policy_limit: Duration::from_millis(200),
+        ..options(&[policy])
+    };
+    let report = inspect(&Guards::new(&options).expect("guards"), "a.yaml", None, Some(MANIFEST));
+    assert_eq!(short(&report), ["rego.error:1:manual"], "{report:?}");
+    assert!(report.findings[0].message.contains("limit of 200 ms"), "{report:?}");
+}
+
+#[test]
+fn a_policy_that_is_none_raises_every_change_and_says_where() {
+    let guards = guards(&["package main\n\ndeny[msg] {\n  input.kind ==\n}\n"]);
+    assert_eq!(guards.remarks().len(), 1);
+    assert!(
+        guards.remarks()[0].to_string().starts_with("policy/0.rego:"),
+        "{:?}",
+        guards.remarks()
+    );
+    let report = inspect(&guards, "a.txt", None, Some(b"x"));
+    assert_eq!(short(&report), ["rego.error:0:manual"]);
+}
+
+#[test]
+fn nonsense_and_recursion_are_errors_not_consent() {
+    for policy in [
+        "package main\n\nimport rego.v1\n\ndeny := 3\n",
+        "package main\n\nimport rego.v1\n\ndeny contains 3 if true\n",
+        "package main\n\nimport rego.v1\n\ndeny contains {\"text\": \"x\"} if true\n",
+        "package main\n\nimport rego.v1\n\ndeny contains x if { x := f(1) }\n\nf(n) := m if { m := f(n + 1) }\n",
+        "package main\n\nimport rego.v1\n\ndeny contains x if { x := f(1) }\n\nf(n) := data[\"main\"].g(n)\n\ng(n) := m if { m := data.main.f(n + 1) }\n",
+        "package main\n\nimport rego.v1\n\ndeny contains x if { x := a }\n\na := b\n\nb := a\n",
+        "package main\n\nimport rego.v1\n\ndeny := true\n\ndeny := false\n",
+    ] {
+        let report = ask(&[policy]);
+        assert!(
+            report.findings.iter().any(|finding| finding.rule == "rego.error"),
+            "{policy}\n{report:?}"
+        );
+        assert!(report.tier().is_some(), "{policy}");
+    }
+}
+
+#[test]
+fn network_and_randomness_are_refused_with_their_line() {
+    let policy = "package main\n\nimport rego.v1\n\n# http.send in words is fine, \"rand.intn\" too\ndeny contains \"x\" if {\n  rand.intn(\"seed\", 10) > 4\n}\n";
+    let guards = guards(&[policy]);
+    let remarks: Vec<_> = guards.remarks().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        remarks,
+        ["policy/0.rego:7: rand. is not available; a policy decides from its input alone: no network, no randomness"]
+    );
+}
+
+#[test]
+fn a_secret_in_a_policys_words_is_not_shown() {
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9".repeat(3));
+    let policy = "package main\n\nimport rego.v1\n\ndeny contains msg if { msg := sprintf(\"bad: %v\", [input.a]) }\n";
+    let report = inspect(&guards(&[policy]), "a.yaml", None, Some(format!("a: {token}\n").as_bytes()));
+    assert!(!format!("{report:?}").contains(&token), "{report:?}");
+    assert!(report.findings.iter().any(|finding| finding.rule == "rego.deny"));
+}
+
+#[test]
+fn a_function_may_be_called_like_one_elsewhere() {
+    let policy =
+        "package main\n\nimport rego.v1\nimport data.lib\n\nname(x) := lib.name(x)\n\ndeny contains msg if { msg := name(input) }\n";
+    let library = "package lib\n\nimport rego.v1\n\nname(x) := sprintf(\"%v\", [x.metadata.name])\n";
+    let report = ask(&[policy, library]);
+    assert_eq!(short(&report), ["rego.deny:1:refuse", "rego.deny:5:refuse"], "{report:?}");
+}
