@@ -301,7 +301,7 @@ impl Engine {
         let eligible = self
             .book()
             .policy
-            .eligibility(&proposal.revision.route, proposal.asking_agent(), person.id);
+            .eligibility(&proposal.revision.route, proposal.asking_agent(), person.id, self.now());
         match eligible {
             domain::Eligibility::Eligible => {}
             domain::Eligibility::NotInGroup => return Err(Dead::Refused(Refusal::NotEligible.to_string())),

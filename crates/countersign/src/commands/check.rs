@@ -84,6 +84,9 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         shown(settings.policy.file.display().to_string()),
         book.policy.hash().short()
     );
+    for warning in book.policy.warnings(chrono::Utc::now()) {
+        println!("warning: {}:{}: {}\n  remedy: {}", shown(settings.policy.file.display().to_string()), warning.line, warning.message, warning.remedy);
+    }
     for (name, runbook) in book.runbooks.iter() {
         println!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }

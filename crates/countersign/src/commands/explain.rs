@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{Facts, Policy, RepoPath, RepositoryName, Route, RunbookName, Tier};
+use domain::{Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier};
 use engine::Book;
 
 use crate::cli::Failure;
@@ -92,22 +92,29 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
         None => println!("rule: none"),
     }
     println!("why: {}", route.why);
-    match (route.tier, route.requirements.as_slice()) {
-        (Tier::Manual, _) => println!("approvers: none, a human commits"),
-        (Tier::Standard, _) => println!("approvers: none, people are told afterwards"),
-        (Tier::Prompted, needed) => {
-            for one in needed {
-                let owners = if one.allow_owner { "" } else { "; not for an agent that they own" };
-                println!(
-                    "approvers: {} of {} ({}){owners}",
-                    one.quorum,
-                    one.group,
-                    policy.members(&one.group).join(", ")
-                );
-            }
-        }
+    match route.tier {
+        Tier::Manual => println!("approvers: none, a human commits"),
+        Tier::Standard => println!("approvers: none, people are told afterwards"),
+        Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed)),
     }
     println!("waits: {} min", route.ttl_seconds / 60);
+}
+
+fn approvers(policy: &Policy, needed: &Requirement) {
+    let owners = if needed.asked().any(|asked| asked.allow_owner) {
+        ""
+    } else {
+        "; not for an agent that they own"
+    };
+    let groups = needed.groups();
+    let who: Vec<String> = match groups.len() {
+        1 => groups.iter().map(|group| policy.members(group).join(", ")).collect(),
+        _ => groups.iter().map(|group| format!("{group}: {}", policy.members(group).join(", "))).collect(),
+    };
+    println!("approvers: {needed} ({}){owners}", who.join("; "));
+    if let Some(escalation) = &needed.escalation {
+        println!("after {} min: {} may help", escalation.after_seconds / 60, escalation.to);
+    }
 }
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
