@@ -57,7 +57,10 @@ pub fn may_send(
         why: stop.why(),
     });
     let frozen = policy.freezes(&proposal.repository, &proposal.revision.facts.paths, now);
-    let frozen = frozen.into_iter().filter(|freeze| !overridden.contains(&freeze.name)).map(Hold::Frozen);
+    let frozen = frozen
+        .into_iter()
+        .filter(|freeze| !overridden.contains(&freeze.name))
+        .map(Hold::Frozen);
     let holds: Vec<Hold> = stopped.chain(frozen).collect();
     if holds.is_empty() { Ok(()) } else { Err(holds) }
 }

@@ -23,8 +23,8 @@ pub use ids::{
 };
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath, is_deceptive};
 pub use policy::{
-    Asked, Eligibility, Escalation, Facts, Freeze, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder, Requirement, Route, Rule,
-    Shift, Standing, TTL_SECONDS_DEFAULT, Waiting, replay,
+    Asked, Eligibility, Escalation, Facts, Freeze, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder, Requirement, Route,
+    Rule, Shift, Standing, TTL_SECONDS_DEFAULT, Waiting, replay,
 };
 pub use proposal::{
     ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
@@ -32,4 +32,4 @@ pub use proposal::{
 };
 pub use refusal::Refusal;
 pub use states::{Decision, Delivery, Landed, Outcome, Risk, Tier};
-pub use stops::{RESUME_PEOPLE, RESUME_SECONDS, Resumption, ResumeVote, Scope, Stop, Subject};
+pub use stops::{RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, Subject};

@@ -112,7 +112,13 @@ impl Stop {
         self.votes.retain(|known| known.by.id != vote.by.id);
         self.votes.push(vote);
         let fresh = |vote: &&ResumeVote| (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds());
-        let people: BTreeSet<UserId> = self.votes.iter().filter(fresh).map(|vote| vote.by.id).filter(|id| may(*id)).collect();
+        let people: BTreeSet<UserId> = self
+            .votes
+            .iter()
+            .filter(fresh)
+            .map(|vote| vote.by.id)
+            .filter(|id| may(*id))
+            .collect();
         match RESUME_PEOPLE.saturating_sub(people.len()) {
             0 => Resumption::Over,
             missing => Resumption::Missing(missing),

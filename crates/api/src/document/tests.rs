@@ -1,6 +1,7 @@
 use super::*;
 use domain::{
-    ApplicationState, Asked, Ending, Facts, ObjectId, Origin, PersonRef, PullRequest, Requirement, Review, Revision, Route, RunbookCall, UserId,
+    ApplicationState, Asked, Ending, Facts, ObjectId, Origin, PersonRef, PullRequest, Requirement, Review, Revision, Route, RunbookCall,
+    UserId,
 };
 
 /// An id that must never be seen by an agent.

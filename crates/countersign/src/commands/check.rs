@@ -85,7 +85,13 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         book.policy.hash().short()
     );
     for warning in book.policy.warnings(chrono::Utc::now()) {
-        println!("warning: {}:{}: {}\n  remedy: {}", shown(settings.policy.file.display().to_string()), warning.line, warning.message, warning.remedy);
+        println!(
+            "warning: {}:{}: {}\n  remedy: {}",
+            shown(settings.policy.file.display().to_string()),
+            warning.line,
+            warning.message,
+            warning.remedy
+        );
     }
     for (name, runbook) in book.runbooks.iter() {
         println!("ok runbook {name}: hash {}", runbook.content_hash().short());

@@ -109,7 +109,10 @@ fn approvers(policy: &Policy, needed: &Requirement) {
     let groups = needed.groups();
     let who: Vec<String> = match groups.len() {
         1 => groups.iter().map(|group| policy.members(group).join(", ")).collect(),
-        _ => groups.iter().map(|group| format!("{group}: {}", policy.members(group).join(", "))).collect(),
+        _ => groups
+            .iter()
+            .map(|group| format!("{group}: {}", policy.members(group).join(", ")))
+            .collect(),
     };
     println!("approvers: {needed} ({}){owners}", who.join("; "));
     if let Some(escalation) = &needed.escalation {

@@ -37,7 +37,9 @@ impl Step<'_> {
         next.revision.route = route;
         if self.has_said(ReviewVerdict::Approve, &by) {
             // A policy edit can make the approvals of others count again, with nobody left to tap: then a second tap completes them.
-            let complete = self.policy.satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
+            let complete = self
+                .policy
+                .satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
             return if complete {
                 Ok(self.count(next, &by, hold_seconds))
             } else {
@@ -103,7 +105,9 @@ impl Step<'_> {
 
     fn count(&self, mut next: Proposal, by: &PersonRef, hold_seconds: u32) -> Transition {
         let mut effects = Vec::new();
-        let complete = self.policy.satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
+        let complete = self
+            .policy
+            .satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
         let summary = if complete {
             next.decision = Decision::Approved;
             next.decided_at = Some(self.now);

@@ -84,11 +84,16 @@ impl Policy {
             }
         }
         for of_repository in [false, true] {
-            let own = windows.iter().filter(|window| window.of_repository == of_repository && window.kind == Kind::Allow);
+            let own = windows
+                .iter()
+                .filter(|window| window.of_repository == of_repository && window.kind == Kind::Allow);
             let own: Vec<&Window> = own.copied().collect();
             for path in paths {
                 let allowing: Vec<&Window> = own.iter().copied().filter(|window| window.covers(path)).collect();
-                let Some(first) = allowing.first().filter(|_| !allowing.iter().any(|window| window.active(now).is_some())) else {
+                let Some(first) = allowing
+                    .first()
+                    .filter(|_| !allowing.iter().any(|window| window.active(now).is_some()))
+                else {
                     continue;
                 };
                 let next = allowing.iter().filter_map(|window| window.next(now)).min();
@@ -179,7 +184,10 @@ impl Window {
             None => vec![self.start.date()],
             Some(recurrence) => recurrence.dates(self.start.date(), from, to),
         };
-        let begins = dates.into_iter().filter(|date| from <= *date && *date <= to).map(|date| date.and_time(self.start.time()));
+        let begins = dates
+            .into_iter()
+            .filter(|date| from <= *date && *date <= to)
+            .map(|date| date.and_time(self.start.time()));
         begins.filter(|begin| self.is_before_end(*begin)).collect()
     }
 

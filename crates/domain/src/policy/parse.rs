@@ -207,7 +207,13 @@ impl<'a> Checker<'a> {
     /// Compiles the rules, or says why that cannot be.
     fn index(&mut self, rules: &[Rule]) -> Option<RuleIndex> {
         RuleIndex::new(rules)
-            .map_err(|error| self.add(&(0..0), format!("the path patterns of all rules together: {error}"), "use fewer or shorter patterns"))
+            .map_err(|error| {
+                self.add(
+                    &(0..0),
+                    format!("the path patterns of all rules together: {error}"),
+                    "use fewer or shorter patterns",
+                )
+            })
             .ok()
     }
 

@@ -92,7 +92,11 @@ impl Policy {
         for raise in &facts.raised {
             raised.add(raise.tier, 0, &format!("{}: {}", raise.rule, raise.why));
         }
-        if let Some(agent) = facts.agent.as_ref().filter(|agent| self.agents.get(*agent).is_some_and(|known| known.untrusted)) {
+        if let Some(agent) = facts
+            .agent
+            .as_ref()
+            .filter(|agent| self.agents.get(*agent).is_some_and(|known| known.untrusted))
+        {
             let why = format!("untrusted agent {agent}");
             raised.add(Tier::Prompted, 0, &why);
             raised.one_more = Some(why);

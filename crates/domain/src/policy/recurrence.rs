@@ -97,8 +97,14 @@ impl Recurrence {
             "BYMONTHDAY" => {
                 self.month_days = list(value, |one| signed(one, 31)).ok_or_else(|| wrong("days are 1 to 31, or -1 to -31 from the end"))?;
             }
-            "BYDAY" => self.days = list(value, day).ok_or_else(|| wrong("days are MO TU WE TH FR SA SU, with 1 or -1 before for the first or last"))?,
-            "BYSETPOS" => self.positions = list(value, |one| signed(one, 366)).ok_or_else(|| wrong("positions are 1 to 366, or negative from the end"))?,
+            "BYDAY" => {
+                self.days =
+                    list(value, day).ok_or_else(|| wrong("days are MO TU WE TH FR SA SU, with 1 or -1 before for the first or last"))?
+            }
+            "BYSETPOS" => {
+                self.positions =
+                    list(value, |one| signed(one, 366)).ok_or_else(|| wrong("positions are 1 to 366, or negative from the end"))?
+            }
             "WKST" => {
                 self.week_start = match day(value) {
                     Some((None, day)) => day,
@@ -187,7 +193,9 @@ impl Recurrence {
 
     /// All dates of one period, in order.
     fn period(&self, start: NaiveDate, number: i64) -> Vec<NaiveDate> {
-        let Some((first, after)) = self.bounds(number) else { return Vec::new() };
+        let Some((first, after)) = self.bounds(number) else {
+            return Vec::new();
+        };
         let all = first.iter_days().take_while(|date| *date < after);
         let set: Vec<NaiveDate> = all.filter(|date| self.holds(*date, start)).collect();
         if self.positions.is_empty() {
@@ -198,7 +206,12 @@ impl Recurrence {
             Ok(from_start) => from_start.checked_sub(1),
             Err(_) => None,
         };
-        let mut chosen: Vec<NaiveDate> = self.positions.iter().filter_map(place).filter_map(|place| set.get(place).copied()).collect();
+        let mut chosen: Vec<NaiveDate> = self
+            .positions
+            .iter()
+            .filter_map(place)
+            .filter_map(|place| set.get(place).copied())
+            .collect();
         chosen.sort_unstable();
         chosen.dedup();
         chosen
@@ -272,7 +285,9 @@ fn within(text: &str, least: u32, most: u32) -> Option<u32> {
 }
 
 fn signed(text: &str, most: i32) -> Option<i32> {
-    text.parse().ok().filter(|number: &i32| *number != 0 && (-most..=most).contains(number))
+    text.parse()
+        .ok()
+        .filter(|number: &i32| *number != 0 && (-most..=most).contains(number))
 }
 
 fn list<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
@@ -328,24 +343,114 @@ mod tests {
     fn the_examples_of_the_standard() {
         for (rule, start, to, expected) in [
             ("FREQ=DAILY;COUNT=3", "1997-09-02", "1998-01-01", "1997-09-02 1997-09-03 1997-09-04"),
-            ("FREQ=DAILY;INTERVAL=10;COUNT=3", "1997-09-02", "1998-01-01", "1997-09-02 1997-09-12 1997-09-22"),
-            ("FREQ=WEEKLY;INTERVAL=2;WKST=SU", "1997-09-02", "1997-10-01", "1997-09-02 1997-09-16 1997-09-30"),
-            ("FREQ=WEEKLY;COUNT=4;WKST=SU;BYDAY=TU,TH", "1997-09-02", "1998-01-01", "1997-09-02 1997-09-04 1997-09-09 1997-09-11"),
-            ("FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=MO", "1997-08-05", "1998-01-01", "1997-08-05 1997-08-10 1997-08-19 1997-08-24"),
-            ("FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=SU", "1997-08-05", "1998-01-01", "1997-08-05 1997-08-17 1997-08-19 1997-08-31"),
-            ("FREQ=MONTHLY;COUNT=3;BYDAY=1FR", "1997-09-05", "1998-01-01", "1997-09-05 1997-10-03 1997-11-07"),
-            ("FREQ=MONTHLY;INTERVAL=2;COUNT=4;BYDAY=1SU,-1SU", "1997-09-07", "1998-06-01", "1997-09-07 1997-09-28 1997-11-02 1997-11-30"),
-            ("FREQ=MONTHLY;COUNT=3;BYDAY=-2MO", "1997-09-22", "1998-01-01", "1997-09-22 1997-10-20 1997-11-17"),
-            ("FREQ=MONTHLY;BYMONTHDAY=-3;COUNT=3", "1997-09-28", "1998-01-01", "1997-09-28 1997-10-29 1997-11-28"),
-            ("FREQ=MONTHLY;COUNT=4;BYMONTHDAY=1,-1", "1997-09-30", "1998-01-01", "1997-09-30 1997-10-01 1997-10-31 1997-11-01"),
-            ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "1998-02-13", "1998-12-01", "1998-02-13 1998-03-13 1998-11-13"),
-            ("FREQ=MONTHLY;COUNT=3;BYDAY=TU,WE,TH;BYSETPOS=3", "1997-09-04", "1998-01-01", "1997-09-04 1997-10-07 1997-11-06"),
-            ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2;COUNT=3", "1997-09-29", "1998-01-01", "1997-09-29 1997-10-30 1997-11-27"),
-            ("FREQ=MONTHLY;COUNT=3", "2026-01-31", "2027-01-01", "2026-01-31 2026-03-31 2026-05-31"),
-            ("FREQ=YEARLY;COUNT=4;BYMONTH=6,7", "1997-06-10", "2000-01-01", "1997-06-10 1997-07-10 1998-06-10 1998-07-10"),
-            ("FREQ=YEARLY;BYDAY=20MO;COUNT=3", "1997-05-19", "2000-01-01", "1997-05-19 1998-05-18 1999-05-17"),
-            ("FREQ=YEARLY;BYMONTH=3;BYDAY=TH;COUNT=3", "1997-03-13", "2000-01-01", "1997-03-13 1997-03-20 1997-03-27"),
-            ("FREQ=YEARLY;INTERVAL=4;BYMONTH=11;BYDAY=TU;BYMONTHDAY=2,3,4,5,6,7,8", "1996-11-05", "2005-01-01", "1996-11-05 2000-11-07 2004-11-02"),
+            (
+                "FREQ=DAILY;INTERVAL=10;COUNT=3",
+                "1997-09-02",
+                "1998-01-01",
+                "1997-09-02 1997-09-12 1997-09-22",
+            ),
+            (
+                "FREQ=WEEKLY;INTERVAL=2;WKST=SU",
+                "1997-09-02",
+                "1997-10-01",
+                "1997-09-02 1997-09-16 1997-09-30",
+            ),
+            (
+                "FREQ=WEEKLY;COUNT=4;WKST=SU;BYDAY=TU,TH",
+                "1997-09-02",
+                "1998-01-01",
+                "1997-09-02 1997-09-04 1997-09-09 1997-09-11",
+            ),
+            (
+                "FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=MO",
+                "1997-08-05",
+                "1998-01-01",
+                "1997-08-05 1997-08-10 1997-08-19 1997-08-24",
+            ),
+            (
+                "FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=SU",
+                "1997-08-05",
+                "1998-01-01",
+                "1997-08-05 1997-08-17 1997-08-19 1997-08-31",
+            ),
+            (
+                "FREQ=MONTHLY;COUNT=3;BYDAY=1FR",
+                "1997-09-05",
+                "1998-01-01",
+                "1997-09-05 1997-10-03 1997-11-07",
+            ),
+            (
+                "FREQ=MONTHLY;INTERVAL=2;COUNT=4;BYDAY=1SU,-1SU",
+                "1997-09-07",
+                "1998-06-01",
+                "1997-09-07 1997-09-28 1997-11-02 1997-11-30",
+            ),
+            (
+                "FREQ=MONTHLY;COUNT=3;BYDAY=-2MO",
+                "1997-09-22",
+                "1998-01-01",
+                "1997-09-22 1997-10-20 1997-11-17",
+            ),
+            (
+                "FREQ=MONTHLY;BYMONTHDAY=-3;COUNT=3",
+                "1997-09-28",
+                "1998-01-01",
+                "1997-09-28 1997-10-29 1997-11-28",
+            ),
+            (
+                "FREQ=MONTHLY;COUNT=4;BYMONTHDAY=1,-1",
+                "1997-09-30",
+                "1998-01-01",
+                "1997-09-30 1997-10-01 1997-10-31 1997-11-01",
+            ),
+            (
+                "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13",
+                "1998-02-13",
+                "1998-12-01",
+                "1998-02-13 1998-03-13 1998-11-13",
+            ),
+            (
+                "FREQ=MONTHLY;COUNT=3;BYDAY=TU,WE,TH;BYSETPOS=3",
+                "1997-09-04",
+                "1998-01-01",
+                "1997-09-04 1997-10-07 1997-11-06",
+            ),
+            (
+                "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2;COUNT=3",
+                "1997-09-29",
+                "1998-01-01",
+                "1997-09-29 1997-10-30 1997-11-27",
+            ),
+            (
+                "FREQ=MONTHLY;COUNT=3",
+                "2026-01-31",
+                "2027-01-01",
+                "2026-01-31 2026-03-31 2026-05-31",
+            ),
+            (
+                "FREQ=YEARLY;COUNT=4;BYMONTH=6,7",
+                "1997-06-10",
+                "2000-01-01",
+                "1997-06-10 1997-07-10 1998-06-10 1998-07-10",
+            ),
+            (
+                "FREQ=YEARLY;BYDAY=20MO;COUNT=3",
+                "1997-05-19",
+                "2000-01-01",
+                "1997-05-19 1998-05-18 1999-05-17",
+            ),
+            (
+                "FREQ=YEARLY;BYMONTH=3;BYDAY=TH;COUNT=3",
+                "1997-03-13",
+                "2000-01-01",
+                "1997-03-13 1997-03-20 1997-03-27",
+            ),
+            (
+                "FREQ=YEARLY;INTERVAL=4;BYMONTH=11;BYDAY=TU;BYMONTHDAY=2,3,4,5,6,7,8",
+                "1996-11-05",
+                "2005-01-01",
+                "1996-11-05 2000-11-07 2004-11-02",
+            ),
             ("FREQ=YEARLY", "2024-02-29", "2033-01-01", "2024-02-29 2028-02-29 2032-02-29"),
         ] {
             assert_eq!(all(rule, start, to), expected, "{rule}");

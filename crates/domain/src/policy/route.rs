@@ -54,7 +54,11 @@ impl Route {
     /// The groups that help from some time on.
     pub fn escalates_to(&self) -> Vec<&GroupName> {
         let escalations = self.requirements.iter().filter_map(|requirement| requirement.escalation.as_ref());
-        escalations.map(|escalation| &escalation.to).collect::<BTreeSet<_>>().into_iter().collect()
+        escalations
+            .map(|escalation| &escalation.to)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 }
 
@@ -83,7 +87,9 @@ impl Policy {
         let raised_tier = raised.tier.as_ref().map_or(Tier::Standard, |(tier, _)| *tier);
         let asked = facts.requested.unwrap_or(Tier::Standard);
         match found.tier.min(raised_tier).min(asked) {
-            Tier::Manual if found.tier == Tier::Manual => self.manual(Some(rule), format!("rule {:?} says that a human commits", rule.name)),
+            Tier::Manual if found.tier == Tier::Manual => {
+                self.manual(Some(rule), format!("rule {:?} says that a human commits", rule.name))
+            }
             Tier::Manual if raised_tier == Tier::Manual => {
                 let why = raised.tier.map(|(_, why)| why).unwrap_or_default();
                 self.manual(Some(rule), format!("{why}: a human commits"))

@@ -43,7 +43,11 @@ impl Policy {
         for (number, (one, members)) in groups.iter().enumerate() {
             let same = groups[..number].iter().find(|(_, others)| others == members);
             if let Some((other, _)) = same.filter(|_| members.len() > 1) {
-                add(1, format!("groups {other} and {one} have the same people"), "one group is enough, unless they will differ");
+                add(
+                    1,
+                    format!("groups {other} and {one} have the same people"),
+                    "one group is enough, unless they will differ",
+                );
             }
         }
         warnings.sort_by_key(|warning| warning.line);
@@ -52,7 +56,12 @@ impl Policy {
 
     /// Rules whose approvers are too few for an agent, because its owners do not count or because it is untrusted.
     fn shut_out(&self, now: Timestamp) -> Vec<(AgentName, usize, String)> {
-        let mut agents: Vec<&AgentName> = self.people.values().flat_map(|person| &person.owns).chain(self.agents.keys()).collect();
+        let mut agents: Vec<&AgentName> = self
+            .people
+            .values()
+            .flat_map(|person| &person.owns)
+            .chain(self.agents.keys())
+            .collect();
         agents.sort();
         agents.dedup();
         let mut found = Vec::new();
@@ -60,10 +69,16 @@ impl Policy {
             let Some(approvers) = &rule.approvers else { continue };
             for agent in &agents {
                 if !self.can_be_complete(approvers, Some(agent), now) {
-                    let why = format!("rule {:?} can never be passed by agent {agent}: {approvers}, without its owners", rule.name);
+                    let why = format!(
+                        "rule {:?} can never be passed by agent {agent}: {approvers}, without its owners",
+                        rule.name
+                    );
                     found.push(((*agent).clone(), rule.line, why));
                 } else if let Some(line) = self.lacks_one_more(agent, approvers) {
-                    let why = format!("agent {agent} is untrusted, and rule {:?} has nobody for the one approval more: its changes are manual", rule.name);
+                    let why = format!(
+                        "agent {agent} is untrusted, and rule {:?} has nobody for the one approval more: its changes are manual",
+                        rule.name
+                    );
                     found.push(((*agent).clone(), line, why));
                 }
             }

@@ -50,7 +50,16 @@ fn what_a_stop_covers() {
     ] {
         assert_eq!([&run, &change].map(|subject| stop(scope).covers(subject)), both, "{scope}");
     }
-    for wrong in ["everything", "agent", "path", "path /a", "path a/{", "tier fast", "all of it", "runbook"] {
+    for wrong in [
+        "everything",
+        "agent",
+        "path",
+        "path /a",
+        "path a/{",
+        "tier fast",
+        "all of it",
+        "runbook",
+    ] {
         assert!(wrong.parse::<Scope>().is_err(), "{wrong}");
     }
 }
@@ -64,12 +73,32 @@ fn two_people_resume_within_an_hour() {
     let anybody = |_| true;
     let mut one = stop("all");
     assert_eq!(one.resume(vote("alice", 1, 1), anybody), Resumption::Missing(1));
-    assert_eq!(one.resume(vote("alice", 1, 2), anybody), Resumption::Missing(1), "one person, one voice");
+    assert_eq!(
+        one.resume(vote("alice", 1, 2), anybody),
+        Resumption::Missing(1),
+        "one person, one voice"
+    );
     assert_eq!(one.clone().resume(vote("bob", 2, 61), anybody), Resumption::Over);
-    assert_eq!(one.clone().resume(vote("bob", 2, 62), anybody), Resumption::Missing(1), "an hour later it is forgotten");
-    assert_eq!(one.clone().resume(vote("bob", 2, 1), anybody), Resumption::Missing(1), "a clock was turned back");
-    assert_eq!(one.clone().resume(vote("bob", 2, 3), |id| id != UserId(1)), Resumption::Missing(1), "alice may no longer");
-    assert_eq!(one.resume(vote("mallory", 9, 3), |id| id != UserId(9)), Resumption::Missing(1), "a stranger");
+    assert_eq!(
+        one.clone().resume(vote("bob", 2, 62), anybody),
+        Resumption::Missing(1),
+        "an hour later it is forgotten"
+    );
+    assert_eq!(
+        one.clone().resume(vote("bob", 2, 1), anybody),
+        Resumption::Missing(1),
+        "a clock was turned back"
+    );
+    assert_eq!(
+        one.clone().resume(vote("bob", 2, 3), |id| id != UserId(1)),
+        Resumption::Missing(1),
+        "alice may no longer"
+    );
+    assert_eq!(
+        one.resume(vote("mallory", 9, 3), |id| id != UserId(9)),
+        Resumption::Missing(1),
+        "a stranger"
+    );
 }
 
 #[test]

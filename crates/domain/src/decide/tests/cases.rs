@@ -428,7 +428,10 @@ fn people_are_reminded_and_a_second_group_is_called_from_when_they_were_asked() 
     assert_eq!(owed(""), [("send_card", 0), ("remind", 2700), ("expire", 3600)]);
     assert_eq!(owed("reminder = 0.5"), [("send_card", 0), ("remind", 1800), ("expire", 3600)]);
     let escalating = "reminder = \"10m\"\nescalate = { to = \"platform\", after = \"30m\" }";
-    assert_eq!(owed(escalating), [("send_card", 0), ("remind", 600), ("escalate", 1800), ("expire", 3600)]);
+    assert_eq!(
+        owed(escalating),
+        [("send_card", 0), ("remind", 600), ("escalate", 1800), ("expire", 3600)]
+    );
     let too_late = "escalate = { to = \"platform\", after = \"2h\" }";
     assert_eq!(owed(too_late), [("send_card", 0), ("remind", 2700), ("expire", 3600)]);
 
@@ -471,7 +474,11 @@ fn an_agent_that_lost_trust_meanwhile_needs_one_more() {
     assert_eq!(story.proposal.decision, Decision::Approved);
     story.policy = policy("[agents.bot]\nuntrusted = true\n");
     story = story.then(build(1));
-    assert_eq!((story.proposal.decision, story.proposal.commit), (Decision::Pending, None), "asked again before the push");
+    assert_eq!(
+        (story.proposal.decision, story.proposal.commit),
+        (Decision::Pending, None),
+        "asked again before the push"
+    );
     story = story.then(|proposal| review("carol", ReviewVerdict::Approve, proposal, 0));
     assert_eq!(story.proposal.decision, Decision::Approved, "alice's approval still counts");
 }

@@ -26,7 +26,9 @@ fn policy(rest: &str) -> Policy {
 }
 
 fn asking(approvers: &str) -> Policy {
-    policy(&format!("[[rules]]\nname = \"r\"\npaths = [\"a/**\"]\ntier = \"prompted\"\napprovers = {approvers}\n"))
+    policy(&format!(
+        "[[rules]]\nname = \"r\"\npaths = [\"a/**\"]\ntier = \"prompted\"\napprovers = {approvers}\n"
+    ))
 }
 
 fn at(text: &str) -> Timestamp {
@@ -53,10 +55,13 @@ fn users(ids: &[i64]) -> Vec<UserId> {
 }
 
 fn missing(policy: &Policy, ids: &[i64]) -> String {
-    policy.standing(&policy.route(&homelab(), &facts()), None, &users(ids), now()).missing
+    policy
+        .standing(&policy.route(&homelab(), &facts()), None, &users(ids), now())
+        .missing
 }
 
-const BOTH: &str = r#"{ all = [{ group = "sre", count = 1 }, { any = [{ group = "owners", count = 1 }, { group = "leads", count = 2 }] }] }"#;
+const BOTH: &str =
+    r#"{ all = [{ group = "sre", count = 1 }, { any = [{ group = "owners", count = 1 }, { group = "leads", count = 2 }] }] }"#;
 
 #[test]
 fn all_of_and_any_of_with_one_place_for_each_person() {
@@ -92,7 +97,16 @@ fn the_card_s_places() {
     let told: Vec<_> = standing
         .places
         .iter()
-        .map(|place| format!("{}/{} {} by {:?}, may: {:?}", place.have.len(), place.quorum, place.label, place.have, place.eligible))
+        .map(|place| {
+            format!(
+                "{}/{} {} by {:?}, may: {:?}",
+                place.have.len(),
+                place.quorum,
+                place.label,
+                place.have,
+                place.eligible
+            )
+        })
         .collect();
     // bob owns the agent. One owner and one more lead are equally near: the first way is shown.
     assert_eq!(
@@ -117,7 +131,10 @@ fn two_rules_are_looked_at_each_by_itself() {
     };
     let route = policy.route(&homelab(), &facts);
     assert_eq!(route.needs(), "1 of owners, and 1 of sre");
-    assert!(policy.satisfied(&route, None, &users(&[1]), now()), "alice may approve for both paths");
+    assert!(
+        policy.satisfied(&route, None, &users(&[1]), now()),
+        "alice may approve for both paths"
+    );
     assert!(!policy.satisfied(&route, None, &users(&[2]), now()));
 }
 
@@ -128,7 +145,10 @@ fn routes_of_older_versions_are_read_and_plain_ones_written_as_then() {
     assert_eq!(route.needs(), "2 of operators");
     assert_eq!(route.requirements[0].single().map(|asked| asked.quorum), Some(2));
     let written = serde_json::to_value(&route).expect("JSON");
-    assert_eq!(written["requirements"], serde_json::from_str::<serde_json::Value>(old).expect("JSON")["requirements"]);
+    assert_eq!(
+        written["requirements"],
+        serde_json::from_str::<serde_json::Value>(old).expect("JSON")["requirements"]
+    );
     let facts = r#"{"paths":["a/x"],"runbook":null,"binary":false,"deceptive":false,"deletes":false,"revert":false,"requested":null}"#;
     assert_eq!(serde_json::from_str::<Facts>(facts).expect("old facts").raised, []);
 }
@@ -271,7 +291,8 @@ fn fills(places: &[&str], people: &[i64]) -> bool {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
-    let leaf = (prop::sample::select(vec!["sre", "owners", "leads", "directors"]), 1..3u32).prop_map(|(group, count)| Tree::Group(group, count));
+    let leaf =
+        (prop::sample::select(vec!["sre", "owners", "leads", "directors"]), 1..3u32).prop_map(|(group, count)| Tree::Group(group, count));
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..3).prop_map(Tree::All),

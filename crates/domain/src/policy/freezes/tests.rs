@@ -23,7 +23,15 @@ fn paths(paths: &[&str]) -> Vec<RepoPath> {
 fn frozen(policy: &Policy, path: &str, now: &str) -> String {
     policy.frozen(&homelab(), &paths(&[path]), at(now)).map_or_else(
         || "-".to_owned(),
-        |freeze| format!("{} {}", freeze.name, freeze.until.map_or("?".to_owned(), |until| until.format("%m-%dT%H:%MZ").to_string())),
+        |freeze| {
+            format!(
+                "{} {}",
+                freeze.name,
+                freeze
+                    .until
+                    .map_or("?".to_owned(), |until| until.format("%m-%dT%H:%MZ").to_string())
+            )
+        },
     )
 }
 
@@ -50,8 +58,13 @@ fn a_window_that_comes_again() {
     ] {
         assert_eq!(frozen(&policy, "a/x", now), expected, "{now}");
     }
-    let freeze = policy.frozen(&homelab(), &paths(&["a/x"]), at("2026-01-03T12:00:00Z")).expect("frozen");
-    assert_eq!(freeze.why, "a/x is frozen by \"weekend\" until 2026-01-05 08:00 Europe/Berlin; sre may let it pass");
+    let freeze = policy
+        .frozen(&homelab(), &paths(&["a/x"]), at("2026-01-03T12:00:00Z"))
+        .expect("frozen");
+    assert_eq!(
+        freeze.why,
+        "a/x is frozen by \"weekend\" until 2026-01-05 08:00 Europe/Berlin; sre may let it pass"
+    );
     assert!(policy.may_override(&freeze, crate::UserId(1), at("2026-01-03T12:00:00Z")));
     assert!(!policy.may_override(&freeze, crate::UserId(2), at("2026-01-03T12:00:00Z")));
 }
@@ -77,7 +90,10 @@ fn clocks_turned_forward() {
         assert_eq!(frozen(&inside, "a/x", now), expected, "{now}");
     }
     // Hours are hours: six of them from 22:00 end at 05:00 on the clock.
-    assert_eq!(frozen(&nightly("2026-03-01T22:00:00", "6h"), "a/x", "2026-03-29T02:30:00Z"), "night 03-29T03:00Z");
+    assert_eq!(
+        frozen(&nightly("2026-03-01T22:00:00", "6h"), "a/x", "2026-03-29T02:30:00Z"),
+        "night 03-29T03:00Z"
+    );
     // A day is a day of the calendar: it ends at the same time on the clock, after 23 hours.
     let once = policy("[[freezes]]\nname = \"day\"\nstart = 2026-03-28T12:00:00\nduration = \"1d\"\ntimezone = \"Europe/Berlin\"\n");
     assert_eq!(frozen(&once, "a/x", "2026-03-29T09:59:59Z"), "day 03-29T10:00Z");
@@ -97,7 +113,10 @@ fn clocks_turned_back() {
     ] {
         assert_eq!(frozen(&inside, "a/x", now), expected, "{now}");
     }
-    assert_eq!(frozen(&nightly("2026-10-01T22:00:00", "6h"), "a/x", "2026-10-25T01:30:00Z"), "night 10-25T02:00Z");
+    assert_eq!(
+        frozen(&nightly("2026-10-01T22:00:00", "6h"), "a/x", "2026-10-25T01:30:00Z"),
+        "night 10-25T02:00Z"
+    );
     let once = policy("[[freezes]]\nname = \"day\"\nstart = 2026-10-24T12:00:00\nduration = \"1d\"\ntimezone = \"Europe/Berlin\"\n");
     assert_eq!(frozen(&once, "a/x", "2026-10-25T10:59:59Z"), "day 10-25T11:00Z");
 }
@@ -175,9 +194,16 @@ fn the_end_of_a_series() {
     ] {
         assert_eq!(frozen(&policy, "a/x", now), expected, "{now}");
     }
-    let warnings: Vec<_> = policy.warnings(at("2026-03-01T00:00:00Z")).into_iter().map(|warning| warning.message).collect();
+    let warnings: Vec<_> = policy
+        .warnings(at("2026-03-01T00:00:00Z"))
+        .into_iter()
+        .map(|warning| warning.message)
+        .collect();
     assert_eq!(
         warnings,
-        ["freeze \"n\" is over and does not come again", "freeze \"m\" is over and does not come again"]
+        [
+            "freeze \"n\" is over and does not come again",
+            "freeze \"m\" is over and does not come again"
+        ]
     );
 }

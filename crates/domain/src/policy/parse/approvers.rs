@@ -118,7 +118,10 @@ impl Reader<'_, '_> {
         };
         let count = match table.get("count") {
             None => Some(1),
-            Some(count) => count.as_integer().and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0),
+            Some(count) => count
+                .as_integer()
+                .and_then(|count| u32::try_from(count).ok())
+                .filter(|count| *count > 0),
         };
         let Some(count) = count else {
             self.wrong(&format!("ask a number of {group} that is no number from 1"));
@@ -155,7 +158,10 @@ impl Reader<'_, '_> {
             if trees[..number].iter().any(same) {
                 self.checker.add(
                     &self.span,
-                    format!("the approvers of rule {:?} name group {} twice in one {word}", self.rule, asked.group),
+                    format!(
+                        "the approvers of rule {:?} name group {} twice in one {word}",
+                        self.rule, asked.group
+                    ),
                     "name it once, with the count that is meant",
                 );
             }
@@ -164,7 +170,13 @@ impl Reader<'_, '_> {
 
     /// A plain group's numbers, and that of a revert.
     fn quorums(&mut self, written: &Written<'_>) {
-        let members = |checker: &Checker<'_>, name: &str| checker.groups.iter().find(|(group, _)| group.as_str() == name).map(|(_, all)| all.len());
+        let members = |checker: &Checker<'_>, name: &str| {
+            checker
+                .groups
+                .iter()
+                .find(|(group, _)| group.as_str() == name)
+                .map(|(_, all)| all.len())
+        };
         for quorum in [written.quorum, written.revert_quorum].into_iter().flatten() {
             let number = *quorum.get_ref();
             let name = written.approvers.get_ref().as_str();
@@ -189,8 +201,17 @@ impl Reader<'_, '_> {
     /// Each way can be completed by the members of its groups, each of them in one place.
     fn enough(&mut self, requirement: &Requirement) {
         // A group that is too small is told by its name.
-        let too_small = |asked: &&Asked| self.checker.groups.get(&asked.group).is_none_or(|members| members.len() < asked.quorum as usize);
-        let lacks: BTreeSet<(GroupName, u32)> = requirement.asked().filter(too_small).map(|asked| (asked.group.clone(), asked.quorum)).collect();
+        let too_small = |asked: &&Asked| {
+            self.checker
+                .groups
+                .get(&asked.group)
+                .is_none_or(|members| members.len() < asked.quorum as usize)
+        };
+        let lacks: BTreeSet<(GroupName, u32)> = requirement
+            .asked()
+            .filter(too_small)
+            .map(|asked| (asked.group.clone(), asked.quorum))
+            .collect();
         for (group, quorum) in &lacks {
             let have = self.checker.groups.get(group).map_or(0, BTreeSet::len);
             self.checker.add(
@@ -223,9 +244,14 @@ impl Reader<'_, '_> {
         let people: Vec<UserId> = groups.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let capacity: Vec<u32> = way.iter().map(|asked| asked.quorum).collect();
         let filled = assign(&capacity, people.len(), &|kind, person| {
-            groups.get(&way[kind].group).is_some_and(|members| members.contains(&people[person]))
+            groups
+                .get(&way[kind].group)
+                .is_some_and(|members| members.contains(&people[person]))
         });
-        filled.iter().zip(&capacity).all(|(filled, capacity)| filled.len() == *capacity as usize)
+        filled
+            .iter()
+            .zip(&capacity)
+            .all(|(filled, capacity)| filled.len() == *capacity as usize)
     }
 }
 

@@ -56,7 +56,11 @@ pub(super) fn classes(checker: &mut Checker<'_>, written: Vec<Spanned<FileClass>
                 .ok()
         });
         for kind in class.kinds.iter().filter(|kind| kind.get_ref().trim().is_empty()) {
-            checker.add(&kind.span(), format!("{who} names an empty kind"), "name a kind such as \"PersistentVolumeClaim\"");
+            checker.add(
+                &kind.span(),
+                format!("{who} names an empty kind"),
+                "name a kind such as \"PersistentVolumeClaim\"",
+            );
         }
         let paths = class.paths.iter().filter_map(|glob| checker.glob(glob)).collect();
         let (tier, quorum) = raise(checker, &span, &who, class.tier.as_ref(), class.quorum.as_ref(), people);

@@ -57,7 +57,9 @@ pub(super) fn rules(checker: &mut Checker<'_>, reminders: Option<Spanned<FileRem
     if let Some(reminders) = reminders.map(Spanned::into_inner) {
         usual = reminders.after.as_ref().and_then(|after| reminder(checker, after));
         // Checked once here; each rule reads it again for its own.
-        helper = reminders.escalate.filter(|escalate| escalation(checker, escalate, "reminders").is_some());
+        helper = reminders
+            .escalate
+            .filter(|escalate| escalation(checker, escalate, "reminders").is_some());
     }
     let mut names = BTreeSet::new();
     let read = rules.into_iter().filter_map(|rule| {
@@ -107,11 +109,17 @@ fn read_rule(
         requirement(checker, &written)
     });
     if let (Some(escalate), Some(approvers)) = (&rule.escalate, &approvers)
-        && approvers.groups().iter().all(|group| group.as_str() == escalate.get_ref().to.get_ref())
+        && approvers
+            .groups()
+            .iter()
+            .all(|group| group.as_str() == escalate.get_ref().to.get_ref())
     {
         checker.add(
             &escalate.span(),
-            format!("rule {name:?} escalates to group {}, which is asked from the beginning", escalate.get_ref().to.get_ref()),
+            format!(
+                "rule {name:?} escalates to group {}, which is asked from the beginning",
+                escalate.get_ref().to.get_ref()
+            ),
             "name another group, or take escalate out",
         );
     }

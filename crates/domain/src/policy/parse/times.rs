@@ -64,7 +64,10 @@ pub(super) fn delegations(
                 "one person's place goes to one other: name different groups, or remove one",
             );
         }
-        if read.iter().any(|other| other.from == delegation.to && other.to == delegation.from && meets(other, &delegation)) {
+        if read
+            .iter()
+            .any(|other| other.from == delegation.to && other.to == delegation.from && meets(other, &delegation))
+        {
             checker.add(
                 &span,
                 "these two people stand in for each other",
@@ -128,7 +131,11 @@ fn delegation(
                 groups.insert(group);
             }
             if names.get_ref().is_empty() {
-                checker.add(&names.span(), "a delegation of no group", "name groups, or leave the key out for all of them");
+                checker.add(
+                    &names.span(),
+                    "a delegation of no group",
+                    "name groups, or leave the key out for all of them",
+                );
             }
             Some(groups)
         }

@@ -207,7 +207,10 @@ fn a_repository_s_rules_stay_above_the_floor() {
     let text = "version = 1\n[[rules]]\nname = \"everything\"\npaths = [\"**\"]\ntier = \"standard\"\nrunbook = \"scale\"\napprovers = \"owners\"\n";
     let theirs = own.with_repository_rules(text).unwrap_or_else(|problems| panic!("{problems:?}"));
     let route = |facts| told(&theirs.route(&homelab(), &facts));
-    assert_eq!(route(scale(&["apps/web/x"])), "standard · rule \"everything\" trusts runbook scale · ");
+    assert_eq!(
+        route(scale(&["apps/web/x"])),
+        "standard · rule \"everything\" trusts runbook scale · "
+    );
     assert_eq!(
         route(scale(&["apps/prod/x"])),
         "prompted · the floor for apps/prod/**: people are asked; 2 people because of the floor for apps/prod/** · 2 of owners"
@@ -228,7 +231,10 @@ fn what_a_change_of_the_policy_would_have_meant() {
     let new = policy(
         &RULES
             .replace("paths = [\"apps/*/replicas.yaml\"]", "paths = [\"apps/**/*.yaml\"]")
-            .replace("tier = \"prompted\"\napprovers = \"owners\"", "tier = \"prompted\"\napprovers = \"owners\"\nquorum = 2"),
+            .replace(
+                "tier = \"prompted\"\napprovers = \"owners\"",
+                "tier = \"prompted\"\napprovers = \"owners\"\nquorum = 2",
+            ),
     );
     let past = [
         scale(&["apps/web/x.yaml"]),
@@ -259,7 +265,14 @@ fn what_a_change_of_the_policy_would_have_meant() {
 /// Patterns of every shape: what is measured by the bench is right here.
 #[test]
 fn among_a_thousand_rules_the_first_one_counts() {
-    let shapes = ["apps/app-N/**", "**/secret-N.yaml", "infra/*/x-N.tf", "apps/**/values-N.yaml", "top-N", "apps/*/N/{a,b}.yaml"];
+    let shapes = [
+        "apps/app-N/**",
+        "**/secret-N.yaml",
+        "infra/*/x-N.tf",
+        "apps/**/values-N.yaml",
+        "top-N",
+        "apps/*/N/{a,b}.yaml",
+    ];
     let rule = |number: usize| {
         let pattern = shapes[number % shapes.len()].replace('N', &number.to_string());
         format!("[[rules]]\nname = \"r{number}\"\npaths = [\"{pattern}\"]\ntier = \"manual\"\n")
@@ -282,4 +295,23 @@ fn among_a_thousand_rules_the_first_one_counts() {
         }
     }
     assert!(hits > 50, "{hits}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_index_finds_what_asking_every_rule_finds(
+        patterns in proptest::collection::vec("(a|b|ab|\\*|\\*\\*|a\\*|\\{a,b\\}|\\{a/b,b\\}|[ab?]|\\[ab\\]|\\[a/b\\])(/(a|b|ab|\\*|\\*\\*|b\\*|\\?)){0,3}", 1..6),
+        paths in proptest::collection::vec("(a|b|ab|ba)(/(a|b|ab|ba)){0,4}", 1..6),
+    ) {
+        let rule = |(number, pattern): (usize, &String)| {
+            format!("[[rules]]\nname = \"r{number}\"\npaths = [\"{pattern}\"]\ntier = \"manual\"\n")
+        };
+        let policy = policy(&patterns.iter().enumerate().map(rule).collect::<String>());
+        for path in paths {
+            let path = path.parse().expect("a path");
+            let linear = policy.rules().iter().find(|rule| rule.paths.iter().any(|glob| glob.matches(&path)));
+            let found = policy.rule_for(&homelab(), &path);
+            proptest::prop_assert_eq!(found.map(|rule| &rule.name), linear.map(|rule| &rule.name), "{:?} of {:?}", path, patterns);
+        }
+    }
 }
