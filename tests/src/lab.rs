@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use domain::{Proposal, ProposalId};
-use engine::{Agent, Clock, Content, CrashPoints, Created, Engine, FileRequest, Limits, ProposalRequest, Running};
+use engine::{Agent, Clock, Content, CrashPoints, Created, Engine, FileEdit, FileRequest, Limits, ProposalRequest, Running};
 use simulators::argocd::{ApplicationSpec, ArgocdOptions, ArgocdSim, RepoBinding};
 use simulators::git::{BareRepo, GitOptions, GitRemote};
 use simulators::github::{GitHubOptions, GitHubSim, HostedRepo};
@@ -81,8 +81,14 @@ pub struct LabOptions {
     pub policy: String,
     /// Whether an Argo CD is configured.
     pub argocd: bool,
+    /// Whether there is a second repository, `annex`, with an Argo CD of its own.
+    pub annex: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
+    /// Topic of the chat where approvals are asked.
+    pub topic: Option<i64>,
+    /// Another chat for what only tells, and its topic.
+    pub notifications: Option<(i64, Option<i64>)>,
     /// Seconds between quorum and push.
     pub hold_seconds: u32,
     /// Limits.
@@ -110,7 +116,10 @@ impl Default for LabOptions {
         Self {
             policy: POLICY.to_owned(),
             argocd: true,
+            annex: false,
             telegram: true,
+            topic: None,
+            notifications: None,
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),
@@ -134,6 +143,8 @@ pub struct Lab {
     pub telegram: TelegramSim,
     /// Argo CD.
     pub argocd: ArgocdSim,
+    /// The second repository and its Argo CD.
+    pub annex: Option<(BareRepo, ArgocdSim)>,
     /// GitHub, over the same repository.
     pub github: GitHubSim,
     hands: Arc<Hands>,
@@ -217,8 +228,12 @@ impl Lab {
             ..GitHubOptions::default()
         })
         .await?;
+        let annex = if options.annex { Some(annex(&git).await?) } else { None };
         let cancel = CancellationToken::new();
-        let addresses = addresses(&dir, &options, &git, &telegram, &argocd, &github);
+        let addresses = Addresses {
+            annex: annex_addresses(annex.as_ref()),
+            ..addresses(&dir, &options, &git, &telegram, &argocd, &github)
+        };
         let engine = service::build(&addresses, &options, &cancel).await?;
         let running = engine.start(options.telegram, cancel.clone()).await?;
         Ok(Self {
@@ -228,6 +243,7 @@ impl Lab {
             repo,
             telegram,
             argocd,
+            annex,
             github,
             hands,
             engine,
@@ -279,7 +295,10 @@ impl Lab {
 
     /// Where the service finds everything: also for a service in another process.
     pub fn addresses(&self) -> Addresses {
-        addresses(&self.dir, &self.options, &self.git, &self.telegram, &self.argocd, &self.github)
+        Addresses {
+            annex: annex_addresses(self.annex.as_ref()),
+            ..addresses(&self.dir, &self.options, &self.git, &self.telegram, &self.argocd, &self.github)
+        }
     }
 
     /// Lets the service's clock jump forward; it looks at its timers within a few seconds.
@@ -443,8 +462,16 @@ impl Lab {
             .collect()
     }
 
-    /// Checks the service's promises.
+    /// Checks the service's promises, and that everything said to and by the simulated services is what their published API data allows (where
+    /// `COUNTERSIGN_API_SPECS` names those).
     pub async fn invariants(&self) -> Result<()> {
+        for (who, violations) in [
+            ("Telegram", self.telegram.spec_violations()),
+            ("Argo CD", self.argocd.spec_violations()),
+            ("GitHub", self.github.spec_violations()),
+        ] {
+            anyhow::ensure!(violations.is_empty(), "{who}'s published API does not allow: {violations:#?}");
+        }
         crate::invariants::check(self.engine.store(), &self.repo).await
     }
 }
@@ -470,8 +497,10 @@ pub fn agent_named(name: &str) -> Agent {
 pub fn files(files: &[(&str, Option<&str>)]) -> Content {
     let file = |(path, text): &(&str, Option<&str>)| FileRequest {
         path: (*path).to_owned(),
-        bytes: text.map(|text| text.as_bytes().to_vec()),
-        executable: None,
+        edit: text.map_or(FileEdit::Delete, |text| FileEdit::Write {
+            bytes: text.as_bytes().to_vec(),
+            executable: None,
+        }),
     };
     Content::Files(files.iter().map(file).collect())
 }
@@ -504,8 +533,29 @@ fn addresses(
         telegram: telegram.url(),
         argocd: argocd.url(),
         argocd_token: argocd.token().to_owned(),
+        annex: None,
         github: options.github.then(|| github.url()),
     }
+}
+
+fn annex_addresses(annex: Option<&(BareRepo, ArgocdSim)>) -> Option<(String, String)> {
+    annex.map(|(repo, argocd)| (repo.url.clone(), argocd.url()))
+}
+
+/// A repository with the same paths as the first one, and an Argo CD with an application of the same name.
+async fn annex(git: &GitRemote) -> Result<(BareRepo, ArgocdSim)> {
+    let repo = git.create("annex")?;
+    repo.seed(&[("kubernetes/applications/blog/values.yaml", "replicaCount: 1\n", false)])?;
+    let argocd = ArgocdSim::start(ArgocdOptions {
+        repositories: vec![RepoBinding {
+            url: repo.url.clone(),
+            path: repo.path.clone(),
+        }],
+        applications: vec![ApplicationSpec::new("blog", &repo.url, "kubernetes/applications/blog")],
+        ..ArgocdOptions::default()
+    })
+    .await?;
+    Ok((repo, argocd))
 }
 
 /// The hands of the service's clock.

@@ -30,6 +30,8 @@ pub struct Addresses {
     pub argocd: String,
     /// Its token.
     pub argocd_token: String,
+    /// A second repository that an Argo CD of its own follows: its URL, and that one's base URL.
+    pub annex: Option<(String, String)>,
     /// Base URL of GitHub's API, where the repository is on GitHub.
     pub github: Option<String>,
 }
@@ -67,22 +69,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
     let policy = Policy::parse(&options.policy).map_err(|problems| anyhow!("{problems:?}"))?;
     let runbook = include_str!("../../config/runbooks/scale.toml");
     let runbook = changes::Runbook::parse(runbook, "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
-    let repository = gitworker::Repository::open(gitworker::RepositoryOptions {
-        name: "homelab".parse()?,
-        url: world.git.parse()?,
-        branch: "main".to_owned(),
-        mirror: world.mirror(),
-        credentials: gitworker::Credentials::None,
-        author: gitworker::Identity {
-            name: "Countersign".into(),
-            email: "countersign@example.com".into(),
-        },
-        signing_key: None,
-        deadlines: options.git_deadlines,
-        push_with_git_cli: false,
-        extra_ca: None,
-    })
-    .await?;
+    let repository = mirrored("homelab", &world.git, world.mirror(), options).await?;
     let client = telegram::Client::new(telegram::ClientOptions {
         token: SecretString::from(TelegramOptions::default().token),
         api_url: world.telegram.parse()?,
@@ -96,14 +83,10 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         overall_second: 1000,
         ..Default::default()
     };
-    let place = Destination {
-        chat: telegram::ChatId(CHAT),
-        thread: None,
+    let place = |(chat, topic): (i64, Option<i64>)| Destination {
+        chat: telegram::ChatId(chat),
+        thread: topic.map(telegram::ThreadId),
     };
-    let argocd_client = argocd::client::Client::new(argocd::client::ClientOptions::new(
-        world.argocd.parse()?,
-        SecretString::from(world.argocd_token.clone()),
-    ))?;
     let github = match &world.github {
         None => None,
         Some(url) => Some(github::GitHub::new(github::GitHubOptions {
@@ -114,48 +97,89 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             timeout: Duration::from_secs(20),
         })?),
     };
-    let watch_options = argocd::watch::WatchOptions {
-        relist_every: Duration::from_secs(2),
-        backoff_min: Duration::from_millis(100),
-        settle: Duration::from_millis(100),
-        ask_gap: Duration::from_millis(100),
-        ..Default::default()
-    };
-    Ok(Engine::new(EngineOptions {
-        store,
-        repositories: vec![RepositorySetup {
-            name: "homelab".parse()?,
-            git: repository,
-            approvals: vec![place],
+    let mut repositories = vec![RepositorySetup {
+        name: "homelab".parse()?,
+        git: repository,
+        approvals: vec![place((CHAT, options.topic))],
+        notifications: options.notifications.iter().copied().map(place).collect(),
+        default_branch: true,
+        argocd: options.argocd.then(|| "cluster".to_owned()),
+        url_aliases: Vec::new(),
+        github,
+        commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
+        machine_identities: vec!["agent@example.com".to_owned()],
+    }];
+    let mut instances = Vec::new();
+    if options.argocd {
+        instances.push(instance("cluster", &world.argocd, world, options, cancel)?);
+    }
+    if let Some((git, argocd)) = &world.annex {
+        repositories.push(RepositorySetup {
+            name: "annex".parse()?,
+            git: mirrored("annex", git, world.folder.join("annex-mirror"), options).await?,
+            approvals: vec![place((CHAT, None))],
             notifications: Vec::new(),
             default_branch: true,
-            argocd: options.argocd.then(|| "cluster".to_owned()),
+            argocd: Some("annex-cluster".to_owned()),
             url_aliases: Vec::new(),
-            github,
-            commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
-            machine_identities: vec!["agent@example.com".to_owned()],
-        }],
+            github: None,
+            commit_url: None,
+            machine_identities: Vec::new(),
+        });
+        instances.push(instance("annex-cluster", argocd, world, options, cancel)?);
+    }
+    Ok(Engine::new(EngineOptions {
+        store,
+        repositories,
         telegram: options.telegram.then(|| TelegramSetup {
             queue: telegram::Queue::new(client, limits),
             zone: chrono_tz::Tz::UTC,
             webhook: None,
             hold_seconds: options.hold_seconds,
         }),
-        argocd: if options.argocd {
-            vec![ArgocdSetup {
-                name: "cluster".to_owned(),
-                watch: argocd::watch::Watch::start(argocd_client.clone(), watch_options, cancel.clone()),
-                client: argocd_client,
-                sync_on_request: true,
-                deadline: options.argocd_deadline,
-                patience: quick(),
-            }]
-        } else {
-            Vec::new()
-        },
+        argocd: instances,
         book: Book::new(policy, vec![runbook]),
         limits: options.limits.clone(),
         clock: options.clock.clone(),
         crash: options.crash.clone(),
     }))
+}
+
+async fn mirrored(name: &str, url: &str, mirror: PathBuf, options: &LabOptions) -> Result<gitworker::Repository> {
+    Ok(gitworker::Repository::open(gitworker::RepositoryOptions {
+        name: name.parse()?,
+        url: url.parse()?,
+        branch: "main".to_owned(),
+        mirror,
+        credentials: gitworker::Credentials::None,
+        author: gitworker::Identity {
+            name: "Countersign".into(),
+            email: "countersign@example.com".into(),
+        },
+        signing_key: None,
+        deadlines: options.git_deadlines,
+        push_with_git_cli: false,
+        extra_ca: None,
+    })
+    .await?)
+}
+
+fn instance(name: &str, url: &str, world: &Addresses, options: &LabOptions, cancel: &CancellationToken) -> Result<ArgocdSetup> {
+    let token = SecretString::from(world.argocd_token.clone());
+    let client = argocd::client::Client::new(argocd::client::ClientOptions::new(url.parse()?, token))?;
+    let watching = argocd::watch::WatchOptions {
+        relist_every: Duration::from_secs(2),
+        backoff_min: Duration::from_millis(100),
+        settle: Duration::from_millis(100),
+        ask_gap: Duration::from_millis(100),
+        ..Default::default()
+    };
+    Ok(ArgocdSetup {
+        name: name.to_owned(),
+        watch: argocd::watch::Watch::start(client.clone(), watching, cancel.clone()),
+        client,
+        sync_on_request: true,
+        deadline: options.argocd_deadline,
+        patience: quick(),
+    })
 }

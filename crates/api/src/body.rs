@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::document::words;
 use crate::limits::ApiLimits;
-use engine::{Content, FileRequest, ObservationRequest, Problem, ProposalRequest};
+use engine::{Content, FileEdit, FileRequest, ObservationRequest, Problem, ProposalRequest};
 
 /// A change that an agent asks for. Exactly one of `changes`, `diff` and `runbook` says what shall change.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,8 +28,9 @@ pub struct ProposalBody {
     #[serde(default)]
     #[schema(example = "Scale web to 5")]
     pub title: String,
-    /// Why, up to 4,000 characters. People see it marked as the agent's words.
-    pub reason: String,
+    /// Why, up to 4,000 characters. People see it marked as the agent's words. Required, may be empty; a runbook call without one takes
+    /// the runbook's own.
+    pub reason: Option<String>,
     /// Full contents, file by file.
     pub changes: Option<Vec<FileBody>>,
     /// One unified diff against `base`; it must apply exactly.
@@ -56,8 +57,9 @@ pub struct RevisionBody {
     /// The headline, up to 200 characters; as before when absent.
     #[serde(default)]
     pub title: String,
-    /// Why, up to 4,000 characters. People see it marked as the agent's words.
-    pub reason: String,
+    /// Why, up to 4,000 characters. People see it marked as the agent's words. Required, may be empty; a runbook call without one takes
+    /// the runbook's own.
+    pub reason: Option<String>,
     /// Full contents, file by file.
     pub changes: Option<Vec<FileBody>>,
     /// One unified diff against `base`; it must apply exactly.
@@ -73,14 +75,14 @@ pub struct RevisionBody {
     pub ttl_seconds: Option<u32>,
 }
 
-/// One file: its new full content, or its deletion.
+/// One file: its new full content, its deletion, or its executable bit alone.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileBody {
     /// The path in the repository.
     #[schema(example = "kubernetes/applications/web/values.yaml")]
     pub path: String,
-    /// The whole new content.
+    /// The whole new content. Absent with `executable` for a file that exists: its content stays.
     pub content: Option<String>,
     /// How `content` is written.
     #[serde(default)]
@@ -153,7 +155,7 @@ impl ProposalBody {
             repository: self.repository,
             base: self.base,
             title: self.title,
-            reason: self.reason,
+            reason: reason(self.reason, self.runbook.is_some())?,
             content: content(self.changes, self.diff, self.runbook, limits)?,
             tier: self.tier,
             correlation: self.correlation_id,
@@ -172,7 +174,7 @@ impl RevisionBody {
             repository: String::new(),
             base: self.base,
             title: self.title,
-            reason: self.reason,
+            reason: reason(self.reason, self.runbook.is_some())?,
             content: content(self.changes, self.diff, self.runbook, limits)?,
             tier: self.tier,
             correlation: self.correlation_id,
@@ -198,6 +200,19 @@ fn head() -> String {
 
 fn invalid(pointer: String, detail: impl Into<String>, hint: &str) -> Problem {
     Problem::new(422, "invalid_request", detail, hint).at(pointer)
+}
+
+/// Only a runbook can speak for its caller.
+fn reason(given: Option<String>, runbook: bool) -> Result<String, Problem> {
+    match given {
+        Some(reason) => Ok(reason),
+        None if runbook => Ok(String::new()),
+        None => Err(invalid(
+            "/reason".to_owned(),
+            "missing field `reason`",
+            "say why in a sentence; people see it as your words",
+        )),
+    }
 }
 
 fn content(
@@ -236,36 +251,36 @@ fn files_of(files: Vec<FileBody>, limits: &ApiLimits) -> Result<Vec<FileRequest>
 
 fn file_of(file: FileBody, index: usize) -> Result<FileRequest, Problem> {
     let at = |field: &str| format!("/changes/{index}{field}");
-    let bytes = match (file.content, file.delete) {
-        (None, true) => None,
-        (Some(text), false) => Some(decoded(text, file.encoding, at("/content"))?),
-        (Some(_), true) => {
+    let edit = match (file.content, file.delete, file.executable) {
+        (Some(text), false, executable) => FileEdit::Write {
+            bytes: decoded(text, file.encoding, at("/content"))?,
+            executable,
+        },
+        (None, true, None) => FileEdit::Delete,
+        (None, false, Some(executable)) => FileEdit::SetExecutable(executable),
+        (Some(_), true, _) => {
             return Err(invalid(
                 at("/delete"),
                 "a deleted file has no content",
                 "leave out either `content` or `delete`",
             ));
         }
-        (None, false) => {
+        (None, true, Some(_)) => {
+            return Err(invalid(
+                at("/executable"),
+                "a deleted file has no executable bit",
+                "leave out `executable`",
+            ));
+        }
+        (None, false, None) => {
             return Err(invalid(
                 at(""),
-                "the file has neither `content` nor `delete`",
-                "send the whole new content, or `\"delete\": true`",
+                "the file has neither `content` nor `delete` nor `executable`",
+                "send the whole new content, `\"delete\": true`, or `executable` alone for a file that exists",
             ));
         }
     };
-    if bytes.is_none() && file.executable.is_some() {
-        return Err(invalid(
-            at("/executable"),
-            "a deleted file has no executable bit",
-            "leave out `executable`",
-        ));
-    }
-    Ok(FileRequest {
-        path: file.path,
-        bytes,
-        executable: file.executable,
-    })
+    Ok(FileRequest { path: file.path, edit })
 }
 
 fn decoded(text: String, encoding: Encoding, pointer: String) -> Result<Vec<u8>, Problem> {
@@ -313,11 +328,15 @@ mod tests {
     fn the_three_ways_to_say_what_shall_change() {
         assert_eq!(
             with(r#""changes":[{"path":"a","content":"x"},{"path":"b","content":"AP8=","encoding":"base64","executable":true}]"#),
-            r#"Files([FileRequest { path: "a", bytes: Some([120]), executable: None }, FileRequest { path: "b", bytes: Some([0, 255]), executable: Some(true) }])"#
+            r#"Files([FileRequest { path: "a", edit: Write { bytes: [120], executable: None } }, FileRequest { path: "b", edit: Write { bytes: [0, 255], executable: Some(true) } }])"#
         );
         assert_eq!(
             with(r#""changes":[{"path":"a","delete":true}],"diff":null"#),
-            r#"Files([FileRequest { path: "a", bytes: None, executable: None }])"#
+            r#"Files([FileRequest { path: "a", edit: Delete }])"#
+        );
+        assert_eq!(
+            with(r#""changes":[{"path":"a","executable":true}]"#),
+            r#"Files([FileRequest { path: "a", edit: SetExecutable(true) }])"#
         );
         assert_eq!(with(r#""diff":"--- a""#), r#"Diff("--- a")"#);
         assert_eq!(with(r#""runbook":{"name":"n"}"#), r#"Runbook { name: "n", parameters: Object {} }"#);
@@ -336,11 +355,11 @@ mod tests {
             ),
             (
                 r#""changes":{}"#,
-                r#"422 invalid_request at "/changes": invalid type: map, expected a sequence"#,
+                r#"422 invalid_request at "/changes": invalid type: object, expected an array"#,
             ),
             (
                 r#""changes":[{"path":"a"}]"#,
-                r#"422 invalid_request at "/changes/0": the file has neither `content` nor `delete`"#,
+                r#"422 invalid_request at "/changes/0": the file has neither `content` nor `delete` nor `executable`"#,
             ),
             (
                 r#""changes":[{"path":"a","content":"","delete":true}]"#,
@@ -356,7 +375,7 @@ mod tests {
             ),
             (
                 r#""changes":[{"path":"a","content":"a","encoding":"utf-16"}]"#,
-                r#"422 invalid_request at "/changes/0/encoding": unknown variant `utf-16`, expected `utf-8` or `base64`"#,
+                r#"422 invalid_request at "/changes/0/encoding": unknown word `utf-16`, expected `utf-8` or `base64`"#,
             ),
             (
                 r#""changes":[{"path":7,"content":"a"}]"#,
@@ -372,15 +391,15 @@ mod tests {
             ),
             (
                 r#""tier":"yolo""#,
-                r#"422 invalid_request at "/tier": unknown variant `yolo`, expected one of `manual`, `prompted`, `standard`"#,
+                r#"422 invalid_request at "/tier": unknown word `yolo`, expected one of `manual`, `prompted`, `standard`"#,
             ),
             (
                 r#""ttl_seconds":-1"#,
-                r#"422 invalid_request at "/ttl_seconds": invalid value: integer `-1`, expected u32"#,
+                r#"422 invalid_request at "/ttl_seconds": invalid value: integer `-1`, expected a whole number from 0 to 4294967295"#,
             ),
             (
                 r#""ttl_seconds":1e30"#,
-                r#"422 invalid_request at "/ttl_seconds": invalid type: floating point `1e+30`, expected u32"#,
+                r#"422 invalid_request at "/ttl_seconds": invalid type: number `1e+30`, expected a whole number from 0 to 4294967295"#,
             ),
             (
                 r#""approved":true"#,
@@ -388,19 +407,47 @@ mod tests {
             ),
             (
                 r#""runbook":{"name":"n","parameters":[]}"#,
-                r#"422 invalid_request at "/runbook/parameters": invalid type: sequence, expected a map"#,
+                r#"422 invalid_request at "/runbook/parameters": invalid type: array, expected an object"#,
             ),
         ] {
             assert_eq!(with(rest), expected, "{rest}");
         }
-        assert_eq!(answer("{}"), r#"422 invalid_request at "": missing field `repository`"#);
-        assert_eq!(
-            answer("[]"),
-            r#"422 invalid_request at "": invalid length 0, expected struct ProposalBody with 10 elements"#
-        );
-        assert_eq!(
-            answer("null"),
-            r#"422 invalid_request at "": invalid type: null, expected struct ProposalBody"#
-        );
+        for (body, expected) in [
+            ("{}", r#"422 invalid_request at "/repository": missing field `repository`"#),
+            (
+                r#"{"repository":"homelab","diff":""}"#,
+                r#"422 invalid_request at "/reason": missing field `reason`"#,
+            ),
+            (
+                r#"{"repository":"homelab","reason":null,"diff":""}"#,
+                r#"422 invalid_request at "/reason": missing field `reason`"#,
+            ),
+            (
+                r#"{"repository":"homelab","runbook":{}}"#,
+                r#"422 invalid_request at "/runbook/name": missing field `name`"#,
+            ),
+            (
+                r#"{"repository":"homelab","runbook":7}"#,
+                r#"422 invalid_request at "/runbook": invalid type: integer `7`, expected an object"#,
+            ),
+            (
+                r#"{"repository":"homelab","changes":[{"content":"x"}]}"#,
+                r#"422 invalid_request at "/changes/0/path": missing field `path`"#,
+            ),
+            (
+                r#"{"repository":"homelab","tier":7}"#,
+                r#"422 invalid_request at "/tier": invalid type: integer `7`, expected a string"#,
+            ),
+            ("[]", r#"422 invalid_request at "": the body is not a JSON object"#),
+            ("null", r#"422 invalid_request at "": the body is not a JSON object"#),
+            (
+                r#"{"repository":"homelab","runbook":{"name":"n"}}"#,
+                r#"Runbook { name: "n", parameters: Object {} }"#,
+            ),
+        ] {
+            assert_eq!(answer(body), expected, "{body}");
+        }
+        let long = answer(&format!(r#"{{"repository":"homelab","changes":"{}"}}"#, "x".repeat(100_000)));
+        assert!(long.len() < 500 && long.ends_with("…, expected an array"), "{long}");
     }
 }

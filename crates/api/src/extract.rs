@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::face::Face;
 use crate::problem::Refusal;
-use crate::{idempotency, json};
+use crate::{conditional, idempotency, json};
 use engine::{Agent, Problem};
 
 /// The authenticated agent.
@@ -46,6 +46,17 @@ impl FromRequestParts<Face> for Named {
     }
 }
 
+/// The version that `If-Match` names: what is meant is known before the body is judged.
+pub struct Matched(pub u64);
+
+impl FromRequestParts<Face> for Matched {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Face) -> Result<Self, Refusal> {
+        conditional::if_match(&parts.headers).map(Matched).map_err(Refusal)
+    }
+}
+
 /// The query, with unknown parameters refused by its type.
 pub struct Asked<T>(pub T);
 
@@ -60,7 +71,10 @@ impl<T: DeserializeOwned> FromRequestParts<Face> for Asked<T> {
                 Refusal(Problem::new(
                     400,
                     "invalid_query",
-                    rejection.body_text(),
+                    rejection
+                        .body_text()
+                        .replace("Failed to deserialize query string: ", "the query cannot be used: ")
+                        .replace("unknown variant", "unknown word"),
                     "compare the query with /openapi.json",
                 ))
             })

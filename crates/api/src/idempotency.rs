@@ -16,6 +16,8 @@ use engine::Problem;
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Marks an answer that was not made by this call.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
+/// Marks an answer about a proposal that was there before this call, and that the call left as it was.
+pub const EXISTING: &str = "countersign-existing";
 /// Longest key in characters.
 pub const KEY_CHARS_MAX: usize = 255;
 

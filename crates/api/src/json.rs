@@ -44,16 +44,59 @@ pub fn parse(bytes: &[u8], values_max: usize) -> Result<Value, Problem> {
     })
 }
 
-/// Makes a typed value of a document.
+/// Makes a typed value of a document, which must be an object.
 ///
 /// # Errors
 /// 422 with a JSON pointer to the field that is unknown, missing or of the wrong shape.
 pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = pointer(error.path().iter());
-        let detail = error.into_inner().to_string();
+    let invalid = |detail: String, pointer| {
         Problem::new(422, "invalid_request", detail, "compare the body with its schema in /openapi.json").at(pointer)
+    };
+    if !value.is_object() {
+        return Err(invalid("the body is not a JSON object".to_owned(), String::new()));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut pointer = pointer(error.path().iter());
+        let message = error.into_inner().to_string();
+        if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+            pointer.push_str(&format!("/{field}"));
+        }
+        invalid(worded(&message), pointer)
     })
+}
+
+/// serde's complaint in JSON's words: it names our types and Rust's numbers, and repeats a wrong value however long it is.
+fn worded(message: &str) -> String {
+    const CHARS: usize = 300;
+    let (found, expected) = match message.split_once(", expected ") {
+        Some((found, expected)) => (found, Some(expected)),
+        None => (message, None),
+    };
+    let found = [
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: sequence", "invalid type: array"),
+        ("invalid type: unit value", "invalid type: null"),
+        ("invalid type: floating point", "invalid type: number"),
+        ("unknown variant", "unknown word"),
+    ]
+    .into_iter()
+    .find_map(|(rust, json)| found.strip_prefix(rust).map(|rest| format!("{json}{rest}")))
+    .unwrap_or_else(|| found.to_owned());
+    let short = match found.char_indices().nth(CHARS) {
+        Some((at, _)) => format!("{}…", &found[..at]),
+        None => found,
+    };
+    let Some(expected) = expected else { return short };
+    let expected = match expected {
+        "a map" => "an object",
+        "a sequence" => "an array",
+        "string or map" => "a string",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number, not negative",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("{short}, expected {expected}")
 }
 
 /// A JSON pointer (RFC 6901); empty for the whole document.

@@ -27,8 +27,10 @@ use tower::ServiceExt;
 use crate::tls::{Certificates, TlsError, TlsFiles};
 
 mod activity;
+mod unreadable;
 
 use activity::{Activity, Connections};
+use unreadable::Worded;
 
 /// Largest head of an HTTP/1 request and largest header list of an HTTP/2 one, in bytes: a token, a key, a few preferences.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -208,7 +210,7 @@ impl Connection {
         let one = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&one).answer(request));
         let builder = self.builder();
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(Worded::new(stream, self.activity.watch())), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

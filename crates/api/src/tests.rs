@@ -1,6 +1,7 @@
 //! The whole application over HTTP, with a real engine behind it.
 
 mod agents;
+mod asking;
 mod fixture;
 mod refusals;
 mod service;

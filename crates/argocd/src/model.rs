@@ -140,14 +140,27 @@ impl Application {
         self.operation.is_some() || matches!(self.phase(), Some(Phase::Running | Phase::Terminating))
     }
 
+    /// Whether the controller has looked at it since the last operation ended: health from before says nothing about what that applied.
+    /// Argo CD's times are whole seconds.
+    pub fn looked_since_operation(&self) -> bool {
+        let finished = self.status.operation_state.as_ref().and_then(|state| state.finished_at);
+        finished.is_none_or(|finished| self.status.reconciled_at.is_some_and(|looked| looked >= finished))
+    }
+
     /// The automated sync policy, when it is on.
     pub fn automated(&self) -> Option<&Automated> {
         let automated = self.spec.sync_policy.as_ref()?.automated.as_ref()?;
         (automated.enabled != Some(false)).then_some(automated)
     }
 
-    /// Name of the ApplicationSet that generated it.
-    pub fn application_set(&self) -> Option<&str> {
+    /// Name of the ApplicationSet that starts its syncs, step by step (`RollingSync`). Most ApplicationSets only generate applications; this
+    /// one is known by the operation it started last, since the application itself does not say how its ApplicationSet goes about it.
+    pub fn rolled_by(&self) -> Option<&str> {
+        let run = self.status.operation_state.as_ref().map(|state| &state.operation);
+        let rolls = |operation: &Operation| operation.initiated_by.username.as_deref() == Some("applicationset-controller");
+        if !self.operation.iter().chain(run).any(rolls) {
+            return None;
+        }
         let owners = &self.metadata.owner_references;
         owners
             .iter()

@@ -1,6 +1,6 @@
 //! Facts about a change set that a person should see before deciding: what is hidden, odd or not text.
 
-use domain::{ChangeSet, RepoPath, is_deceptive, is_text};
+use domain::{ChangeSet, Hidden, RepoPath, hidden, is_text};
 use serde::Serialize;
 
 /// Lines longer than this (in characters) are remarked: what stands at their end is not seen on a card.
@@ -23,9 +23,9 @@ pub struct LineCounts {
 pub enum RemarkKind {
     /// The new content is not text: its diff cannot be read.
     Binary,
-    /// Bidirectional or zero-width characters: the line is not what it looks like.
+    /// Characters that hide or reorder text ([`Hidden::Deceptive`]): the line is not what it looks like.
     Deceptive,
-    /// Control characters other than tab and line ends.
+    /// Control characters other than tab and line ends ([`Hidden::Control`]).
     Control,
     /// A line that is too long to be read on a card.
     LongLine,
@@ -69,8 +69,7 @@ pub fn inspect(changes: &ChangeSet) -> Vec<Remark> {
 fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
     let mut seen = [0usize; 3];
     let first = remarks.len();
-    for (nth, line) in text.split('\n').enumerate() {
-        let line = line.strip_suffix('\r').unwrap_or(line);
+    for (nth, line) in text.split_inclusive('\n').enumerate() {
         for (slot, (kind, message)) in line_remarks(line).into_iter().enumerate() {
             let Some(message) = message else { continue };
             seen[slot] += 1;
@@ -90,21 +89,21 @@ fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
     }
 }
 
+/// `line` with its end: a carriage return is ordinary only before a line feed.
 fn line_remarks(line: &str) -> [(RemarkKind, Option<String>); 3] {
-    let found = |odd: fn(char) -> bool| {
+    let found = |odd: Hidden| {
         const SHOWN: usize = 5;
-        let all: Vec<String> = line
-            .chars()
-            .filter(|&c| odd(c))
+        let all: Vec<String> = hidden(line)
+            .filter(|&(_, _, kind)| kind == odd)
             .take(SHOWN + 1)
-            .map(|c| format!("U+{:04X}", u32::from(c)))
+            .map(|(_, c, _)| format!("U+{:04X}", u32::from(c)))
             .collect();
         let more = if all.len() > SHOWN { ", …" } else { "" };
         (!all.is_empty()).then(|| format!("{}{more}", all[..all.len().min(SHOWN)].join(", ")))
     };
-    let deceptive = found(is_deceptive).map(|which| format!("characters that hide or reorder text: {which}"));
-    let control = found(|c| c.is_control() && c != '\t').map(|which| format!("control characters: {which}"));
-    let length = line.chars().count();
+    let deceptive = found(Hidden::Deceptive).map(|which| format!("characters that hide or reorder text: {which}"));
+    let control = found(Hidden::Control).map(|which| format!("control characters: {which}"));
+    let length = line.trim_end_matches(['\n', '\r']).chars().count();
     let long = (length > LINE_CHARS_MAX).then(|| format!("{length} characters on one line"));
     [
         (RemarkKind::Deceptive, deceptive),

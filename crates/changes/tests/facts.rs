@@ -40,6 +40,13 @@ fn odd_content_is_named_with_its_line() {
             "control characters: U+001B, U+0007",
         ),
         (b"a\rb\n", Some(1), RemarkKind::Control, "control characters: U+000D"),
+        (b"a\r", Some(1), RemarkKind::Control, "control characters: U+000D"),
+        (
+            "a: \u{2800}5\u{fe0f}\u{3164}\u{e0041}\n".as_bytes(),
+            Some(1),
+            RemarkKind::Deceptive,
+            "characters that hide or reorder text: U+2800, U+FE0F, U+3164, U+E0041",
+        ),
         (long.as_bytes(), Some(2), RemarkKind::LongLine, "503 characters on one line"),
     ] {
         let found = remarks(bytes);
@@ -47,7 +54,7 @@ fn odd_content_is_named_with_its_line() {
         assert_eq!((found[0].0, found[0].1), (line, kind));
         assert!(found[0].2.starts_with(message), "{found:?}");
     }
-    for good in ["", "a: 1\n\tb: 2\r\n", "ünï: 🚀\n"] {
+    for good in ["", "a: 1\n\tb: 2\r\n", "ünï: 🚀 ❤\u{fe0f}\n"] {
         assert_eq!(remarks(good.as_bytes()), [], "{good}");
     }
 }

@@ -166,6 +166,12 @@ fn bad_calls_name_the_parameter() {
         ),
         (
             "restart",
+            json!({"app": "ollama", "restarted_at": "2026-02-30T12:00:00Z"}),
+            "/restarted_at",
+            "is not a \"date-time\"",
+        ),
+        (
+            "restart",
             json!({"app": "ollama", "restarted_at": "now"}),
             "/restarted_at",
             "does not match",

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, explain};
+use crate::commands::{agent, audit, backup, check, digest, effects, explain};
+use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
 /// An agent signs a change; a human countersigns it; git carries it; Argo CD proves it.
@@ -32,6 +34,9 @@ enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What the service gave up and a human may have it try again
+    #[command(subcommand)]
+    Effects(effects::Command),
     /// Write a consistent copy of the database, also while the service runs
     Backup(backup::Arguments),
     /// Recompute the digest of a change
@@ -63,6 +68,8 @@ impl WithConfig {
 pub(crate) enum Failure {
     /// The configuration is wrong.
     Settings(Vec<Problem>),
+    /// Policy or runbooks are wrong: each problem carries its remedy.
+    Files(Vec<String>),
     /// The arguments, or an input file, are wrong: what, and the remedy.
     Usage(String, String),
     /// Problems were found and told.
@@ -71,9 +78,37 @@ pub(crate) enum Failure {
     Failed(String, String),
 }
 
-impl From<store::StoreError> for Failure {
-    fn from(error: store::StoreError) -> Self {
-        Self::Failed(error.to_string(), "see the message; nothing was changed".to_owned())
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let remedy = match &error {
+            StoreError::Corrupt { .. } => {
+                "keep the damaged file, copy the latest backup to its place while the service is stopped, then run `countersign audit verify`"
+            }
+            StoreError::Newer { .. } => "use the program that wrote it, or the backup from before the upgrade",
+            StoreError::Open { .. } => "check database.path, and whether file and folder are writable",
+            StoreError::Backup { .. } => "name a new file in a folder that is writable and has room",
+            StoreError::DiskFull { .. } => "free space on the disk that database.path lies on",
+            StoreError::Busy { .. } => "try again in a moment",
+            StoreError::Locked { .. } => "stop the other `serve` first",
+            StoreError::Undecodable { .. } => "use the version of the program that wrote it, or restore a backup",
+            StoreError::Duplicate(_)
+            | StoreError::Conflict { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Constraint { .. }
+            | StoreError::Database { .. }
+            | StoreError::NotCommitted { .. }
+            | StoreError::Panicked { .. }
+            | StoreError::TooSlow { .. }
+            | StoreError::Closed => "nothing was changed: try again, and look into the service's log when it stays so",
+        };
+        Self::Failed(error.to_string(), remedy.to_owned())
+    }
+}
+
+/// Problems with policy and runbooks.
+impl From<Vec<engine::FileProblem>> for Failure {
+    fn from(problems: Vec<engine::FileProblem>) -> Self {
+        Self::Files(problems.iter().map(ToString::to_string).collect())
     }
 }
 
@@ -82,17 +117,23 @@ impl Failure {
         match self {
             Self::Settings(problems) => {
                 for problem in problems {
-                    eprintln!("error: {problem}");
+                    complain!("error: {problem}");
+                }
+                ExitCode::from(2)
+            }
+            Self::Files(problems) => {
+                for problem in problems {
+                    complain!("error: {problem}");
                 }
                 ExitCode::from(2)
             }
             Self::Usage(what, remedy) => {
-                eprintln!("error: {what}\n  remedy: {remedy}");
+                complain!("error: {what}\n  remedy: {remedy}");
                 ExitCode::from(2)
             }
             Self::Found => ExitCode::from(1),
             Self::Failed(what, remedy) => {
-                eprintln!("error: {what}\n  remedy: {remedy}");
+                complain!("error: {what}\n  remedy: {remedy}");
                 ExitCode::from(1)
             }
         }
@@ -130,12 +171,13 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Agent(command) => agent::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Effects(command) => effects::run(command).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Digest(arguments) => digest::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => crate::demo::run(arguments).await,
         Command::Version => {
-            println!("countersign {}", env!("CARGO_PKG_VERSION"));
+            say!("countersign {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
     }
@@ -147,13 +189,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if !unreadable.is_empty() {
         return Err(Failure::Settings(unreadable));
     }
-    if let Err(problems) = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
-        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        return Err(Failure::Usage(
-            text,
-            "correct the files; `countersign check` tells everything that is wrong".to_owned(),
-        ));
-    }
+    engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
     let served = crate::serve(settings, crate::Hooks::default()).await;
     served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
 }

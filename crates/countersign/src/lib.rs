@@ -9,6 +9,7 @@ mod commands;
 #[cfg(feature = "demo")]
 mod demo;
 mod logging;
+mod out;
 mod secrets;
 mod serve;
 mod service;

@@ -69,8 +69,8 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Opens everything and starts.
     ///
-    /// A remote that is away does not matter once there is a mirror; without one the start waits for it up to `limits.start_seconds`.
-    /// Telegram, Argo CD and GitHub may be away: they are tried again in the background, and `/readyz` tells.
+    /// A first clone is waited for up to `limits.start_seconds`. Git remotes, Telegram, Argo CD and GitHub may be away: they are tried again in
+    /// the background, and `/readyz` tells.
     ///
     /// # Errors
     /// What cannot be used, and what to do: another `serve` on the database, an invalid policy, an unreadable secret, an address in use.
@@ -96,7 +96,7 @@ impl Service {
             .map(|one| connect::argocd(one, &hooks.patience, &cancel))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut watched = background::Secrets::default();
-        watched.add_all(&settings, telegram.as_ref(), &argocd);
+        watched.add_all(&settings, telegram.as_ref(), &argocd, &repositories);
         let client = telegram.as_ref().map(|telegram| telegram.queue.client().clone());
         let engine = Engine::new(EngineOptions {
             store: store.clone(),

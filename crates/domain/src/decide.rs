@@ -91,7 +91,12 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::Cancel { by } => step.cancel(by),
         Event::Retry { by } => step.retry(&by),
         Event::Withdraw { reason } => step.withdraw(reason),
-        Event::Revise { revision } => step.revise(*revision),
+        Event::Revise {
+            revision,
+            title,
+            reason,
+            correlation,
+        } => step.revise(*revision, title, reason, correlation),
         Event::Reshow { revision } => step.reshow(*revision),
         Event::Rerender { revision } => step.rerender(*revision),
         Event::Conflict { paths } => step.conflict(&paths),
@@ -105,7 +110,7 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::Prepared { pull } => step.prepared(pull),
         Event::Arrived { commit, landed, by, alarm } => step.arrived(commit, landed, by, alarm),
         Event::Diverged { commit, by } => step.diverged(commit, &by),
-        Event::Observed { applications } => step.observed(applications),
+        Event::Observed { applications, trouble } => step.observed(applications, trouble.as_deref()),
         Event::Settled {
             outcome,
             applications,

@@ -12,7 +12,7 @@ pub enum Effect {
     SendCard,
     /// Bring every card up to the current row. Carries no text: it renders what is true when it runs.
     EditCards,
-    /// Tell people with sound: the current row's failure or expiry.
+    /// Tell people of the current row's failure or expiry with sound, of its recovery without.
     Notify,
     /// Remind the approvers once, if still pending.
     Remind,
@@ -28,7 +28,7 @@ pub enum Effect {
     WatchLanding,
     /// Look at Argo CD until the end.
     Observe,
-    /// Take the reason chips off the card.
+    /// Take what has a time limit off the card: the reason chips, an open second step.
     CloseReason,
     /// Raise an alarm in the chats; the text is the audit row's.
     Alarm {

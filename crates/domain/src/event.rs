@@ -46,6 +46,12 @@ pub enum Event {
     Revise {
         /// The new revision, routed.
         revision: Box<Revision>,
+        /// Its headline.
+        title: String,
+        /// Why, in the agent's words.
+        reason: String,
+        /// The agent's own reference; `None` keeps the one before.
+        correlation: Option<String>,
     },
     /// The service merged after a touched file changed on the branch: the new content must be looked at again.
     Reshow {
@@ -122,6 +128,8 @@ pub enum Event {
     Observed {
         /// All touched applications.
         applications: Vec<ApplicationState>,
+        /// Why Argo CD cannot be asked which applications these are; `None` as soon as it can.
+        trouble: Option<String>,
     },
     /// The verdict over all touched applications, or that there are none.
     Settled {

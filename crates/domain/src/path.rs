@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::is_nfc;
 
+use crate::{is_deceptive, is_selector};
+
 /// Longest path in bytes.
 pub const PATH_BYTES_MAX: usize = 1024;
 /// Longest single name in bytes: what common file systems hold.
@@ -63,22 +65,6 @@ impl FromStr for RepoPath {
     }
 }
 
-/// Bidirectional, zero-width and otherwise invisible characters, and line ends that are none: they make a path or a line look like
-/// something else, or hide text in it.
-pub fn is_deceptive(c: char) -> bool {
-    matches!(
-        c,
-        '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{00AD}' | '\u{180E}'
-        | '\u{034F}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{2028}'..='\u{2029}' | '\u{3164}' | '\u{FFA0}'
-        | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
-    )
-}
-
-/// Variation selectors: ordinary behind an emoji in a text, but in a path they make two names look like one.
-fn varies(c: char) -> bool {
-    matches!(c, '\u{180B}'..='\u{180D}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
-}
-
 fn broken_rule(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("it is empty");
@@ -92,7 +78,7 @@ fn broken_rule(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("it contains a control character");
     }
-    if path.chars().any(|c| is_deceptive(c) || varies(c)) {
+    if path.chars().any(|c| is_deceptive(c) || is_selector(c)) {
         return Some("it contains a bidirectional or zero-width character");
     }
     if path.contains(['\\', ':', '*', '?', '"', '<', '>', '|']) {

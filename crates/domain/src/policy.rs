@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, GroupName, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, UserId};
+use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, UserId};
 
 mod approvers;
 mod delegations;
@@ -85,7 +85,13 @@ pub struct PathGlob {
 
 impl PathGlob {
     /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it: its syntax, or that no path could ever match it.
     pub fn new(text: &str) -> Result<Self, String> {
+        if let Some(why) = matches_nothing(text) {
+            return Err(format!("path pattern {text:?} can match nothing: {why}"));
+        }
         let glob = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .backslash_escape(false)
@@ -125,6 +131,26 @@ impl TryFrom<String> for PathGlob {
 impl From<PathGlob> for String {
     fn from(glob: PathGlob) -> Self {
         glob.text
+    }
+}
+
+/// Why a pattern covers no repository path, whatever files there are.
+fn matches_nothing(text: &str) -> Option<&'static str> {
+    let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+    if text.is_empty() {
+        Some("it is empty")
+    } else if text.starts_with('/') {
+        Some("patterns are relative to the repository's root, without a leading slash")
+    } else if text.ends_with('/') {
+        Some("it names a directory; write ** behind the slash for everything below it")
+    } else if text.contains('\\') {
+        Some("the parts of a path are divided by /")
+    } else if text.split('/').any(bad) {
+        Some("paths have no empty, . or .. part")
+    } else if text.chars().any(|c| c.is_control() || c == ':') || text.trim() != text {
+        Some("paths have no colon, no control character, and no space at either end")
+    } else {
+        None
     }
 }
 
@@ -173,8 +199,11 @@ pub struct Facts {
     pub runbook: Option<RunbookName>,
     /// Some new content is not text.
     pub binary: bool,
-    /// Some new content holds bidirectional or zero-width characters.
+    /// Some new content holds characters that hide or reorder text ([`crate::Hidden::Deceptive`]).
     pub deceptive: bool,
+    /// Some new content holds control characters ([`crate::Hidden::Control`]). Absent in what older versions stored.
+    #[serde(default)]
+    pub control: bool,
     /// Some file is deleted.
     pub deletes: bool,
     /// The change is the inverse of a delivered one.
@@ -301,14 +330,45 @@ impl Policy {
             return Some("binary content cannot be reviewed on a card".to_owned());
         }
         if facts.deceptive {
-            return Some("the content holds bidirectional or zero-width characters".to_owned());
+            return Some("the content holds characters that hide or reorder text (bidirectional, zero-width or blank)".to_owned());
+        }
+        if facts.control {
+            return Some("the content holds control characters, or a carriage return that ends no line".to_owned());
         }
         None
     }
 
-    /// Whether a person is in some group: may look at things and stop them.
-    pub fn is_approver(&self, user: UserId) -> bool {
-        self.groups.values().any(|members| members.contains(&user))
+    /// The groups whose members may stop, retry, sync or revert a proposal: those its route asks, as promised and as this policy would ask
+    /// today. A route that asks nobody (manual, standard) leaves it to the approvers named by the rules of its paths, and where these
+    /// name none, to every group.
+    pub fn handlers(&self, proposal: &Proposal) -> BTreeSet<&GroupName> {
+        let (repository, facts) = (&proposal.repository, &proposal.revision.facts);
+        let today = self.route(repository, facts);
+        let asked = proposal.revision.route.requirements.iter().chain(&today.requirements);
+        let helping = |one: &'_ Requirement| one.escalation.as_ref().and_then(|escalation| self.known(&escalation.to));
+        let asked: BTreeSet<&GroupName> = asked
+            .flat_map(|one| one.groups().into_iter().filter_map(|group| self.known(group)).chain(helping(one)))
+            .collect();
+        if !asked.is_empty() {
+            return asked;
+        }
+        let rules = facts.paths.iter().filter_map(|path| self.rule_for(repository, path));
+        let named: BTreeSet<&GroupName> = rules
+            .filter_map(|rule| rule.approvers.as_ref())
+            .flat_map(|approvers| approvers.groups().into_iter().filter_map(|group| self.known(group)))
+            .collect();
+        if named.is_empty() { self.groups.keys().collect() } else { named }
+    }
+
+    /// Whether a person is in one of the [`Policy::handlers`]. Owning the agent does not matter: stopping is always the safe side, and
+    /// nothing else here counts as an approval.
+    pub fn may_handle(&self, proposal: &Proposal, user: UserId) -> bool {
+        let in_group = |group: &GroupName| self.groups.get(group).is_some_and(|members| members.contains(&user));
+        self.handlers(proposal).into_iter().any(in_group)
+    }
+
+    fn known(&self, group: &GroupName) -> Option<&GroupName> {
+        self.groups.get_key_value(group).map(|(name, _)| name)
     }
 
     fn owns(&self, user: UserId, agent: Option<&AgentName>) -> bool {

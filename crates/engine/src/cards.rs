@@ -28,8 +28,7 @@ impl Engine {
             && (stored.state == CardState::Superseded || stored.revision < proposal.revision.number)
         {
             card.superseded = Some(Superseded {
-                revision: proposal.revision.number,
-                url: None,
+                url: self.next_card(stored).await?,
             });
             card.buttons.clear();
             return Ok(card);
@@ -43,15 +42,29 @@ impl Engine {
         {
             card.chips = CHIPS.iter().map(|chip| (*chip).to_owned()).collect();
         }
-        let step = stored.and_then(|stored| self.open_step(stored.id));
-        if let Some(step) = step.filter(|_| !proposal.is_over() || step_fits_the_end(proposal)) {
-            card.confirm = Some(ConfirmStep {
-                action: step.action,
-                worst: worst_line(proposal, &card),
-                who: step.who,
+        if let Some(stored) = stored
+            && proposal.decision == Decision::Pending
+            && !proposal.is_over()
+        {
+            let steps = self.open_steps(stored.id);
+            card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
+                action: Action::Approve,
+                worst: worst_line(&card),
+                who: steps.into_iter().map(|step| step.who).collect(),
+                until,
             });
         }
         Ok(card)
+    }
+
+    /// A link to the newest card of the same chat that shows a later revision.
+    async fn next_card(&self, old: &StoredCard) -> Result<Option<String>, StoreError> {
+        let cards = self.store().read().cards(old.proposal).await?;
+        let next = cards
+            .iter()
+            .rev()
+            .find(|card| card.chat == old.chat && card.revision > old.revision && card.state == CardState::Shown);
+        Ok(next.and_then(|card| message_link(card.chat, card.message?)))
     }
 
     async fn fill_request(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
@@ -64,8 +77,7 @@ impl Engine {
         card.base = Some(proposal.revision.base);
         card.digest = Some(proposal.revision.digest);
         card.revision = proposal.revision.number;
-        card.revision_author =
-            (proposal.revision.author == domain::RevisionAuthor::Countersign).then(|| "merged by countersign: the branch moved".to_owned());
+        card.revision_author = (proposal.revision.author == domain::RevisionAuthor::Countersign).then(|| "countersign".to_owned());
         card.policy = route.policy.short();
         card.runbook = match &proposal.origin {
             Origin::Runbook(call) | Origin::Observed(call) => Some(format!("{} {}", call.runbook, parameters(&call.parameters))),
@@ -129,7 +141,8 @@ impl Engine {
                 state: progress_of(&app.state),
             })
             .collect();
-        if proposal.applications.is_empty() && proposal.commit.is_some() {
+        // The note says it where it is known.
+        if proposal.applications.is_empty() && proposal.commit.is_some() && proposal.note.is_none() {
             card.untracked = match setup {
                 Some(setup) if setup.argocd.is_none() => Some("no Argo CD is configured for this repository".to_owned()),
                 Some(_) if proposal.outcome == Some(Outcome::Pushed) => Some("no application tracks these files".to_owned()),
@@ -175,12 +188,12 @@ impl Engine {
             (_, Delivery::PushBlocked) => buttons.extend([Action::Retry, Action::Cancel]),
             _ => {}
         }
+        if proposal.tier() == Tier::Standard {
+            // Told afterwards: nobody has seen the whole diff yet.
+            buttons.push(Action::FullDiff);
+        }
         if proposal.is_delivered() {
             buttons.push(Action::Revert);
-            if proposal.tier() == Tier::Standard {
-                // Told afterwards: nobody has seen the whole diff yet.
-                buttons.push(Action::FullDiff);
-            }
             buttons.push(Action::CopySha);
             let on_request = self
                 .repository(&proposal.repository)
@@ -207,13 +220,8 @@ fn kind_of(proposal: &Proposal) -> CardKind {
     }
 }
 
-/// A second step on a finished proposal makes sense only for Revert.
-const fn step_fits_the_end(proposal: &Proposal) -> bool {
-    proposal.is_delivered()
-}
-
 /// What the second step repeats.
-fn worst_line(proposal: &Proposal, card: &Card) -> String {
+fn worst_line(card: &Card) -> String {
     let deleted: Vec<_> = card
         .files
         .iter()
@@ -226,10 +234,14 @@ fn worst_line(proposal: &Proposal, card: &Card) -> String {
     if let Some(remark) = card.remarks.first() {
         return remark.clone();
     }
-    match proposal.commit {
-        Some(commit) => format!("takes back commit {}", commit.short()),
-        None => format!("{} files, and not everything fits on the card", card.files.len()),
-    }
+    let files = domain::counted(card.files.len(), "file", "files");
+    format!("{files}, and not everything fits on the card")
+}
+
+/// A link to a message. Only the messages of supergroups have one; it opens for their members.
+fn message_link(chat: i64, message: i64) -> Option<String> {
+    let number = chat.checked_neg()?.checked_sub(1_000_000_000_000).filter(|number| *number > 0)?;
+    Some(format!("https://t.me/c/{number}/{message}"))
 }
 
 fn decided(proposal: &Proposal) -> Option<Decided> {

@@ -1,8 +1,8 @@
 //! Telegram's side of the use cases: taps, commands, replies. Every check fails closed, in one fixed order, and every refusal says why and leaves an audit row.
 
-use domain::{Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict, UserId};
+use domain::{Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
 use serde_json::json;
-use store::{Actor, Audit, Card as StoredCard, CardKind, CardState, StoreError};
+use store::{Actor, Audit, Card as StoredCard, CardState, StoreError};
 use telegram::{Action, ChatId, Inbound, MessageId, Sender, Tap, Text};
 use tokio_util::sync::CancellationToken;
 
@@ -11,14 +11,12 @@ use crate::cards::CHIPS;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
+mod steps;
 
-/// A second step somebody opened on a card.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenStep {
-    pub action: Action,
-    pub by: UserId,
-    pub who: String,
-}
+pub(crate) use steps::OpenStep;
+
+/// How long a card without an answer from Telegram may still be arriving.
+const SENDING_SECONDS: i64 = 60;
 
 /// What a tap is answered with.
 struct Toast {
@@ -206,7 +204,7 @@ impl Engine {
     }
 
     /// The card's message must be this one. After a lost answer the message's id is unknown: then this one is adopted, if the chat is right
-    /// and no later card was sent.
+    /// and no later card is there or may be arriving now.
     async fn adopted(&self, card: StoredCard, chat: ChatId, message: MessageId) -> Result<StoredCard, Dead> {
         let foreign = || Dead::Refused("this button was moved from another message".to_owned());
         if card.chat != chat.0 {
@@ -216,9 +214,20 @@ impl Engine {
             Some(known) if known == message.0 => Ok(card),
             Some(_) => Err(foreign()),
             None => {
-                let later = self.store().read().cards(card.proposal).await?;
-                if later.iter().any(|other| other.chat == card.chat && other.id > card.id) {
+                // A message that is another card's is not this one's, whatever a modified app sends along.
+                let known = self.store().read().cards_by_message(chat.0, message.0).await?;
+                if known.is_some_and(|other| other.id != card.id && other.state != CardState::Gone) {
+                    return Err(foreign());
+                }
+                let mut later = self.store().read().cards(card.proposal).await?;
+                later.retain(|other| other.chat == card.chat && other.id > card.id && other.state != CardState::Gone);
+                if later.iter().any(|other| other.message.is_some()) {
                     return Err(Dead::Refused("a newer card of this proposal is below".to_owned()));
+                }
+                let unsettled = self.now() - chrono::Duration::seconds(SENDING_SECONDS);
+                if later.iter().any(|other| other.sent_at > unsettled) {
+                    let words = "a newer card of this proposal is being sent: use that one, or tap here again in a minute";
+                    return Err(Dead::Refused(words.to_owned()));
                 }
                 let (id, message) = (card.id, message.0);
                 self.store()
@@ -244,24 +253,10 @@ impl Engine {
     ) -> Result<Toast, Dead> {
         match action {
             Action::Approve => self.approve_or_ask(telegram, tap, card, proposal, person).await,
-            Action::Confirm => {
-                let step = self.open_step(card.id).filter(|step| step.by == person.id);
-                if step.is_none() {
-                    return Err(Dead::Refused("the second step is no longer open: start again".to_owned()));
-                }
-                self.close_step(card.id);
-                let toast = self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
-                self.owe_edit(card.proposal).await?;
-                toast
-            }
-            Action::Back => {
-                self.consume_once(tap).await?;
-                self.close_step(card.id);
-                self.owe_edit(card.proposal).await?;
-                Ok(Toast::say("nothing was decided"))
-            }
+            Action::Confirm => self.confirm(telegram, tap, card, proposal, person).await,
+            Action::Back => self.step_back(tap, card, &person).await,
             Action::Reject => {
-                self.close_step(card.id);
+                self.close_step(card.id, person.id);
                 self.review(tap, card, person, ReviewVerdict::Reject, 0).await
             }
             Action::FullDiff => {
@@ -275,53 +270,10 @@ impl Engine {
                 let text = CHIPS.get(usize::from(index)).copied().unwrap_or("other").to_owned();
                 self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }).await
             }
-            Action::Revert => self.tapped_revert(tap, card.proposal, person).await,
+            Action::Revert => self.tapped_revert(tap, proposal, person).await,
             Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
             Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
         }
-    }
-
-    /// One tap approves what is fully visible and deletes nothing; anything else takes a second step.
-    async fn approve_or_ask(
-        &self,
-        telegram: &TelegramSetup,
-        tap: &Tap,
-        card: &StoredCard,
-        proposal: &Proposal,
-        person: PersonRef,
-    ) -> Result<Toast, Dead> {
-        let shown = self.card(proposal, Some(card)).await?;
-        let rendered = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok()));
-        if rendered.complete && !proposal.revision.facts.deletes {
-            return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
-        }
-        if card.kind != CardKind::Approval {
-            return Err(Dead::Refused("this is not a card to approve".to_owned()));
-        }
-        let eligible = self
-            .book()
-            .policy
-            .eligibility(&proposal.revision.route, proposal.asking_agent(), person.id, self.now());
-        match eligible {
-            domain::Eligibility::Eligible => {}
-            domain::Eligibility::NotInGroup => return Err(Dead::Refused(Refusal::NotEligible.to_string())),
-            domain::Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
-        }
-        self.consume_once(tap).await?;
-        let step = OpenStep {
-            action: Action::Approve,
-            by: person.id,
-            who: person.name,
-        };
-        self.0
-            .confirming
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(card.id, step);
-        self.owe_edit(card.proposal).await?;
-        Ok(Toast::alert(
-            "Not everything is visible on the card, or something is deleted. Read the document, then confirm.",
-        ))
     }
 
     async fn review(&self, tap: &Tap, card: &StoredCard, by: PersonRef, verdict: ReviewVerdict, hold_seconds: u32) -> Result<Toast, Dead> {
@@ -383,17 +335,35 @@ impl Engine {
                 self.0.wake.notify_waiters();
                 Ok(Toast::say(summary))
             }
-            Some(Acted::Refused(refusal)) => Ok(Toast::alert(refusal.to_string())),
+            Some(Acted::Refused(refusal)) => Ok(Toast::alert(cut(&self.refused_words(id, &refusal).await?, 190))),
             Some(Acted::Stale(_) | Acted::Missing) => Ok(Toast::alert("the proposal is not known")),
         }
     }
 
-    async fn tapped_revert(&self, tap: &Tap, id: ProposalId, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.is_approver(person.id) {
+    /// Why nothing happened: where it is over, what became of it, instead of the state's bare word.
+    async fn refused_words(&self, id: ProposalId, refusal: &Refusal) -> Result<String, StoreError> {
+        let Refusal::TooLate { delivery } = refusal else {
+            return Ok(refusal.to_string());
+        };
+        let (Some(telegram), Some(proposal)) = (self.telegram(), self.store().read().proposal(id).await?) else {
+            return Ok(refusal.to_string());
+        };
+        let undo = if proposal.is_delivered() { "; it can be reverted" } else { "" };
+        if *delivery != domain::Delivery::Ended {
+            return Ok(format!("{refusal}{undo}"));
+        }
+        let card = self.card(&proposal, None).await?;
+        let at = proposal.ended_at.or(proposal.decided_at);
+        let fate = telegram::fate(&card, at, &self.options(telegram, None));
+        Ok(format!("too late: {fate}{undo}"))
+    }
+
+    async fn tapped_revert(&self, tap: &Tap, proposal: &Proposal, person: PersonRef) -> Result<Toast, Dead> {
+        if !self.book().policy.may_handle(proposal, person.id) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         self.consume_once(tap).await?;
-        Ok(match self.revert_by_person(id, person).await {
+        Ok(match self.revert_by_person(proposal.id, person).await {
             Ok(crate::Created::New(revert)) => Toast::say(format!("revert {} is prepared: see its card", revert.id.short())),
             Ok(crate::Created::Existing(revert)) => Toast::say(format!("revert {} waits already", revert.id.short())),
             Ok(crate::Created::Replayed(_)) => Toast::say("done already"),
@@ -402,7 +372,7 @@ impl Engine {
     }
 
     async fn tapped_sync(&self, tap: &Tap, proposal: &Proposal, index: usize, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.is_approver(person.id) {
+        if !self.book().policy.may_handle(proposal, person.id) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         let instance = self.repository(&proposal.repository).and_then(|setup| self.instance_of(setup));
@@ -469,23 +439,6 @@ impl Engine {
             tracing::info!(proposal = %proposal.id, "a reason was given");
         }
         Ok(())
-    }
-
-    pub(crate) fn open_step(&self, card: i64) -> Option<OpenStep> {
-        self.0
-            .confirming
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get(&card)
-            .cloned()
-    }
-
-    fn close_step(&self, card: i64) {
-        self.0
-            .confirming
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(&card);
     }
 
     async fn consume_once(&self, tap: &Tap) -> Result<(), Dead> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Runbook;
-use domain::{ChangeSet, CommitId, Facts, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, is_deceptive, is_text};
+use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, hidden, is_text};
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
-use crate::{Agent, Content, Engine, FileRequest, Problem, ProposalRequest, RepositorySetup};
+use crate::{Agent, Content, Engine, FileEdit, FileRequest, Problem, ProposalRequest, RepositorySetup};
 
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
@@ -38,40 +38,47 @@ impl Engine {
         let setup = self.named_repository(agent, &request.repository)?;
         check_words(request)?;
         let (base, tip) = self.base(setup, &request.base).await?;
-        let (requested, origin, title) = match &request.content {
-            Content::Files(files) => (self.parse_files(files)?, Origin::Change, None),
-            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, None),
+        let (requested, origin, words) = match &request.content {
+            Content::Files(files) => (parse_files(setup, base, files).await?, Origin::Change, Words::default()),
+            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, Words::default()),
             Content::Runbook { name, parameters } => {
                 let runbook = self.named_runbook(agent, name)?;
-                let (requested, title) = render(setup, &runbook, parameters, base).await?;
+                let (requested, words) = render(setup, &runbook, parameters, base).await?;
                 let call = RunbookCall {
                     runbook: runbook.name().clone(),
                     hash: runbook.content_hash(),
                     parameters: parameters.clone(),
                 };
-                (requested, Origin::Runbook(call), Some(title))
+                (requested, Origin::Runbook(call), words)
             }
         };
-        self.check_limits(&requested)?;
-        check_scope(agent, requested.iter().map(|change| &change.path))?;
-        let change = setup.git.resolve(base, requested).await.map_err(refused_files)?;
+        // In a diff or a run the place is not one of `changes`: the pointer names what the caller sent.
+        let placed = |problem: Problem| match &request.content {
+            Content::Files(_) => problem,
+            Content::Diff(_) => problem.at("/diff"),
+            Content::Runbook { .. } => problem.at("/runbook"),
+        };
+        if requested.is_empty() {
+            return Err(no_change(&request.content));
+        }
+        self.check_limits(&requested).map_err(placed)?;
+        check_scope(agent, requested.iter().map(|change| &change.path)).map_err(placed)?;
+        let change = setup.git.resolve(base, requested).await.map_err(|error| match error {
+            ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
+            ResolveError::Git(error) => unavailable(setup, &error),
+        })?;
         if change.is_empty() {
-            return Err(Problem::new(
-                422,
-                "no_change",
-                "the proposal changes nothing: every file already is as proposed",
-                "nothing to do; or read the file again and propose what differs",
-            )
-            .at("/changes"));
+            return Err(no_change(&request.content));
         }
         if base != tip {
             check_base_is_fresh(setup, tip, &change).await?;
         }
-        let title = if request.title.trim().is_empty() {
-            title.unwrap_or_default()
-        } else {
-            request.title.trim().to_owned()
+        let or_rendered = |given: &str, rendered: String| match given.trim() {
+            "" => rendered,
+            given => given.to_owned(),
         };
+        let title = or_rendered(&request.title, words.title);
+        let reason = or_rendered(&request.reason, words.reason);
         if title.is_empty() {
             return Err(Problem::new(
                 422,
@@ -100,7 +107,7 @@ impl Engine {
             digest,
             origin,
             title,
-            reason: request.reason.trim().to_owned(),
+            reason,
         })
     }
 
@@ -181,29 +188,8 @@ impl Engine {
         }
     }
 
-    fn parse_files(&self, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
-        let mut requested = Vec::with_capacity(files.len());
-        for (index, file) in files.iter().enumerate() {
-            let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
-                Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
-            })?;
-            let edit = match &file.bytes {
-                Some(bytes) => Edit::Write {
-                    bytes: bytes.clone(),
-                    exec: file.executable,
-                },
-                None => Edit::Delete,
-            };
-            requested.push(RequestedChange { path, edit });
-        }
-        Ok(requested)
-    }
-
     fn check_limits(&self, requested: &[RequestedChange]) -> Result<(), Problem> {
         let limits = self.limits();
-        if requested.is_empty() {
-            return Err(Problem::new(422, "no_change", "the proposal names no file", "send at least one change").at("/changes"));
-        }
         if requested.len() > limits.files {
             let detail = format!("{} files are more than {} in one proposal", requested.len(), limits.files);
             return Err(Problem::new(413, "too_many_files", detail, "split the change").at("/changes"));
@@ -218,6 +204,47 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+async fn parse_files(setup: &RepositorySetup, base: CommitId, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
+    let mut requested = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate() {
+        let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
+            Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
+        })?;
+        let edit = match &file.edit {
+            FileEdit::Write { bytes, executable } => Edit::Write {
+                bytes: bytes.clone(),
+                exec: *executable,
+            },
+            FileEdit::SetExecutable(executable) => Edit::Write {
+                bytes: existing(setup, base, &path, index).await?,
+                exec: Some(*executable),
+            },
+            FileEdit::Delete => Edit::Delete,
+        };
+        requested.push(RequestedChange { path, edit });
+    }
+    Ok(requested)
+}
+
+/// The content of a file of which only the executable bit shall change.
+async fn existing(setup: &RepositorySetup, base: CommitId, path: &RepoPath, index: usize) -> Result<Vec<u8>, Problem> {
+    let mut entries = setup
+        .git
+        .read(base, std::slice::from_ref(path))
+        .await
+        .map_err(|error| unavailable(setup, &error))?;
+    match entries.remove(path) {
+        Some(Entry::File { bytes, .. }) => Ok(bytes),
+        Some(Entry::Absent | Entry::Other { .. }) | None => Err(Problem::new(
+            422,
+            "change_refused",
+            format!("{path} is no file at {}, so its executable bit alone cannot be set", base.short()),
+            "send its content too",
+        )
+        .at(format!("/changes/{index}"))),
     }
 }
 
@@ -279,13 +306,20 @@ async fn apply_diff(setup: &RepositorySetup, base: CommitId, diff: &str) -> Resu
     })
 }
 
+/// A runbook's own words for a run; empty where it has none.
+#[derive(Default)]
+pub(crate) struct Words {
+    pub title: String,
+    pub reason: String,
+}
+
 /// Renders a runbook against a commit.
 pub(crate) async fn render(
     setup: &RepositorySetup,
     runbook: &Runbook,
     parameters: &Value,
     base: CommitId,
-) -> Result<(Vec<RequestedChange>, String), Problem> {
+) -> Result<(Vec<RequestedChange>, Words), Problem> {
     let refused = |error: changes::RenderError| {
         let pointer = format!("/runbook/parameters{}", error.pointer);
         Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
@@ -313,10 +347,15 @@ pub(crate) async fn render(
             edit: bytes.map_or(Edit::Delete, |bytes| Edit::Write { bytes, exec: None }),
         })
         .collect();
-    Ok((requested, rendered.title))
+    let words = Words {
+        title: rendered.title,
+        reason: rendered.reason.unwrap_or_default(),
+    };
+    Ok((requested, words))
 }
 
-fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a RepoPath>) -> Result<(), Problem> {
+/// Every path must be in the token's scope, where it has one.
+pub(crate) fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a RepoPath>) -> Result<(), Problem> {
     if agent.paths.is_empty() {
         return Ok(());
     }
@@ -365,63 +404,96 @@ async fn check_base_is_fresh(setup: &RepositorySetup, tip: CommitId, change: &Ch
     .at("/base"))
 }
 
-fn refused_files(error: ResolveError) -> Problem {
-    match error {
-        ResolveError::Refused(refusals) => {
-            let pointer = refusals
-                .first()
-                .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
-            let detail = refusals
-                .iter()
-                .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
-                .collect::<Vec<_>>()
-                .join("; ");
-            Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
-        }
-        ResolveError::Git(error) => {
-            tracing::error!(%error, "a change could not be resolved");
-            Problem::new(
-                503,
-                "repository_unavailable",
-                "the repository cannot be read at the moment",
-                "try again shortly",
-            )
-            .retry(10)
-        }
-    }
+fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
+    let pointer = refusals
+        .first()
+        .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
+    let detail = refusals
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
+        .collect::<Vec<_>>()
+        .join("; ");
+    Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
+}
+
+/// Nothing would differ, said about what the caller sent.
+fn no_change(content: &Content) -> Problem {
+    let (detail, hint, pointer) = match content {
+        Content::Files(files) if files.is_empty() => ("the proposal names no file", "send at least one change", "/changes"),
+        Content::Files(_) => (
+            "the proposal changes nothing: every file already is as proposed",
+            "nothing to do; or read the file again and propose what differs",
+            "/changes",
+        ),
+        Content::Diff(_) => (
+            "the diff changes nothing",
+            "nothing to do; or make the diff against the base that you name",
+            "/diff",
+        ),
+        Content::Runbook { .. } => (
+            "the run changes nothing: the files already are as the runbook makes them with these parameters",
+            "nothing to do; or call it with other parameters",
+            "/runbook",
+        ),
+    };
+    Problem::new(422, "no_change", detail, hint).at(pointer)
 }
 
 /// What the policy looks at.
 pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
-    let new_bytes = || {
-        change
-            .iter()
-            .filter_map(|(_, file)| file.new.as_ref())
-            .map(|new| new.bytes.as_slice())
-    };
-    Facts {
+    let mut facts = Facts {
         paths: change.paths().cloned().collect(),
-        binary: new_bytes().any(|bytes| !is_text(bytes)),
-        deceptive: new_bytes()
-            .filter_map(|bytes| std::str::from_utf8(bytes).ok())
-            .any(|text| text.chars().any(deceives)),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),
         ..Facts::default()
+    };
+    for new in change.iter().filter_map(|(_, file)| file.new.as_ref()) {
+        facts.binary |= !is_text(&new.bytes);
+        for (_, _, kind) in std::str::from_utf8(&new.bytes).ok().into_iter().flat_map(hidden) {
+            match kind {
+                Hidden::Deceptive => facts.deceptive = true,
+                Hidden::Control => facts.control = true,
+            }
+        }
+    }
+    facts
+}
+
+/// The repository cannot be used at the moment: agents learn of which kind the reason is, the log has its words.
+pub(crate) fn unavailable(setup: &RepositorySetup, error: &GitError) -> Problem {
+    tracing::warn!(repository = %setup.name, %error, "the repository cannot be used");
+    let name = &setup.name;
+    let problem = |code, detail: String, hint: &str| Problem::new(503, code, detail, hint);
+    match error {
+        GitError::BranchMissing { branch, .. } => problem(
+            "branch_missing",
+            format!("the remote of repository {name} has no branch {branch:?}"),
+            "ask the operator to create the branch or to correct the configuration; it is used as soon as it exists",
+        ),
+        _ if setup.git.has_no_mirror() => problem(
+            "repository_unavailable",
+            format!("repository {name} is not usable yet: {}", why(error)),
+            "try again; the service goes on trying by itself",
+        )
+        .retry(30),
+        _ => problem(
+            "repository_unavailable",
+            format!("repository {name} cannot be reached at the moment"),
+            "try again shortly",
+        )
+        .retry(10),
     }
 }
 
-fn deceives(c: char) -> bool {
-    is_deceptive(c) || (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
-}
-
-/// The remote cannot be asked at the moment.
-pub(crate) fn unavailable(setup: &RepositorySetup, error: &GitError) -> Problem {
-    tracing::warn!(repository = %setup.name, %error, "the repository cannot be used");
-    Problem::new(
-        503,
-        "repository_unavailable",
-        format!("repository {} cannot be reached at the moment", setup.name),
-        "try again shortly",
-    )
-    .retry(10)
+/// The kind of a reason, without addresses and without a remote's words: what those may read who have no business with either.
+pub(crate) fn why(error: &GitError) -> String {
+    match error {
+        GitError::Cloning { .. } => "its first clone is under way".to_owned(),
+        GitError::BranchMissing { branch, .. } => format!("its remote has no branch {branch:?}"),
+        GitError::Unreachable { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
+        GitError::Denied { .. } => "its remote refuses the service's credentials".to_owned(),
+        GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),
+        GitError::UnknownCommit(_) | GitError::Config(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {
+            "its mirror cannot be used".to_owned()
+        }
+    }
 }

@@ -26,8 +26,8 @@ pub use act::Failed;
 pub use book::{Book, FileProblem};
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, Check, Content, Created, Evaluation, FileRequest, FileSummary, Health, Idempotency, Listing, Me,
-    ObservationRequest, ProposalRequest, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
+    Listing, Me, ObservationRequest, ProposalRequest, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use workers::Running;
@@ -47,13 +47,15 @@ struct Inner {
     crash: CrashPoints,
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
-    confirming: Mutex<BTreeMap<i64, inbound::OpenStep>>,
+    confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// When agents last called, not written yet.
+    used: workers::Used,
 }
 
 impl Engine {
@@ -84,6 +86,7 @@ impl Engine {
             baselines: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            used: workers::Used::default(),
         }))
     }
 

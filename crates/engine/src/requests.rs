@@ -62,10 +62,24 @@ pub enum Content {
 pub struct FileRequest {
     /// The path as the agent wrote it.
     pub path: String,
-    /// The new content; `None` deletes the file.
-    pub bytes: Option<Vec<u8>>,
-    /// The executable bit; unchanged (or off for a new file) when absent.
-    pub executable: Option<bool>,
+    /// What shall become of it.
+    pub edit: FileEdit,
+}
+
+/// What an agent asks for one file.
+#[derive(Debug, Clone)]
+pub enum FileEdit {
+    /// New full content.
+    Write {
+        /// The content.
+        bytes: Vec<u8>,
+        /// The executable bit; unchanged (or off for a new file) when absent.
+        executable: Option<bool>,
+    },
+    /// The executable bit alone, of a file that exists at the base.
+    SetExecutable(bool),
+    /// The file shall be gone.
+    Delete,
 }
 
 /// A commit that an agent pushed by itself.
@@ -170,6 +184,8 @@ pub struct FileSummary {
     pub added: usize,
     /// Removed lines; 0 for binary content.
     pub removed: usize,
+    /// The new executable bit; `None` for a deleted file.
+    pub executable: Option<bool>,
 }
 
 /// How long a waiting read waits.
@@ -213,17 +229,28 @@ pub struct Listing {
     pub limit: u32,
 }
 
+/// One Argo CD instance, for `/readyz`.
+#[derive(Debug, Clone)]
+pub struct ArgocdHealth {
+    /// Its configured name.
+    pub name: String,
+    /// When it last answered; `None` when never.
+    pub seen: Option<domain::Timestamp>,
+    /// What is wrong, in words that anybody may read.
+    pub problem: Option<String>,
+}
+
 /// What `/readyz` looks at.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// A transaction could be written.
     pub database: Result<(), String>,
-    /// Per repository: the mirror is usable.
+    /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
     /// When Telegram last answered; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
     /// Whether Telegram is configured.
     pub telegram: bool,
-    /// Per Argo CD instance: when it last answered.
-    pub argocd: Vec<(String, Option<domain::Timestamp>)>,
+    /// Per Argo CD instance: when it last answered, and what is wrong with it.
+    pub argocd: Vec<ArgocdHealth>,
 }

@@ -1,6 +1,10 @@
 //! The client: base URL, repository, token and deadline in, pull requests out.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use octocrab::{Octocrab, service::middleware::retry::RetryConfig};
@@ -50,7 +54,8 @@ pub struct InvalidOptions(String);
 /// One repository on GitHub.
 #[derive(Clone)]
 pub struct GitHub {
-    octocrab: Octocrab,
+    /// Exchanged as a whole with the token.
+    octocrab: Arc<RwLock<Octocrab>>,
     base_url: String,
     owner: String,
     repo: String,
@@ -93,20 +98,8 @@ impl GitHub {
             let message = "base_url must be an http(s) URL without user and password, for example https://api.github.com";
             return Err(InvalidOptions(message.to_owned()));
         }
-        let octocrab = Octocrab::builder()
-            .base_uri(base_url.as_str())
-            .map_err(|_| InvalidOptions("base_url is no URL".to_owned()))?
-            .personal_token(token)
-            // The outbox retries, with its own patience; a blind retry here would hide what happened.
-            .add_retry_config(RetryConfig::None)
-            .add_header(HeaderName::from_static("x-github-api-version"), API_VERSION.to_owned())
-            .set_connect_timeout(Some(timeout))
-            .set_read_timeout(Some(timeout))
-            .set_write_timeout(Some(timeout))
-            .build()
-            .map_err(|error| InvalidOptions(format!("the GitHub client cannot be built: {error}")))?;
         Ok(GitHub {
-            octocrab,
+            octocrab: Arc::new(RwLock::new(connected(&base_url, token, timeout)?)),
             base_url,
             owner,
             repo,
@@ -114,9 +107,24 @@ impl GitHub {
         })
     }
 
+    /// Replaces the token, in all clones: calls from now on use it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When no client can be built with it; the old token stays in use.
+    pub fn set_token(&self, token: SecretString) -> Result<(), InvalidOptions> {
+        let fresh = connected(&self.base_url, token, self.timeout)?;
+        *self.octocrab.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn octocrab(&self) -> Octocrab {
+        self.octocrab.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Login that the token belongs to.
     pub async fn whoami(&self) -> Result<String, Error> {
-        let call = self.octocrab.get::<WireUser, _, ()>("/user", None);
+        let octocrab = self.octocrab();
+        let call = octocrab.get::<WireUser, _, ()>("/user", None);
         Ok(self.sorted(call, "the token's user", "to read its own user").await?.login)
     }
 
@@ -129,7 +137,7 @@ impl GitHub {
             per_page: 100,
         };
         let found: Vec<WirePull> = self
-            .sorted(self.octocrab.get(self.pulls(), Some(&query)), &self.repository(), READ)
+            .sorted(self.octocrab().get(self.pulls(), Some(&query)), &self.repository(), READ)
             .await?;
         // A filter that GitHub does not understand is ignored by it, so everything is looked at again here.
         let ours = found.into_iter().filter(|pull| self.is_head(pull, head_branch));
@@ -154,7 +162,8 @@ impl GitHub {
             body: &new.body,
             maintainer_can_modify: false,
         };
-        let created = self.octocrab.post::<_, WirePull>(self.pulls(), Some(&body));
+        let octocrab = self.octocrab();
+        let created = octocrab.post::<_, WirePull>(self.pulls(), Some(&body));
         match self.sorted(created, &self.repository(), WRITE).await {
             Ok(pull) => Ok(pull.into()),
             // Refused, perhaps because a lost request had arrived after all: the list decides, not the words.
@@ -177,7 +186,7 @@ impl GitHub {
             headers.insert(header::IF_NONE_MATCH, etag);
         }
         let call = async {
-            let response = self.octocrab._get_with_headers(self.pull_path(number), Some(headers)).await?;
+            let response = self.octocrab()._get_with_headers(self.pull_path(number), Some(headers)).await?;
             if response.status() == StatusCode::NOT_MODIFIED {
                 return Ok(None);
             }
@@ -186,7 +195,7 @@ impl GitHub {
                 .headers()
                 .get(header::ETAG)
                 .and_then(|etag| Some(etag.to_str().ok()?.to_owned()));
-            Ok(Some((self.octocrab.body_to_string(response).await?, etag)))
+            Ok(Some((self.octocrab().body_to_string(response).await?, etag)))
         };
         let Some((text, etag)) = self.sorted(call, &what, READ).await? else {
             return Ok(Polled::NotModified);
@@ -222,12 +231,14 @@ impl GitHub {
     }
 
     async fn get(&self, number: u64) -> Result<Pull, Error> {
-        let call = self.octocrab.get::<WirePull, _, ()>(self.pull_path(number), None);
+        let octocrab = self.octocrab();
+        let call = octocrab.get::<WirePull, _, ()>(self.pull_path(number), None);
         Ok(self.sorted(call, &self.pull_request(number), READ).await?.into())
     }
 
     async fn update(&self, number: u64, change: &Update<'_>) -> Result<Pull, Error> {
-        let call = self.octocrab.patch::<WirePull, _, _>(self.pull_path(number), Some(change));
+        let octocrab = self.octocrab();
+        let call = octocrab.patch::<WirePull, _, _>(self.pull_path(number), Some(change));
         Ok(self.sorted(call, &self.pull_request(number), WRITE).await?.into())
     }
 
@@ -267,4 +278,19 @@ impl GitHub {
     fn pull_request(&self, number: u64) -> String {
         format!("pull request #{number} of {}/{}", self.owner, self.repo)
     }
+}
+
+fn connected(base_url: &str, token: SecretString, timeout: Duration) -> Result<Octocrab, InvalidOptions> {
+    Octocrab::builder()
+        .base_uri(base_url)
+        .map_err(|_| InvalidOptions("base_url is no URL".to_owned()))?
+        .personal_token(token)
+        // The outbox retries, with its own patience; a blind retry here would hide what happened.
+        .add_retry_config(RetryConfig::None)
+        .add_header(HeaderName::from_static("x-github-api-version"), API_VERSION.to_owned())
+        .set_connect_timeout(Some(timeout))
+        .set_read_timeout(Some(timeout))
+        .set_write_timeout(Some(timeout))
+        .build()
+        .map_err(|error| InvalidOptions(format!("the GitHub client cannot be built: {error}")))
 }

@@ -385,3 +385,13 @@ async fn options_that_cannot_work_are_refused() {
     }
     assert!(GitHub::new(options(good, "team", "gitops", "t", Duration::from_secs(1))).is_ok());
 }
+
+#[tokio::test]
+async fn a_replaced_token_is_used_by_every_clone() {
+    let lab = lab_as("canary-token", "").await;
+    let clone = lab.github.clone();
+    assert!(clone.whoami().await.is_err(), "the control: GitHub does not know the old one");
+    lab.github.set_token("guest-token".to_owned().into()).unwrap();
+    assert_eq!(clone.whoami().await.unwrap(), "guest");
+    assert!(!format!("{clone:?}").contains("guest-token"));
+}

@@ -18,6 +18,12 @@ pub enum GitError {
         /// The configured branch.
         branch: String,
     },
+    /// There is no mirror yet: it is being made for the first time.
+    #[error("{remote} is being cloned for the first time and cannot be used before that is done; this is tried again")]
+    Cloning {
+        /// The remote, without credentials.
+        remote: String,
+    },
     /// The remote could not be reached or broke off; worth trying again.
     #[error("{remote} cannot be reached: {detail}; this is tried again")]
     Unreachable {
@@ -87,7 +93,7 @@ impl GitError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Deadline { .. } | Self::Mirror { .. } | Self::Command { .. }
+            Self::Cloning { .. } | Self::Unreachable { .. } | Self::Deadline { .. } | Self::Mirror { .. } | Self::Command { .. }
         )
     }
 }

@@ -24,6 +24,7 @@ mod sanitize;
 mod transport;
 mod tree;
 mod types;
+mod usable;
 
 pub use diff::plain_diff;
 pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};

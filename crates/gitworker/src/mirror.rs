@@ -228,21 +228,40 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 impl Repository {
-    /// Makes the mirror usable at start.
-    pub(crate) async fn open_mirror(&self) -> Result<(), GitError> {
+    /// Makes sure that there is a mirror: the one on disk, or a fresh clone when it is missing, damaged or another remote's. Asks nothing of the
+    /// network when there is one. May be called again and again; calls at once share the work.
+    ///
+    /// # Errors
+    /// Why there is no mirror; until a later call succeeds, this is what stands in the way ([`Repository::trouble`]).
+    pub async fn open_mirror(&self) -> Result<(), GitError> {
+        let _upkeep = self.inner.upkeep.lock().await;
+        if self.has_mirror().is_ok() {
+            return Ok(());
+        }
         let inner = self.inner.clone();
         let checked = blocking(move || {
             inner.mirror.drop_stale_locks();
             inner.mirror.check()
         });
-        match checked.await {
-            Ok(()) => Ok(()),
+        let opened = match checked.await {
+            Ok(()) => self.settle().await,
             Err(error) => {
-                tracing::info!(repository = %self.inner.options.name, %error, "cloning the mirror");
-                let _upkeep = self.inner.upkeep.lock().await;
-                self.clone_beside().await
+                let name = &self.inner.options.name;
+                if self.inner.mirror.path.exists() {
+                    tracing::warn!(repository = %name, %error, "the mirror on disk cannot be used; cloning a fresh one");
+                } else {
+                    tracing::info!(repository = %name, "cloning the mirror: the first start takes a moment");
+                }
+                match self.clone_beside().await {
+                    Ok(()) => self.settle().await,
+                    Err(error) => Err(error),
+                }
             }
+        };
+        if let Err(why) = &opened {
+            self.inner.trouble.set(Some(why.clone()));
         }
+        opened
     }
 
     /// Clones the mirror again, unless somebody did since `generation`.
@@ -312,6 +331,7 @@ impl Repository {
     }
 
     pub(crate) async fn refresh_mirror(&self, max_age: Duration) -> Result<Tip, GitError> {
+        self.has_mirror()?;
         let called = Instant::now();
         if let Some(tip) = self.tip_since(called.checked_sub(max_age)) {
             return Ok(tip);
@@ -326,16 +346,13 @@ impl Repository {
             let asked = Instant::now();
             let at = chrono::Utc::now();
             let Some(commit) = self.tip().await? else {
-                return Err(GitError::BranchMissing {
-                    remote: options.url.to_string(),
-                    branch: options.branch.clone(),
-                });
+                return Err(self.branch_missing());
             };
-            if self
+            let known = self
                 .run(move |repo| Ok::<_, GitError>(tree::commit(repo, commit)?.is_some()))
-                .await?
-                || self.fetch(commit).await?
-            {
+                .await?;
+            let there = if known { Some(commit) } else { self.fetch(commit).await? };
+            if let Some(commit) = there {
                 self.remember_tip(asked, Tip { commit, at }).await;
                 return Ok(Tip { commit, at });
             }
@@ -347,10 +364,11 @@ impl Repository {
         })
     }
 
-    /// Fetches; whether `commit` is in the mirror afterwards. It is not when the branch was moved back meanwhile.
+    /// Fetches, and answers where the branch was at that moment: perhaps further than `commit`, on a busy branch. `None` when `commit` is not
+    /// in the mirror afterwards: the branch was moved back meanwhile.
     /// A fetch that fails twice while the remote answers is repeated on a fresh clone:
     /// a damaged pack stops `git fetch` as well.
-    async fn fetch(&self, commit: CommitId) -> Result<bool, GitError> {
+    async fn fetch(&self, commit: CommitId) -> Result<Option<CommitId>, GitError> {
         let generation = self.inner.mirror.generation();
         let contains = || {
             let inner = self.inner.clone();
@@ -359,7 +377,7 @@ impl Repository {
         let fetched = {
             let _upkeep = self.inner.upkeep.lock().await;
             if contains().await? {
-                return Ok(true);
+                return Ok(Some(commit));
             }
             let fetch = || self.fetch_into(self.inner.mirror.path(), "fetch", self.inner.options.deadlines.fetch);
             match fetch().await {
@@ -375,7 +393,12 @@ impl Repository {
             Err(GitError::Command { detail, .. }) => self.heal(generation, detail).await?,
             Err(other) => return Err(other),
         }
-        contains().await
+        if !contains().await? {
+            return Ok(None);
+        }
+        let reference = self.inner.options.reference();
+        let fetched = self.run(move |repo| branch_tip(repo, &reference)).await?;
+        Ok(Some(fetched.unwrap_or(commit)))
     }
 
     /// Records where the branch is, in the mirror and then in memory. Failing costs nothing but a later fetch.
@@ -385,6 +408,7 @@ impl Repository {
             tracing::warn!(%error, "the mirror's branch could not be moved");
             return;
         }
+        self.inner.trouble.set(None);
         let mut known = self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none_or(|(earlier, _)| earlier <= asked) {
             *known = Some((asked, tip));

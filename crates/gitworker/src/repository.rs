@@ -9,6 +9,7 @@ use domain::{ChangeSet, CommitId, RepoPath};
 use crate::error::MirrorFault;
 use crate::mirror::Mirror;
 use crate::transport::Transport;
+use crate::usable::Trouble;
 use crate::{
     Ancestry, BuildError, Built, CommitInfo, CommitSpec, DiffError, Entry, GitError, Inverse, Known, Located, Manual, PushOutcome, Rebase,
     RepositoryOptions, RequestedChange, ResolveError, Standing, Tip, Touch, UnifiedDiff,
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) options: RepositoryOptions,
     pub(crate) transport: Transport,
     pub(crate) mirror: Mirror,
+    /// Why it cannot be used yet.
+    pub(crate) trouble: Trouble,
     /// Held while the mirror's files are changed by `git` or swapped.
     pub(crate) upkeep: tokio::sync::Mutex<()>,
     /// Held while the remote is asked for its tip on behalf of a refresh.
@@ -52,23 +55,27 @@ impl Repository {
     /// # Errors
     /// [`GitError::Config`] for unusable options; what cloning says when a clone was needed.
     pub async fn open(options: RepositoryOptions) -> Result<Self, GitError> {
-        if let Some(key) = options.signing_key.clone() {
-            blocking(move || crate::build::signing_key(&key).map(drop)).await?;
-        }
-        let transport = Transport::new(&options)?;
+        let repository = Self::prepare(options).await?;
+        repository.open_mirror().await?;
+        Ok(repository)
+    }
+
+    pub(crate) fn of(options: RepositoryOptions, transport: Transport) -> Self {
+        let trouble = Trouble::new(GitError::Cloning {
+            remote: options.url.to_string(),
+        });
         let mirror = Mirror::new(&options);
         let inner = Inner {
             options,
             transport,
             mirror,
+            trouble,
             upkeep: tokio::sync::Mutex::new(()),
             asking: tokio::sync::Mutex::new(()),
             tip: Mutex::new(None),
             ancestry: Mutex::new(HashMap::new()),
         };
-        let repository = Self { inner: Arc::new(inner) };
-        repository.open_mirror().await?;
-        Ok(repository)
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the repository was opened with.
@@ -285,11 +292,15 @@ impl Repository {
         crate::diff::format_patch(self, built).await
     }
 
-    /// Whether the mirror can be read: it opens, and the tip's commit and root tree are there. Asks nothing of the network.
+    /// Whether the repository can be used: there is no [`trouble`](Self::trouble), the mirror opens, and the tip's commit and root tree are
+    /// there. Asks nothing of the network.
     ///
     /// # Errors
     /// What is wrong with it.
     pub async fn health(&self) -> Result<(), GitError> {
+        if let Some(why) = self.trouble() {
+            return Err(why);
+        }
         let inner = self.inner.clone();
         blocking(move || inner.mirror.check()).await
     }
@@ -326,6 +337,7 @@ impl Repository {
         T: Send + 'static,
         E: MirrorFault,
     {
+        self.has_mirror()?;
         let step = Arc::new(step);
         let attempt = || {
             let (inner, step) = (self.inner.clone(), step.clone());

@@ -70,7 +70,7 @@ impl Tx {
         self.existing(name).await
     }
 
-    /// Notes that an agent called. Meant to be called once in a while, not for every request: each is a write.
+    /// Notes that an agent called. Meant to be called once in a while, not for every request: each is a write. Nobody is told of an agent that is gone.
     pub async fn touch(&mut self, name: &AgentName, at: Timestamp) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("update agents set last_used_at = ? where name = ?")

@@ -4,6 +4,7 @@ use domain::{AgentName, Timestamp};
 use sqlx::SqliteConnection;
 
 use crate::model::StoredAnswer;
+use crate::tx::Statement;
 use crate::{StoreError, Tx, sql};
 
 impl Tx {
@@ -12,18 +13,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Duplicate`] when the agent used the key before.
     pub async fn put_answer(&mut self, agent: &AgentName, key: &str, answer: &StoredAnswer, at: Timestamp) -> Result<(), StoreError> {
-        self.execute(
-            sqlx::query("insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)")
-                .bind(agent.as_str())
-                .bind(key)
-                .bind(answer.body_hash.to_string())
-                .bind(answer.status)
-                .bind(&answer.body)
-                .bind(&answer.etag)
-                .bind(&answer.location)
-                .bind(sql::micros(at)),
-        )
-        .await?;
+        let query =
+            sqlx::query("insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)");
+        self.execute(bind(query, agent, key, answer, at)).await?;
         Ok(())
     }
 
@@ -49,6 +41,19 @@ impl Tx {
         .await?;
         Ok(())
     }
+}
+
+/// The values of one row of `answers`.
+pub(crate) fn bind<'q>(query: Statement<'q>, agent: &'q AgentName, key: &'q str, answer: &'q StoredAnswer, at: Timestamp) -> Statement<'q> {
+    query
+        .bind(agent.as_str())
+        .bind(key)
+        .bind(answer.body_hash.to_string())
+        .bind(answer.status)
+        .bind(&answer.body)
+        .bind(&answer.etag)
+        .bind(&answer.location)
+        .bind(sql::micros(at))
 }
 
 pub(crate) const IDEMPOTENT: &str = "select body_hash, status, body, etag, location from answers where agent = ? and key = ?";

@@ -18,6 +18,7 @@ mod plans;
 mod proposals;
 mod reads;
 mod recover;
+mod reports;
 mod sql;
 mod store;
 mod tx;
@@ -29,6 +30,8 @@ pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, ListFilter, NewCard, Owed, Pruned,
     Scopes, Standing, StoredAnswer,
 };
+pub use proposals::NewAnswer;
 pub use reads::Reader;
+pub use reports::RefusedReports;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};
 pub use tx::Tx;

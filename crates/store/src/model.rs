@@ -92,7 +92,7 @@ pub enum AuditReport {
 pub struct Standing {
     /// Its proposals without an outcome.
     pub open: u64,
-    /// Its proposals made since the asked moment.
+    /// Its proposals made, and its reports refused, since the asked moment: what counts against its hour.
     pub created: u64,
     /// Its pending proposal with exactly the asked content and base.
     pub pending: Option<ProposalId>,

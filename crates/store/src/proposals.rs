@@ -6,28 +6,28 @@ use domain::{AgentName, ChangeSet, CommitId, Decision, Origin, Proposal, Proposa
 use domain::{Delivery, Revision};
 use sqlx::SqliteConnection;
 
-use crate::model::{Audit, Changed, Cursor, ListFilter, Standing};
-use crate::{StoreError, Tx, effects, sql};
+use crate::model::{Audit, Changed, Cursor, ListFilter, Standing, StoredAnswer};
+use crate::reports::refused_since;
+use crate::{StoreError, Tx, answers, effects, sql};
 
 /// The longest page of a list.
 const PAGE_MAX: u32 = 1000;
 
-impl Tx {
-    /// Stores a new proposal with its contents, its audit row and its effects. When the transition seals, the audit row's hash becomes `audit_head`.
-    ///
-    /// # Errors
-    /// [`StoreError::Duplicate`] with [`crate::Duplicate::Observed`] when this commit was observed before; nothing is stored then.
-    pub async fn insert(&mut self, transition: &Transition, contents: &ChangeSet, mut audit: Audit) -> Result<Proposal, StoreError> {
-        let mut next = transition.next.clone();
-        audit.proposal = Some(next.id);
-        let linked = self.link(audit)?;
-        let head = linked.head;
-        if transition.seals {
-            next.audit_head = Some(head.hash.to_string());
-        }
-        let id = next.id.to_string();
-        // One round trip to the database for all five: the thread behind the connection is woken once per proposal.
-        let query = sqlx::query(
+/// The answer that belongs to a new proposal.
+pub struct NewAnswer<'a> {
+    /// Whose call it answers.
+    pub agent: &'a AgentName,
+    /// Its idempotency key.
+    pub key: &'a str,
+    /// Makes the answer from the proposal as stored.
+    pub render: &'a (dyn Fn(&Proposal) -> StoredAnswer + Send + Sync),
+    /// When.
+    pub at: Timestamp,
+}
+
+macro_rules! insert {
+    ($more:literal) => {
+        concat!(
             "insert into proposals (id, version, agent, repository, branch, origin, decision, delivery, outcome, created_at, decided_at,
                                     expires_at, ended_at, digest, base, commit_id, document)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -37,31 +37,73 @@ impl Tx {
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
              insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
              on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
+            $more
         )
-        .bind(&id)
-        .bind(sql::big(next.version))
-        .bind(next.agent.as_str())
-        .bind(next.repository.as_str())
-        .bind(&next.branch)
-        .bind(origin(&next.origin))
-        .bind(next.decision.as_str())
-        .bind(next.delivery.as_str())
-        .bind(next.outcome.map(domain::Outcome::as_str))
-        .bind(sql::micros(next.created_at))
-        .bind(next.decided_at.map(sql::micros))
-        .bind(sql::micros(next.expires_at))
-        .bind(next.ended_at.map(sql::micros))
-        .bind(next.revision.digest.to_string())
-        .bind(next.revision.base.to_string())
-        .bind(next.commit.map(|commit| commit.to_string()))
-        .bind(sql::encode("proposal", &next)?)
-        .bind(&id)
-        .bind(next.revision.number)
-        .bind(sql::encode("revision", &next.revision)?)
-        .bind(&id)
-        .bind(next.revision.number)
-        .bind(sql::encode("contents", contents)?);
-        let query = linked.bind(query).bind(&id).bind(effects::rows(&transition.effects)?);
+    };
+}
+
+const INSERT: &str = insert!("");
+const INSERT_ANSWERED: &str =
+    insert!("; insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)");
+
+impl Tx {
+    /// Stores a new proposal with its contents, its audit row and its effects. When the transition seals, the audit row's hash becomes `audit_head`.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] with [`crate::Duplicate::Observed`] when this commit was observed before; nothing is stored then.
+    pub async fn insert(&mut self, transition: &Transition, contents: &ChangeSet, audit: Audit) -> Result<Proposal, StoreError> {
+        self.insert_answered(transition, contents, audit, None).await
+    }
+
+    /// [`Tx::insert`], and the answer to the call that made the proposal, for its replay.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Duplicate`] with [`crate::Duplicate::IdempotencyKey`] when the agent used the key before; nothing is stored then.
+    pub async fn insert_answered(
+        &mut self,
+        transition: &Transition,
+        contents: &ChangeSet,
+        mut audit: Audit,
+        answer: Option<NewAnswer<'_>>,
+    ) -> Result<Proposal, StoreError> {
+        let mut next = transition.next.clone();
+        audit.proposal = Some(next.id);
+        let linked = self.link(audit)?;
+        let head = linked.head;
+        if transition.seals {
+            next.audit_head = Some(head.hash.to_string());
+        }
+        let id = next.id.to_string();
+        // One round trip to the database for everything: the thread behind the connection is woken once per proposal.
+        let query = sqlx::query(if answer.is_some() { INSERT_ANSWERED } else { INSERT })
+            .bind(&id)
+            .bind(sql::big(next.version))
+            .bind(next.agent.as_str())
+            .bind(next.repository.as_str())
+            .bind(&next.branch)
+            .bind(origin(&next.origin))
+            .bind(next.decision.as_str())
+            .bind(next.delivery.as_str())
+            .bind(next.outcome.map(domain::Outcome::as_str))
+            .bind(sql::micros(next.created_at))
+            .bind(next.decided_at.map(sql::micros))
+            .bind(sql::micros(next.expires_at))
+            .bind(next.ended_at.map(sql::micros))
+            .bind(next.revision.digest.to_string())
+            .bind(next.revision.base.to_string())
+            .bind(next.commit.map(|commit| commit.to_string()))
+            .bind(sql::encode("proposal", &next)?)
+            .bind(&id)
+            .bind(next.revision.number)
+            .bind(sql::encode("revision", &next.revision)?)
+            .bind(&id)
+            .bind(next.revision.number)
+            .bind(sql::encode("contents", contents)?);
+        let mut query = linked.bind(query).bind(&id).bind(effects::rows(&transition.effects)?);
+        let told = answer.map(|answer| (answer.agent, answer.key, (answer.render)(&next), answer.at));
+        if let Some((agent, key, stored, at)) = &told {
+            query = answers::bind(query, agent, key, stored, *at);
+        }
         self.execute(query).await?;
         self.head = head;
         self.stored(&next, !transition.effects.is_empty());
@@ -374,7 +416,10 @@ pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentN
     found.map(sql::count).map_err(sql::failed)
 }
 
-pub(crate) const COUNT_CREATED_SINCE: &str = "select count(*) from proposals where agent = ? and created_at >= ?";
+pub(crate) const COUNT_CREATED_SINCE: &str = concat!(
+    "select (select count(*) from proposals where agent = ?1 and created_at >= ?2) + ",
+    refused_since!()
+);
 
 pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent: &AgentName, since: Timestamp) -> Result<u64, StoreError> {
     let found = sqlx::query_scalar(COUNT_CREATED_SINCE)
@@ -385,11 +430,13 @@ pub(crate) async fn count_created_since(connection: &mut SqliteConnection, agent
     found.map(sql::count).map_err(sql::failed)
 }
 
-pub(crate) const STANDING: &str = "
-select (select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?1),
-       (select count(*) from proposals where agent = ?1 and created_at >= ?2),
-       (select id from proposals indexed by proposals_open_by_agent
-        where outcome is null and agent = ?1 and digest = ?3 and base = ?4 and decision = 'pending' order by created_at limit 1)";
+pub(crate) const STANDING: &str = concat!(
+    "select (select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?1),
+       (select count(*) from proposals where agent = ?1 and created_at >= ?2) + ",
+    refused_since!(),
+    ", (select id from proposals indexed by proposals_open_by_agent
+        where outcome is null and agent = ?1 and digest = ?3 and base = ?4 and decision = 'pending' order by created_at limit 1)"
+);
 
 pub(crate) async fn standing(
     connection: &mut SqliteConnection,

@@ -4,7 +4,7 @@ use domain::{AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, Rep
 use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, ListFilter, Owed, Standing, StoredAnswer};
-use crate::{StoreError, Tx, agents, answers, audit, cards, effects, proposals, sql};
+use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, proposals, reports, sql};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
 #[derive(Debug, Clone)]
@@ -62,10 +62,12 @@ reads! {
     proposals::in_delivery(states: &[Delivery]) -> Vec<Proposal>;
     /// How many proposals of this agent have no outcome.
     proposals::count_open(agent: &AgentName) -> u64;
-    /// How many proposals this agent has made at or after `since`.
+    /// How many proposals this agent has made, and how many of its reports were refused, at or after `since`.
     proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
     /// `count_open`, `count_created_since` and `pending_by_digest` in one question: the intake asks all three for every proposal.
     proposals::standing(agent: &AgentName, since: Timestamp, digest: Sha256Hash, base: CommitId) -> Standing;
+    /// This agent's refused reports at or after `since`.
+    reports::refused_reports(agent: &AgentName, since: Timestamp) -> RefusedReports;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

@@ -17,8 +17,6 @@ pub enum CardKind {
     StandardNote,
     /// An agent pushed by itself and reported the commit; it was verified.
     ObservedNote,
-    /// Something is wrong and a human must look. Its headline is [`Card::title`] and is the service's own text.
-    Alarm,
 }
 
 /// Everything a card shows. Build it with [`Card::new`] and set what is known; empty fields leave no trace on the card.
@@ -29,7 +27,7 @@ pub enum CardKind {
 pub struct Card {
     /// The shape.
     pub kind: CardKind,
-    /// The proposal; none only for an alarm that concerns no proposal.
+    /// The proposal; none only where a card is made up without one.
     pub id: Option<ProposalId>,
     /// Its tier.
     pub tier: Tier,
@@ -37,9 +35,9 @@ pub struct Card {
     pub rule: String,
     /// Why this tier, in one sentence.
     pub why: String,
-    /// The agent's title. For an alarm: our own headline.
+    /// The agent's title.
     pub title: String,
-    /// The agent's reason: a claim. For an alarm: what happened, in our words.
+    /// The agent's reason: a claim.
     pub reason: String,
     /// Who asks.
     pub agent: AgentName,
@@ -99,7 +97,7 @@ pub struct Card {
     pub reverted_by: Option<ProposalId>,
     /// The proposal this one reverts.
     pub revert_of: Option<ProposalId>,
-    /// This card shows an old revision: the newer one's number, and a link to its card where there is one.
+    /// This card shows an old revision.
     pub superseded: Option<Superseded>,
     /// When a degraded or failed end healed later.
     pub recovered_at: Option<Timestamp>,
@@ -198,12 +196,10 @@ pub struct ApplicationLine {
     pub state: Progress,
 }
 
-/// A newer revision took this card's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A newer revision took this card's place. Which one is not said: further ones may follow that no edit of this card tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Superseded {
-    /// The newer revision.
-    pub revision: u32,
-    /// A link to the newer card.
+    /// A link to the next card of this chat, where there is one.
     pub url: Option<String>,
 }
 
@@ -214,8 +210,10 @@ pub struct ConfirmStep {
     pub action: Action,
     /// The worst line, such as `deletes apps/db/pvc.yaml`. Repeated together with the digest.
     pub worst: String,
-    /// Who opened the step.
-    pub who: String,
+    /// Who opened a step of their own and did not finish it.
+    pub who: Vec<String>,
+    /// When the last of these steps closes by itself.
+    pub until: Timestamp,
 }
 
 impl Card {

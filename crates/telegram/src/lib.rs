@@ -36,5 +36,5 @@ pub use inbound::{ALLOWED_UPDATES, Command, Inbound, MASKS, Membership, Sender, 
 pub use poll::{PollOptions, poll};
 pub use probe::{Probe, probe};
 pub use queue::{Limits, Queue, SentMessage};
-pub use render::{Notice, RenderOptions, full_diff, list, message, notice, render};
+pub use render::{Notice, RenderOptions, alarm, fate, full_diff, list, message, notice, render};
 pub use webhook::Webhook;

@@ -34,10 +34,13 @@ pub(crate) fn escape(text: &str) -> String {
 /// Makes what cannot be seen visible as `<U+202E>`. Line feeds and tabs stay.
 pub(crate) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut previous = None;
     for cluster in text.graphemes(true) {
         for (i, c) in cluster.chars().enumerate() {
+            let before = previous.replace(c);
             match c {
                 '\n' | '\t' => out.push(c),
+                c if domain::styles_emoji(before, c) => out.push(c),
                 c if i >= CLUSTER_MAX || is_unseen(c) => out.push_str(&format!("<U+{:04X}>", u32::from(c))),
                 c => out.push(c),
             }
@@ -55,9 +58,9 @@ pub(crate) fn one_line(text: &str) -> String {
 fn is_unseen(c: char) -> bool {
     c.is_control()
         || domain::is_deceptive(c)
-        // line and paragraph separators, fillers that draw nothing, tags, invisible operators, interlinear marks
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' | '\u{034F}' | '\u{17B4}' | '\u{17B5}' | '\u{2800}')
-        || matches!(c, '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}' | '\u{F0000}'..='\u{10FFFF}' | '\u{E000}'..='\u{F8FF}')
+        || domain::is_selector(c)
+        // unassigned and private characters
+        || matches!(c, '\u{E0000}'..='\u{E0FFF}' | '\u{F0000}'..='\u{10FFFF}' | '\u{E000}'..='\u{F8FF}')
 }
 
 /// At most `max` units; what is cut off is replaced by `…`. Never splits a visible character.
@@ -118,6 +121,8 @@ mod tests {
             ("\u{1b}[31m", "<U+001B>[31m"),
             ("crlf\r\n", "crlf<U+000D>\n"),
             ("naïve — 東京 🚀", "naïve — 東京 🚀"),
+            ("5\u{fe0f} x\u{e0100}\u{2800}", "5<U+FE0F> x<U+E0100><U+2800>"),
+            ("❤\u{fe0f}", "❤\u{fe0f}"),
         ] {
             assert_eq!(visible(given), seen);
         }

@@ -29,6 +29,7 @@ async fn main() -> Result<()> {
         telegram: next("Telegram URL")?,
         argocd: next("Argo CD URL")?,
         argocd_token: next("Argo CD token")?,
+        annex: None,
         github: Some(next("GitHub URL")?).filter(|url| url != "-"),
     };
     let (point, nth) = (next("crash point")?, next("passing")?.parse()?);

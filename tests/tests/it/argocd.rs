@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, MALLORY, PATIENCE};
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, PATIENCE, files, request};
+use engine::ProposalRequest;
 use simulators::argocd::{Behaviour, Endpoint, Fault};
 use simulators::telegram::{Tap, Tapper};
 
@@ -58,7 +59,12 @@ async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> 
     lab.argocd.set_health("blog", "Healthy", "");
     let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
     assert_eq!(proposal.outcome, Some(Outcome::Degraded), "an outcome never changes");
-    lab.said(CHAT, 0, &["recovered", &id.short()]).await?;
+    let card = lab.said(CHAT, 0, &["· recovered", &id.short(), "digest"]).await?;
+    let told = lab
+        .said(CHAT, card.id, &["recovered: synced and healthy after all", &id.short()])
+        .await?;
+    assert!(told.silent && told.reply_to == Some(card.id), "{told:#?}");
+    assert_eq!(rings(&lab, card.id), 1, "the failure alone rang");
     lab.invariants().await
 }
 
@@ -149,11 +155,19 @@ async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()>
     let sync = lab.forged(ALICE, id, "Sync blog").await?;
     let powerless = Tap {
         from: Tapper::User(MALLORY),
-        ..sync
+        ..sync.clone()
     };
     assert_eq!(
         lab.send(powerless).await.text(),
         "you are not among the people of this policy; /whoami tells your id"
+    );
+    let of_another_group = Tap {
+        from: Tapper::User(CAROL),
+        ..sync
+    };
+    assert_eq!(
+        lab.send(of_another_group).await.text(),
+        "you are not among the approvers of this change"
     );
     assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
     assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");
@@ -211,6 +225,80 @@ async fn an_argocd_that_cannot_be_reached_at_all_ends_in_a_time_out_never_in_sil
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::TimedOut));
     lab.said(CHAT, 0, &["Why:"]).await?;
     lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_list_is_told_at_once_and_got_over() -> Result<()> {
+    for (status, said) in [
+        (401, "the token is not accepted"),
+        (403, "the token's role lacks the right `applications, get`"),
+        (500, "it does not answer"),
+    ] {
+        let lab = Lab::start().await?;
+        // The stream comes and goes without a word, so that only a list can tell.
+        lab.argocd.fail_next(Endpoint::Stream, Fault::Hang, 100_000);
+        lab.argocd.fail_next(Endpoint::List, Fault::Status(status), 100_000);
+        lab.argocd.drop_streams();
+        let id = approved(&lab, 2).await?;
+        let told = lab
+            .until(id, "told", |p| {
+                p.note.as_ref().is_some_and(|note| note.starts_with("Argo CD cannot be asked: "))
+            })
+            .await?;
+        assert_eq!((told.delivery, told.outcome), (Delivery::Syncing, None));
+        lab.said(CHAT, 0, &[&id.short(), "Argo CD cannot be asked"]).await?;
+        let health = lab.engine.health().await;
+        assert_eq!(health.argocd[0].problem.as_deref(), Some(said));
+        lab.argocd.clear_faults();
+        let ended = lab.ended(id).await?;
+        assert_eq!((ended.outcome, ended.note), (Some(Outcome::Synced), None));
+        lab.invariants().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_repository_follows_its_own_argocd() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        annex: true,
+        ..LabOptions::default()
+    })
+    .await?;
+    let (_, theirs) = lab.annex.as_ref().context("the second instance")?;
+    theirs.set_behaviour("blog", Behaviour::SyncFails);
+    let here = approved(&lab, 2).await?;
+    let there = lab
+        .request(
+            "ops-bot",
+            ProposalRequest {
+                repository: "annex".to_owned(),
+                ..request("Scale the other blog", files(&[(VALUES, Some("replicaCount: 3\n"))]))
+            },
+        )
+        .await?;
+    lab.tap(ALICE, there, "Approve").await?;
+    let outcomes = (lab.ended(here).await?.outcome, lab.ended(there).await?.outcome);
+    assert_eq!(outcomes, (Some(Outcome::Synced), Some(Outcome::SyncFailed)));
+    // One that does not answer at all holds nobody else up.
+    for endpoint in [Endpoint::List, Endpoint::Stream, Endpoint::Get, Endpoint::Refresh] {
+        theirs.fail_next(endpoint, Fault::Hang, 100_000);
+    }
+    theirs.drop_streams();
+    let stuck = lab
+        .request(
+            "ops-bot",
+            ProposalRequest {
+                repository: "annex".to_owned(),
+                ..request("Scale it again", files(&[(VALUES, Some("replicaCount: 4\n"))]))
+            },
+        )
+        .await?;
+    lab.tap(ALICE, stuck, "Approve").await?;
+    lab.until(stuck, "pushed", |p| p.commit.is_some()).await?;
+    let next = approved(&lab, 5).await?;
+    assert_eq!(lab.ended(next).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.proposal(stuck).await?.outcome, None);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

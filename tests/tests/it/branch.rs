@@ -1,5 +1,6 @@
 //! The branch under our feet: moved, refused, lost, broken.
 
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -497,5 +498,57 @@ async fn a_whole_batch_whose_push_hangs_is_pushed_again() -> Result<()> {
         assert_eq!(own_commits(&lab, *id), 1);
     }
     assert!(!lab.texts().iter().any(|text| text.contains("force-pushed")), "{:#?}", lab.texts());
+    lab.invariants().await
+}
+
+/// Somebody else pushes between our look at the branch and our push, again and again: the same round tries at once, not the outbox later.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_races_are_run_again_at_once() -> Result<()> {
+    let races = 3;
+    let repo: Arc<OnceLock<simulators::git::BareRepo>> = Arc::default();
+    let passed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let crash = {
+        let (repo, passed) = (repo.clone(), passed.clone());
+        engine::CrashPoints::new(move |place| {
+            let mut passed = passed.lock().expect("no panic");
+            passed.push(place.to_owned());
+            let lost = passed.iter().filter(|place| *place == "deliver:stored").count();
+            if let (Some(repo), "deliver:stored", 1..=3) = (repo.get(), place, lost) {
+                let change = Change::write("README.md", format!("{lost}\n"));
+                repo.commit_on_top(&[change], "Quicker", "Olivia").expect("a foreign commit");
+            }
+        })
+    };
+    let lab = Lab::with(LabOptions {
+        crash,
+        ..LabOptions::default()
+    })
+    .await?;
+    repo.set(lab.repo.clone()).expect("set once");
+    let id = approved(&lab, "Twice", &SOME).await?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!((proposal.outcome, proposal.attempts.len()), (Some(Outcome::Synced), races + 1));
+    assert_eq!(own_commits(&lab, id), 1);
+    assert_eq!(
+        lab.repo
+            .log(9)
+            .iter()
+            .filter(|commit| commit.message.starts_with("Quicker"))
+            .count(),
+        races,
+        "nobody's commit is lost"
+    );
+    let passed = passed.lock().expect("no panic").clone();
+    let rounds: Vec<_> = passed
+        .iter()
+        .map(String::as_str)
+        .filter(|place| ["effect:deliver:before", "deliver:stored", "deliver:pushed"].contains(place))
+        .take(2 + 2 * races)
+        .collect();
+    let expected: Vec<_> = std::iter::once("effect:deliver:before")
+        .chain(["deliver:stored", "deliver:pushed"].repeat(races + 1))
+        .take(2 + 2 * races)
+        .collect();
+    assert_eq!(rounds, expected, "no delivery was claimed between the pushes");
     lab.invariants().await
 }

@@ -588,6 +588,77 @@ async fn killed_at_any_moment() -> Result<()> {
     Ok(())
 }
 
+/// Further controls: a step that nobody owes, a card that stopped telling, and a decision that no person made.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checks_see_what_is_forgotten_and_what_is_forged() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Shown", &[(VALUES, Some("replicaCount: 2\n"))]).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.ended(id).await?;
+    let store = lab.engine.store();
+    let deadline = Instant::now() + PATIENCE;
+    while store.read().effects_waiting(id).await?.iter().any(|owed| owed.key == "edit_cards") {
+        ensure!(Instant::now() < deadline, "the card was never brought up to date");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    lab.invariants().await?;
+    let card = store.read().cards(id).await?.pop().context("a card")?;
+    let stale = store::NewCard {
+        proposal: id,
+        revision: card.revision,
+        digest: card.digest,
+        chat: card.chat,
+        thread: None,
+        nonce: "a".repeat(22),
+        attempt: card.attempt + 1,
+        kind: card.kind,
+        shown_version: 1,
+        sent_at: card.sent_at,
+    };
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            let stale = tx.put_card(&stale).await?;
+            tx.confirm_card(stale.id, 999_999, None).await?;
+            Ok::<_, store::StoreError>(stale.id)
+        })
+    });
+    let stale = write.await?;
+    ensure!(broken(&lab).await.starts_with("I6"), "a card that stopped telling passed");
+    store
+        .write(move |tx| Box::pin(async move { tx.set_shown(stale, u64::MAX >> 1).await }))
+        .await?;
+    lab.invariants().await?;
+
+    let forged = store::Audit {
+        proposal: Some(id),
+        actor: store::Actor::Agent("ops-agent".parse().map_err(|error| anyhow!("{error}"))?),
+        event: "approve".to_owned(),
+        summary: "approved".to_owned(),
+        details: json!({}),
+        at: chrono::Utc::now(),
+    };
+    let before = lab.propose("Forgotten", &[(VALUES, Some("replicaCount: 3\n"))]).await?;
+    lab.card(before, "Approve").await?;
+    for owed in store.read().effects_waiting(before).await? {
+        store
+            .write(move |tx| Box::pin(async move { tx.finish(owed.effect_id).await }))
+            .await?;
+    }
+    ensure!(broken(&lab).await.starts_with("I5"), "a forgotten proposal passed");
+    lab.tap(BOB, before, "Reject").await?;
+    lab.ended(before).await?;
+    lab.invariants().await?;
+    store
+        .write(move |tx| Box::pin(async move { tx.audit(forged).await.map(drop) }))
+        .await?;
+    ensure!(broken(&lab).await.starts_with("I9"), "an agent's approval passed");
+    Ok(())
+}
+
+async fn broken(lab: &Lab) -> String {
+    lab.invariants().await.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
 /// The controls: the checks see what they are there for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checks_are_not_blind() -> Result<()> {

@@ -204,7 +204,7 @@ async fn a_machine_that_commits_a_manual_change_raises_an_alarm() -> Result<()> 
         )?;
         landed(&lab, proposal.id, Landed::AsProposed).await?;
         let alarm = lab
-            .said(CHAT, 0, &["ALARM", "made by a machine's identity", &proposal.id.short()])
+            .said(CHAT, 0, &["ALARM · homelab", "made by a machine's identity", &proposal.id.short()])
             .await?;
         assert!(!alarm.silent);
         lab.invariants().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Origin, Outcome, ProposalId};
 use end_to_end::Lab;
-use end_to_end::lab::{CHAT, agent_named};
+use end_to_end::lab::{CHAT, LabOptions, agent_named};
 use engine::{Created, ObservationRequest, Problem};
 use serde_json::{Value, json};
 use simulators::git::Change;
@@ -53,7 +53,7 @@ async fn alarms(lab: &Lab, reported: Result<Created, Problem>, status: u16, why:
         return Err(anyhow!("it was taken"));
     };
     ensure!(problem.status == status && problem.detail.contains(why), "{problem:?}");
-    let alarm = lab.said(CHAT, 0, &["ALARM", why]).await?;
+    let alarm = lab.said(CHAT, 0, &["ALARM · homelab", why]).await?;
     ensure!(!alarm.silent, "{alarm:?}");
     ensure!(
         lab.whole_audit()
@@ -194,23 +194,24 @@ async fn a_commit_that_another_proposal_explains_raises_an_alarm() -> Result<()>
     .await
 }
 
+/// Refused with this answer, and nobody hears of it.
+async fn quietly(lab: &Lab, reported: Result<Created, Problem>, status: u16, code: &str, pointer: &str) -> Result<()> {
+    let Err(problem) = reported else {
+        return Err(anyhow!("it was taken"));
+    };
+    ensure!(
+        (problem.status, problem.code, problem.pointer.as_deref()) == (status, code, Some(pointer)),
+        "{problem:?}"
+    );
+    ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "alarm"));
+    ensure!(lab.engine.me(&agent_named("ops-bot")).await?.hour.0 <= 1, "it costs nothing");
+    lab.invariants().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn parameters_that_do_not_render_raise_an_alarm() -> Result<()> {
+async fn parameters_of_another_run_raise_an_alarm() -> Result<()> {
     let lab = Lab::start().await?;
     let commit = pushed(&lab, 5)?;
-    for wrong in [
-        json!({ "app": "web", "replicas": 500 }),
-        json!({ "app": "../../etc", "replicas": 5 }),
-        json!({ "app": "web" }),
-    ] {
-        alarms(
-            &lab,
-            observe(&lab, "ops-bot", &commit, "scale", wrong).await,
-            422,
-            "the runbook does not render",
-        )
-        .await?;
-    }
     alarms(
         &lab,
         observe(&lab, "ops-bot", &commit, "scale", parameters(4)).await,
@@ -221,14 +222,131 @@ async fn parameters_that_do_not_render_raise_an_alarm() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_runbook_raises_an_alarm() -> Result<()> {
+async fn a_slip_in_the_request_says_nothing_about_the_branch() -> Result<()> {
     let lab = Lab::start().await?;
     let commit = pushed(&lab, 5)?;
-    alarms(
-        &lab,
-        observe(&lab, "ops-bot", &commit, "drain", parameters(5)).await,
-        422,
-        "no runbook \"drain\"",
-    )
-    .await
+    let ask = async |runbook: &str, parameters| observe(&lab, "ops-bot", &commit, runbook, parameters).await;
+    for (wrong, pointer) in [
+        (json!({ "app": "web", "replicas": 500 }), "/parameters/replicas"),
+        (json!({ "app": "../../etc", "replicas": 5 }), "/parameters/app"),
+        (json!({ "app": "web" }), "/parameters"),
+    ] {
+        quietly(&lab, ask("scale", wrong).await, 422, "runbook_refused", pointer).await?;
+    }
+    quietly(&lab, ask("drain", parameters(5)).await, 422, "unknown_runbook", "/runbook").await?;
+    let request = |repository: &str, commit: &str| ObservationRequest {
+        repository: repository.to_owned(),
+        commit: commit.to_owned(),
+        runbook: "scale".to_owned(),
+        parameters: parameters(5),
+    };
+    let agent = agent_named("ops-bot");
+    let elsewhere = lab.engine.observe(&agent, request("https://192.0.2.1/x", &commit), None).await;
+    quietly(&lab, elsewhere, 422, "unknown_repository", "/repository").await?;
+    let short = lab.engine.observe(&agent, request("homelab", &commit[..8]), None).await;
+    quietly(&lab, short, 422, "invalid_commit", "/commit").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_needs_the_scopes_that_a_call_needs() -> Result<()> {
+    let lab = Lab::start().await?;
+    let commit = pushed(&lab, 5)?;
+    let request = || ObservationRequest {
+        repository: "homelab".to_owned(),
+        commit: commit.clone(),
+        runbook: "scale".to_owned(),
+        parameters: parameters(5),
+    };
+    let mut agent = agent_named("ops-bot");
+    agent.paths = vec!["kubernetes/applications/blog/**".to_owned()];
+    let refused = lab.engine.observe(&agent, request(), None).await;
+    quietly(&lab, refused, 403, "path_out_of_scope", "/parameters").await?;
+    agent.paths = vec!["kubernetes/**".to_owned()];
+    agent.runbooks = vec!["restart".parse()?];
+    let refused = lab.engine.observe(&agent, request(), None).await;
+    quietly(&lab, refused, 422, "unknown_runbook", "/runbook").await?;
+    agent.runbooks = vec!["scale".parse()?];
+    id(lab.engine.observe(&agent, request(), None).await)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_reports_what_the_service_pushed_for_it_is_told_so() -> Result<()> {
+    let lab = Lab::start().await?;
+    let run = lab.run("scale", parameters(5)).await?;
+    let commit = lab.ended(run).await?.commit.context("a commit")?.to_string();
+    let reported = observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await;
+    quietly(&lab, reported, 409, "already_explained", "/commit").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_reports_count_and_ring_a_few_times_only() -> Result<()> {
+    let mut options = LabOptions::default();
+    options.limits.hourly_per_agent = 12;
+    let lab = Lab::with(options).await?;
+    let commits: Vec<String> = (3..9).map(|replicas| pushed_on(&lab, replicas)).collect::<Result<_>>()?;
+    // Each commit twice, none of them what it is said to be; then more than the hour allows.
+    for commit in commits.iter().flat_map(|commit| [commit, commit]) {
+        let problem = observe(&lab, "ops-bot", commit, "scale", parameters(19))
+            .await
+            .err()
+            .context("refused")?;
+        ensure!(problem.code == "observation_refused", "{problem:?}");
+    }
+    for _ in 0..20 {
+        let problem = observe(&lab, "ops-bot", &commits[0], "scale", parameters(19))
+            .await
+            .err()
+            .context("refused")?;
+        ensure!(
+            (problem.status, problem.code, problem.retry_after.is_some()) == (429, "too_many_proposals", true),
+            "{problem:?}"
+        );
+    }
+    let called = lab.run("scale", parameters(7)).await;
+    ensure!(called.is_err_and(|error| error.to_string().contains("too_many_proposals")));
+    let me = lab.engine.me(&agent_named("ops-bot")).await?;
+    assert_eq!(me.hour, (12, 12));
+    // Another agent's alarm comes last, so that all earlier ones have been sent when it is there.
+    let other = observe(&lab, "other-bot", &commits[0], "scale", parameters(19)).await;
+    alarms(&lab, other, 422, "other-bot reported").await?;
+    let audit = lab.whole_audit().await?;
+    let count = |event: &str| audit.iter().filter(|(name, _)| name == event).count();
+    assert_eq!((count("alarm"), count("observation_refused")), (4, 9), "every report has its row");
+    let rung: Vec<_> = lab
+        .telegram
+        .messages(CHAT)
+        .into_iter()
+        .filter(|message| message.text.contains("ALARM"))
+        .collect();
+    assert_eq!(rung.len(), 4, "three for one agent, one for the other");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_reports_that_race_one_makes_a_document() -> Result<()> {
+    let lab = Lab::start().await?;
+    let commit = pushed(&lab, 5)?;
+    let one = || observe(&lab, "ops-bot", &commit, "scale", parameters(5));
+    let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
+    let ids = [a, b, c, d]
+        .into_iter()
+        .map(id)
+        .collect::<Result<std::collections::BTreeSet<_>>>()?;
+    assert_eq!(ids.len(), 1);
+    lab.invariants().await
+}
+
+/// As [`pushed`], whatever the branch holds now.
+fn pushed_on(lab: &Lab, replicas: u32) -> Result<String> {
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+    let lines = text.lines().map(|line| match line.trim_start().starts_with("replicas:") {
+        true => format!("  replicas: {replicas}\n"),
+        false => format!("{line}\n"),
+    });
+    Ok(lab.repo.commit_on_top(
+        &[Change::write(DEPLOYMENT, lines.collect::<String>())],
+        "Scale web",
+        "Agent <agent@example.com>",
+    )?)
 }

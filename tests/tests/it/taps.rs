@@ -33,6 +33,24 @@ async fn refused(lab: &Lab, id: ProposalId, tap: Tap, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// The service knows that this message is the proposal's card: people see a card a moment earlier.
+async fn confirmed(lab: &Lab, id: ProposalId, message: i64) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !lab
+        .engine
+        .store()
+        .read()
+        .cards(id)
+        .await?
+        .iter()
+        .any(|card| card.message == Some(message))
+    {
+        ensure!(tokio::time::Instant::now() < deadline, "the card is never confirmed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_people_of_the_policy_decide_and_only_under_their_own_account() -> Result<()> {
     let lab = Lab::start().await?;
@@ -81,6 +99,8 @@ async fn a_button_works_on_its_own_message_only() -> Result<()> {
     });
     let good = lab.forged(ALICE, id, "Approve").await?;
     let foreign = lab.card(other, "Approve").await?.id;
+    confirmed(&lab, id, good.message_id).await?;
+    confirmed(&lab, other, foreign).await?;
     let moved = "this button was moved from another message";
     refused(
         &lab,
@@ -277,6 +297,17 @@ async fn a_card_whose_sending_was_never_confirmed_is_adopted_by_a_tap() -> Resul
     lab.freeze();
     lab.telegram.fail_next("sendMessage", Fault::LoseAnswer, 1);
     let id = pending(&lab).await?;
+    let genuine = lab.forged(ALICE, id, "Approve").await?;
+    let other = lab
+        .propose("Another", &[("kubernetes/applications/web/service.yaml", Some("kind: Service\n"))])
+        .await?;
+    let others = lab.card(other, "Approve").await?.id;
+    confirmed(&lab, other, others).await?;
+    let on_anothers = Tap {
+        message_id: others,
+        ..genuine
+    };
+    refused(&lab, id, on_anothers, "this button was moved from another message").await?;
     assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), "approved by alice: complete");
     lab.thaw();
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
@@ -293,6 +324,7 @@ async fn a_second_card_after_a_lost_answer_replaces_the_first() -> Result<()> {
     let id = pending(&lab).await?;
     let first = lab.card(id, "Approve").await?;
     let second = lab.said(CHAT, first.id, &[&id.short()]).await?;
+    confirmed(&lab, id, second.id).await?;
     let seen = lab.telegram.tap_within(ALICE, CHAT, first.id, "✅ Approve", PATIENCE).await;
     assert_eq!(seen.text(), "a newer card of this proposal is below", "{:#?}", lab.texts());
     let seen = lab.telegram.tap_within(ALICE, CHAT, second.id, "✅ Approve", PATIENCE).await;
@@ -301,31 +333,194 @@ async fn a_second_card_after_a_lost_answer_replaces_the_first() -> Result<()> {
     lab.invariants().await
 }
 
+const DROPPED: [(&str, Option<&str>); 1] = [("kubernetes/applications/web/service.yaml", None)];
+const ASKED: &str = "Something is deleted. Look again, then tap Yes.";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_a_file_takes_a_second_step_by_the_same_person() -> Result<()> {
+async fn deleting_a_file_takes_a_second_step_of_ones_own() -> Result<()> {
     let lab = Lab::start().await?;
-    let id = lab
-        .propose("Drop the service", &[("kubernetes/applications/web/service.yaml", None)])
-        .await?;
-    let asked = "Not everything is visible on the card, or something is deleted. Read the document, then confirm.";
-    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), asked);
+    let id = lab.propose("Drop the service", &DROPPED).await?;
+    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), ASKED);
     let card = lab.card(id, "Back").await?;
     assert!(
-        card.text.contains("deletes kubernetes/applications/web/service.yaml"),
+        card.text.contains("deletes kubernetes/applications/web/service.yaml") && card.text.contains("Asked of alice until"),
         "{}",
         card.text
     );
-    assert_eq!(
-        lab.tap(BOB, id, "Yes, approve").await?.text(),
-        "the second step is no longer open: start again"
-    );
-    assert_eq!(lab.tap(ALICE, id, "Back").await?.text(), "nothing was decided");
-    assert_eq!(lab.tap(BOB, id, "Approve").await?.text(), asked);
-    assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
-    lab.card(id, "Back").await?;
+    // Bob has been asked nothing yet: his first Yes opens a step of his own.
+    assert_eq!(lab.tap(BOB, id, "Yes, approve").await?.text(), ASKED);
+    lab.said(CHAT, 0, &[&id.short(), "Asked of alice, bob until"]).await?;
+    let back = lab.forged(ALICE, id, "Back").await?;
+    assert_eq!(lab.send(back.clone()).await.text(), "nothing was decided");
+    lab.said(CHAT, 0, &[&id.short(), "Asked of bob until"]).await?;
+    refused(&lab, id, back, "this is the second step of bob: you have none to go back from").await?;
+    let carols = Tap {
+        from: Tapper::User(CAROL),
+        ..lab.forged(ALICE, id, "Yes, approve").await?
+    };
+    refused(&lab, id, carols, "you are not among the approvers of this change").await?;
     assert_eq!(lab.tap(BOB, id, "Yes, approve").await?.text(), "approved by bob: complete");
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     assert_eq!(lab.repo.read("kubernetes/applications/web/service.yaml"), None);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_go_through_their_second_steps_side_by_side() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Drop the database", &[("kubernetes/critical/db.yaml", None)]).await?;
+    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), ASKED);
+    assert_eq!(lab.tap(BOB, id, "Yes, approve").await?.text(), ASKED);
+    assert_eq!(
+        lab.tap(ALICE, id, "Yes, approve").await?.text(),
+        "approved by alice: 1 of 2 from operators"
+    );
+    lab.said(CHAT, 0, &[&id.short(), "1/2", "Asked of bob until"]).await?;
+    assert_eq!(lab.tap(BOB, id, "Yes, approve").await?.text(), "approved by bob: complete");
+    lab.ended(id).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_second_step_closes_by_itself() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Drop the service", &DROPPED).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    let yes = lab.forged(ALICE, id, "Yes, approve").await?;
+    lab.advance(Duration::from_secs(121));
+    let fallen_back = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            let card = state.message(CHAT, yes.message_id)?;
+            (card.keyboard_text().contains("Approve") && !card.keyboard_text().contains("Back")).then_some(())
+        })
+        .await;
+    ensure!(fallen_back.is_some(), "the step stays: {:#?}", lab.texts());
+    // A Yes that comes too late asks again instead of deciding.
+    assert_eq!(lab.send(yes).await.text(), ASKED);
+    assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
+    // An open step of one person does not keep another from rejecting.
+    lab.card(id, "Back").await?;
+    assert_eq!(lab.tap(BOB, id, "Reject").await?.text(), "rejected by bob");
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Rejected));
+    let card = lab.card(id, "too big").await?;
+    assert!(!card.keyboard_text().contains("Yes"), "{}", card.keyboard_text());
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_groups_that_the_change_asks_stop_and_revert_it() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        hold_seconds: 30,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = pending(&lab).await?;
+    let short = id.short();
+    let carol = async |button: &str| {
+        Ok::<_, anyhow::Error>(Tap {
+            from: Tapper::User(CAROL),
+            ..lab.forged(ALICE, id, button).await?
+        })
+    };
+    lab.tap(ALICE, id, "Approve").await?;
+    let (before, not_asked) = (lab.whole_audit().await?.len(), "you are not among the approvers of this change");
+    assert_eq!(lab.send(carol("Cancel").await?).await.text(), not_asked);
+    lab.command(
+        CAROL,
+        CHAT,
+        &format!("/cancel {short}"),
+        &["Only approvers can do that: operators."],
+    )
+    .await?;
+    let rows = |audit: Vec<(String, String)>| audit[before..].to_vec();
+    let refused = |event: &str| (event.to_owned(), not_asked.to_owned());
+    assert_eq!(
+        rows(lab.whole_audit().await?),
+        [refused("refused_cancel"), refused("refused_cancel")]
+    );
+    lab.advance(Duration::from_secs(31));
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.send(carol("Revert").await?).await.text(), not_asked);
+    lab.command(
+        CAROL,
+        CHAT,
+        &format!("/revert {short}"),
+        &["Only approvers can do that: operators. /whoami"],
+    )
+    .await?;
+    let rows = rows(lab.whole_audit().await?);
+    for event in ["refused_tap", "refused_revert"] {
+        assert!(rows.contains(&refused(event)), "{rows:?}");
+    }
+    let (all, _) = lab.engine.store().read().list(&store::ListFilter::default(), None, 10).await?;
+    assert_eq!(all.len(), 1, "no revert was proposed");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_superseded_card_names_no_revision_and_leads_to_the_next_card() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = pending(&lab).await?;
+    let mut cards = vec![lab.card(id, "Approve").await?.id];
+    for replicas in [3, 4] {
+        let content = end_to_end::lab::files(&[(VALUES, Some(&format!("replicaCount: {replicas}\n")))]);
+        let version = lab.proposal(id).await?.version;
+        lab.engine
+            .revise(
+                &end_to_end::lab::agent_named("ops-bot"),
+                id,
+                version,
+                end_to_end::lab::request("More", content),
+                None,
+            )
+            .await
+            .map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        let newest = cards[cards.len() - 1];
+        let card = lab.said(CHAT, newest, &[&id.short(), "waiting for approval"]).await?;
+        assert!(card.text.contains("earlier approvals do not count"), "{}", card.text);
+        cards.push(card.id);
+    }
+    for pair in cards.windows(2) {
+        let link = format!("https://t.me/c/1000000001/{}", pair[1]);
+        let linked = lab
+            .telegram
+            .wait_for(PATIENCE, |state| {
+                state.message(CHAT, pair[0]).filter(|card| card.html.contains(&link)).cloned()
+            })
+            .await;
+        let Some(card) = linked else {
+            anyhow::bail!("no link to {link}: {:#?}", lab.texts())
+        };
+        assert!(
+            card.text.contains("superseded by a newer revision") && !card.text.contains("revision 2") && card.keyboard.is_empty(),
+            "{}",
+            card.text
+        );
+    }
+    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), "approved by alice: complete");
+    lab.ended(id).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_second_card_is_being_sent_the_first_says_so_and_works_when_none_came() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.telegram.fail_next("sendMessage", Fault::LoseAnswer, 1);
+    let id = pending(&lab).await?;
+    let first = lab.forged(ALICE, id, "Approve").await?;
+    let sent = lab.telegram.calls(Some("sendMessage")).len();
+    lab.telegram.fail_next("sendMessage", Fault::Hang(None), 1);
+    lab.advance(Duration::from_secs(21));
+    lab.telegram
+        .wait_for(PATIENCE, |state| (state.calls(Some("sendMessage")).count() > sent).then_some(()))
+        .await
+        .ok_or_else(|| anyhow::anyhow!("no second attempt"))?;
+    let being_sent = "a newer card of this proposal is being sent: use that one, or tap here again in a minute";
+    refused(&lab, id, first.clone(), being_sent).await?;
+    lab.advance(Duration::from_secs(61));
+    assert_eq!(lab.send(first).await.text(), "approved by alice: complete");
+    lab.ended(id).await?;
     lab.invariants().await
 }
 
@@ -427,8 +622,8 @@ async fn commands_tell_and_do_what_buttons_do() -> Result<()> {
     .await?;
     let id = pending(&lab).await?;
     let short = id.short();
-    lab.command(ALICE, CHAT, "/pending", &["Waiting for a decision", &id.to_string()])
-        .await?;
+    lab.command(ALICE, CHAT, "/history", &["Nothing was decided yet."]).await?;
+    lab.command(ALICE, CHAT, "/pending", &["Waiting for a decision", &short]).await?;
     lab.command(
         ALICE,
         CHAT,
@@ -450,9 +645,86 @@ async fn commands_tell_and_do_what_buttons_do() -> Result<()> {
     lab.command(BOB, CHAT, &format!("/cancel {short}"), &["cancelled by bob"]).await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Dismissed));
     lab.command(BOB, CHAT, &format!("/revert {id}"), &["nothing to revert"]).await?;
-    lab.command(BOB, CHAT, "/history", &["Lately", &id.to_string()]).await?;
+    lab.command(
+        BOB,
+        CHAT,
+        &format!("/cancel {short}"),
+        &["is not cancelled: too late: put aside by bob at "],
+    )
+    .await?;
+    let history = lab.command(BOB, CHAT, "/history", &["Decided", &short]).await?;
+    assert!(!history.text.contains(&id.to_string()), "the id that cards show: {}", history.text);
+    lab.command(BOB, CHAT, "/pending", &["Nothing waits for a decision."]).await?;
     assert_eq!(lab.repo.log(10).len(), 1, "nothing was committed");
     lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_what_has_ended_tells_who_ended_it() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = pending(&lab).await?;
+    lab.tap(BOB, id, "Reject").await?;
+    let words = format!("{} is not cancelled: too late: rejected by bob at ", id.short());
+    lab.command(ALICE, CHAT, &format!("/cancel {}", id.short()), &[&words]).await?;
+    let done = lab.propose("Once more", &[(VALUES, Some(TWICE))]).await?;
+    lab.tap(ALICE, done, "Approve").await?;
+    lab.ended(done).await?;
+    lab.command(
+        ALICE,
+        CHAT,
+        &format!("/cancel {}", done.short()),
+        &["too late: synced and healthy at ", "it can be reverted"],
+    )
+    .await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_id_of_two_proposals_names_both() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = pending(&lab).await?;
+    let (proposal, short) = (lab.proposal(id).await?, id.short());
+    let mut text = id.to_string();
+    let at = text.len() - 8;
+    text.replace_range(at..=at, if text[at..].starts_with('a') { "b" } else { "a" });
+    let twin: ProposalId = text.parse()?;
+    let transition = domain::Transition {
+        next: domain::Proposal {
+            id: twin,
+            agent: "owned-bot".parse()?,
+            ..proposal.clone()
+        },
+        effects: Vec::new(),
+        summary: "a twin".to_owned(),
+        seals: false,
+    };
+    let contents = lab.engine.store().read().contents(id, 1).await?;
+    let contents = contents.ok_or_else(|| anyhow::anyhow!("no contents"))?;
+    let audit = store::Audit {
+        proposal: Some(twin),
+        actor: store::Actor::Service,
+        event: "opened".to_owned(),
+        summary: String::new(),
+        details: serde_json::Value::Null,
+        at: proposal.created_at,
+    };
+    lab.engine
+        .store()
+        .write(move |tx| Box::pin(async move { tx.insert(&transition, &contents, audit).await }))
+        .await?;
+    for command in ["show", "cancel", "revert"] {
+        let asked = format!("/{command} {}", short.to_lowercase());
+        let words = [
+            &format!("{} names 2 proposals", short.to_lowercase()),
+            &id.to_string(),
+            &twin.to_string(),
+        ];
+        lab.command(ALICE, CHAT, &asked, &words.map(String::as_str)).await?;
+    }
+    lab.command(ALICE, CHAT, &format!("/show {twin}"), &[&short, "agent owned-bot"])
+        .await?;
+    assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -487,7 +759,7 @@ async fn in_private_people_are_answered_and_a_stranger_learns_only_their_id() ->
             topics: Vec::new(),
         });
     }
-    lab.command(ALICE, ALICE, "/pending", &[&id.to_string()]).await?;
+    lab.command(ALICE, ALICE, "/pending", &[&id.short()]).await?;
     for asked in ["/pending", "/help", "/start", "/history", "hello", "/cancel 000000"] {
         lab.telegram.send_text(MALLORY, MALLORY, asked, None);
     }

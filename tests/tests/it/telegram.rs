@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use domain::{Decision, Outcome, ProposalId};
-use end_to_end::Lab;
 use end_to_end::lab::{ALICE, BOB, CHAT, PATIENCE, agent_named, files, request};
+use end_to_end::{Lab, LabOptions};
 use engine::Created;
 use simulators::telegram::{Chat, ChatKind, Fault, Message, Tap};
 
@@ -238,5 +238,36 @@ async fn the_card_shows_who_approved_and_who_may() -> Result<()> {
         lab.telegram.messages(CHAT).iter().filter(|m| m.id > 1).all(|m| m.silent),
         "good news is silent"
     );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_goes_to_the_approval_topic_and_what_tells_to_the_notification_chat() -> Result<()> {
+    let news = -1_001_000_000_002;
+    let lab = Lab::with(LabOptions {
+        topic: Some(7),
+        notifications: Some((news, Some(9))),
+        ..LabOptions::default()
+    })
+    .await?;
+    for (id, title, topic) in [(CHAT, "Operations", 7), (news, "News", 9)] {
+        lab.telegram.add_chat(Chat {
+            id,
+            kind: ChatKind::Supergroup,
+            title: title.into(),
+            topics: vec![topic],
+        });
+    }
+    let asked = pending(&lab).await?;
+    let card = lab.card(asked, "Approve").await?;
+    assert_eq!(card.thread, Some(7));
+    assert_eq!(lab.tap(ALICE, asked, "Approve").await?.text(), "approved by alice: complete");
+    lab.ended(asked).await?;
+    let told = lab.run("scale", serde_json::json!({ "app": "web", "replicas": 5 })).await?;
+    lab.ended(told).await?;
+    let note = lab.said(news, 0, &[&told.short(), "STANDARD"]).await?;
+    assert!(note.thread == Some(9) && note.silent, "{note:#?}");
+    assert!(cards(&lab, CHAT, told).is_empty(), "a note asks nothing: {:#?}", lab.texts());
+    assert!(cards(&lab, news, asked).is_empty(), "a card that asks is no news");
     lab.invariants().await
 }

@@ -95,6 +95,8 @@ pub struct FileDocument {
     pub added: usize,
     /// Removed lines; 0 for binary content.
     pub removed: usize,
+    /// The executable bit afterwards; null for a deleted file.
+    pub executable: Option<bool>,
 }
 
 impl From<Evaluation> for EvaluationDocument {
@@ -146,6 +148,7 @@ impl From<engine::FileSummary> for FileDocument {
             kind: file.kind,
             added: file.added,
             removed: file.removed,
+            executable: file.executable,
         }
     }
 }

@@ -84,6 +84,8 @@ pub struct InstanceDocument {
     pub seen_at: Option<Timestamp>,
     /// Seconds since then.
     pub seen_seconds_ago: Option<u64>,
+    /// What is wrong with it, if that is known: the token, a right that its role lacks, no answer.
+    pub problem: Option<String>,
 }
 
 impl From<Me> for MeDocument {
@@ -116,29 +118,34 @@ impl From<(u64, u64)> for QuotaDocument {
 
 impl HealthDocument {
     /// Says what works. Telegram and Argo CD are told, yet do not make the service unready: intake does not need them, and a restart
-    /// would not bring them back. Causes are for the log: this answer is read without a token.
+    /// would not bring them back. A repository is told with the kind of its trouble; other causes are for the log: this answer is read without
+    /// a token.
     pub fn new(health: &Health, now: Timestamp) -> Self {
         let mut not_ready = Vec::new();
         if let Err(error) = &health.database {
             tracing::warn!(%error, "not ready: the database is not writable");
             not_ready.push("database".to_owned());
         }
-        for (repository, mirror) in &health.repositories {
-            if let Err(error) = mirror {
-                tracing::warn!(%repository, %error, "not ready: the mirror is not usable");
-                not_ready.push(format!("mirror of {repository}"));
+        for (repository, usable) in &health.repositories {
+            if let Err(why) = usable {
+                not_ready.push(format!("repository {repository}: {why}"));
             }
         }
-        let instance = |name: &str, seen: Option<Timestamp>| InstanceDocument {
+        let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
             seen_seconds_ago: seen.map(|seen| u64::try_from((now - seen).num_seconds()).unwrap_or(0)),
+            problem: problem.map(str::to_owned),
         };
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen)),
-            argocd: health.argocd.iter().map(|(name, seen)| instance(name, *seen)).collect(),
+            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen, None)),
+            argocd: health
+                .argocd
+                .iter()
+                .map(|one| instance(&one.name, one.seen, one.problem.as_deref()))
+                .collect(),
         }
     }
 }
@@ -147,36 +154,46 @@ impl HealthDocument {
 mod tests {
     use super::*;
 
+    fn unheard(problem: Option<&str>) -> engine::ArgocdHealth {
+        engine::ArgocdHealth {
+            name: "main".to_owned(),
+            seen: None,
+            problem: problem.map(str::to_owned),
+        }
+    }
+
     #[test]
-    fn readiness_names_what_fails_and_not_why() {
+    fn readiness_names_what_fails_and_of_a_repository_the_kind_of_trouble() {
         let now: Timestamp = "2026-03-01T12:00:30Z".parse().unwrap();
         let health = Health {
             database: Err("disk full at /var/lib/secret".to_owned()),
             repositories: vec![
                 ("homelab".parse().unwrap(), Ok(())),
-                ("other".parse().unwrap(), Err("x".to_owned())),
+                ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram: true,
-            argocd: vec![("main".to_owned(), None)],
+            argocd: vec![unheard(Some("the token is not accepted"))],
         };
         insta::assert_json_snapshot!(HealthDocument::new(&health, now), @r#"
         {
           "ready": false,
           "not_ready": [
             "database",
-            "mirror of other"
+            "repository other: its remote has no branch \"main\""
           ],
           "telegram": {
             "name": "telegram",
             "seen_at": "2026-03-01T12:00:00Z",
-            "seen_seconds_ago": 30
+            "seen_seconds_ago": 30,
+            "problem": null
           },
           "argocd": [
             {
               "name": "main",
               "seen_at": null,
-              "seen_seconds_ago": null
+              "seen_seconds_ago": null,
+              "problem": "the token is not accepted"
             }
           ]
         }
@@ -190,7 +207,7 @@ mod tests {
             repositories: Vec::new(),
             telegram_seen: None,
             telegram: false,
-            argocd: vec![("main".to_owned(), None)],
+            argocd: vec![unheard(Some("the token is not accepted"))],
         };
         let document = HealthDocument::new(&health, Timestamp::UNIX_EPOCH);
         assert!(document.ready && document.telegram.is_none());

@@ -26,7 +26,7 @@ pub async fn alive() -> Response {
 
 /// Whether the service can do its work
 ///
-/// Database writable and mirrors usable; and when Telegram and Argo CD last answered.
+/// Database writable and repositories usable; and when Telegram and Argo CD last answered.
 #[utoipa::path(get, path = "/readyz", tag = "operation", security(()),
     responses(
         (status = 200, description = "It can", body = HealthDocument),

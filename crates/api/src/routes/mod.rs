@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use crate::conditional::{etag, etag_text};
 use crate::document::{ProposalDocument, address};
 use crate::face::Face;
-use crate::idempotency::{IDEMPOTENT_REPLAYED, Pass, key};
+use crate::idempotency::{EXISTING, IDEMPOTENT_REPLAYED, Pass, key};
 use crate::problem::Refusal;
 use engine::{Answer, Created, Idempotency};
 
@@ -70,13 +70,24 @@ fn claim(face: &Face, agent: &AgentName, headers: &HeaderMap, fingerprint: Sha25
 fn created(created: &Created) -> Response {
     match created {
         Created::New(proposal) => document(StatusCode::CREATED, proposal),
-        Created::Existing(proposal) => mark_replayed(document(StatusCode::OK, proposal)),
-        Created::Replayed(answer) => mark_replayed(replayed(answer)),
+        Created::Existing(proposal) => {
+            let mut response = marked(document(StatusCode::OK, proposal), EXISTING);
+            locate(response.headers_mut(), proposal.id);
+            response
+        }
+        Created::Replayed(answer) => {
+            let response = marked(replayed(answer), IDEMPOTENT_REPLAYED);
+            // A creating call is answered with 200 only where it created nothing.
+            match answer.status {
+                200 => marked(response, EXISTING),
+                _ => response,
+            }
+        }
     }
 }
 
-fn mark_replayed(mut response: Response) -> Response {
-    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+fn marked(mut response: Response, header: &'static str) -> Response {
+    response.headers_mut().insert(header, HeaderValue::from_static("true"));
     response
 }
 

@@ -13,14 +13,14 @@ use crate::problem::ProblemDocument;
 /// Propose a change
 ///
 /// Resolved to full contents at once: what is stored is what gets committed. The policy decides the tier. The same agent, content and
-/// base while a proposal is pending give that proposal again, with 200.
+/// base while a proposal is pending give that proposal again, with 200 and as it is: title and reason of the second request are not taken.
 #[utoipa::path(post, path = "/v1/proposals", tag = "proposals", request_body = ProposalBody,
     params(("Idempotency-Key" = String, Header, description = "1 to 255 characters, new for each new request; kept for 24 hours")),
     responses(
         (status = 201, description = "The new proposal", body = ProposalDocument,
             headers(("ETag" = String, description = "The version: `\"v1\"`"), ("Location" = String, description = "Its address"))),
         (status = 200, description = "The proposal that was there already", body = ProposalDocument,
-            headers(("Idempotent-Replayed" = String, description = "`true`"))),
+            headers(("Countersign-Existing" = String, description = "`true`"), ("Location" = String, description = "Its address"))),
         (status = "4XX", description = "Refused: 409 `stale_base`, 422 for a base, path or content that cannot be, 429 over a quota", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub async fn create(State(face): State<Face>, Caller(agent): Caller, headers: HeaderMap, sent: Sent<ProposalBody>) -> Answered {
@@ -58,7 +58,7 @@ pub async fn evaluate(State(face): State<Face>, Caller(agent): Caller, headers: 
         (status = 201, description = "The new document", body = ProposalDocument,
             headers(("ETag" = String, description = "The version: `\"v1\"`"), ("Location" = String, description = "Its address"))),
         (status = 200, description = "The document that was there already", body = ProposalDocument,
-            headers(("Idempotent-Replayed" = String, description = "`true`"))),
+            headers(("Countersign-Existing" = String, description = "`true`"), ("Location" = String, description = "Its address"))),
         (status = "4XX", description = "Refused: the commit is not what it is said to be", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub async fn observe(State(face): State<Face>, Caller(agent): Caller, headers: HeaderMap, sent: Sent<ObservationBody>) -> Answered {

@@ -5,9 +5,8 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::{Answered, acceptable, claim, created, document};
 use crate::body::{ReasonBody, RevisionBody};
-use crate::conditional::if_match;
 use crate::document::ProposalDocument;
-use crate::extract::{Caller, MaybeSent, Named, Sent};
+use crate::extract::{Caller, Matched, MaybeSent, Named, Sent};
 use crate::face::{Face, detached};
 use crate::problem::ProblemDocument;
 
@@ -21,7 +20,8 @@ use crate::problem::ProblemDocument;
     responses(
         (status = 201, description = "The proposal with its new revision", body = ProposalDocument,
             headers(("ETag" = String, description = "The new version"), ("Location" = String, description = "Its address"))),
-        (status = 200, description = "The proposal that holds this content already", body = ProposalDocument),
+        (status = 200, description = "The revision is what the proposal holds already: nothing changed, people keep their card", body = ProposalDocument,
+            headers(("Countersign-Existing" = String, description = "`true`"))),
         (status = 412, description = "It has changed since; `ETag` is the current version", body = ProblemDocument, content_type = "application/problem+json",
             headers(("ETag" = String, description = "The current version"))),
         (status = 428, description = "If-Match is missing", body = ProblemDocument, content_type = "application/problem+json"),
@@ -31,11 +31,11 @@ pub async fn revise(
     State(face): State<Face>,
     Caller(agent): Caller,
     Named(id): Named,
+    Matched(version): Matched,
     headers: HeaderMap,
     sent: Sent<RevisionBody>,
 ) -> Answered {
     acceptable(&headers, "application/json")?;
-    let version = if_match(&headers)?;
     let (key, pass) = claim(&face, &agent.name, &headers, sent.fingerprint)?;
     let request = sent.body.into_request(&face.limits)?;
     let answer = detached(async move {
@@ -76,7 +76,7 @@ pub async fn withdraw(
         (status = 201, description = "The new proposal", body = ProposalDocument,
             headers(("ETag" = String, description = "The version: `\"v1\"`"), ("Location" = String, description = "Its address"))),
         (status = 200, description = "The proposal that was there already", body = ProposalDocument,
-            headers(("Idempotent-Replayed" = String, description = "`true`"))),
+            headers(("Countersign-Existing" = String, description = "`true`"), ("Location" = String, description = "Its address"))),
         (status = "4XX", description = "Refused: 409 when it is not delivered or no longer applies", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub async fn revert(

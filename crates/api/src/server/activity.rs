@@ -149,6 +149,12 @@ impl Watch {
         }
     }
 
+    /// Whether a request has reached the router, be it answered or not.
+    pub fn was_asked(&self) -> bool {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.served || state.under_way > 0
+    }
+
     fn idle_since(&self) -> Option<Instant> {
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.under_way == 0).then_some(state.since)

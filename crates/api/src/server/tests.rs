@@ -155,11 +155,29 @@ async fn both_http_versions_are_spoken_and_nonsense_is_refused() {
         ),
         ("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\nab", "400"),
         ("nonsense\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nidempotency-key: a\u{7f}b\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nidempotency-key: a\u{1}b\r\n\r\n", "400"),
         (&huge, "431"),
     ] {
         let answer = until_closed(server.address, bytes.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(
+            head.contains("content-type: application/problem+json") && body["code"] == "bad_request",
+            "{answer}"
+        );
+        assert!(
+            status == "431" || body["hint"].as_str().unwrap().contains("Idempotency-Key"),
+            "{answer}"
+        );
     }
+    // After a first request the bare status stands: what follows it could be somebody's text.
+    let second = until_closed(server.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\nnonsense\r\n\r\n").await;
+    assert!(
+        second.contains("hello") && second.contains("HTTP/1.1 400") && !second.contains("problem"),
+        "{second}"
+    );
     server.stop().await;
 }
 

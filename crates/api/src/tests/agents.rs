@@ -34,7 +34,7 @@ async fn a_proposal_is_created_found_again_and_replayed() {
 
     let same_content = api.propose("k2", 5).await;
     assert_eq!(
-        (same_content.status, same_content.header("idempotent-replayed"), same_content.id()),
+        (same_content.status, same_content.header("countersign-existing"), same_content.id()),
         (200, "true", new.id())
     );
 
@@ -114,6 +114,13 @@ async fn revising_needs_the_version_that_was_seen() {
         api.send(&line, change(6).replace("\"repository\":\"homelab\",", "")).await
     };
     assert_eq!(revise("").await.problem(), "428 if_match_required");
+    let unread = api
+        .send(
+            &format!("POST /v1/proposals/{id}/revisions\n{TOKEN}\n{JSON}\nidempotency-key: r"),
+            "{",
+        )
+        .await;
+    assert_eq!(unread.problem(), "428 if_match_required", "before the body is judged");
     assert_eq!(revise("if-match: *").await.problem(), "428 if_match_required");
     assert_eq!(revise("if-match: v1").await.problem(), "400 invalid_header");
     for stale in ["\"v9\"", "W/\"v1\"", "\"other\""] {

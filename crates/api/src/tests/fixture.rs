@@ -52,6 +52,7 @@ pub async fn api_with(limits: ApiLimits) -> Api {
         ("alice-bot", "alice-token", None),
         ("bob-bot", "bob-token", None),
         ("log-bot", "canary-agent-token", None),
+        ("gone-bot", "revoked-token", None),
         ("old-bot", "expired-token", Some("2020-01-01T00:00:00Z".parse().unwrap())),
     ] {
         let name = name.parse().unwrap();
@@ -60,7 +61,11 @@ pub async fn api_with(limits: ApiLimits) -> Api {
                 Box::pin(async move {
                     let now = "2026-03-01T12:00:00Z".parse().unwrap();
                     tx.put_agent(&name, Sha256Hash::of(token.as_bytes()), &Scopes::default(), expires_at, now)
-                        .await
+                        .await?;
+                    if token == "revoked-token" {
+                        tx.revoke_agent(&name, now).await?;
+                    }
+                    Ok::<_, store::StoreError>(())
                 })
             })
             .await

@@ -14,6 +14,14 @@ async fn bad_requests_and_their_exact_answers() {
     let good = change(5);
     let body = |rest: &str| format!(r#"{{"repository":"homelab","title":"t","reason":"r",{rest}}}"#).into_bytes();
     let file = |path: &str| body(&format!(r#""changes":[{{"path":{path:?},"content":"x"}}]"#));
+    let diff = |hunk: &str| {
+        let text = format!("--- a/kubernetes/applications/web/values.yaml\n+++ b/kubernetes/applications/web/values.yaml\n{hunk}");
+        format!("\"diff\":{}", serde_json::Value::from(text))
+    };
+    let new_file = |mode: &str, path: &str| {
+        let text = format!("diff --git a/{path} b/{path}\nnew file mode {mode}\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n");
+        format!("\"diff\":{}", serde_json::Value::from(text))
+    };
     let wide = format!("[{}0]", "0,".repeat(300));
     let table: Vec<(String, Vec<u8>, &str)> = [
         // Who is it?
@@ -34,6 +42,11 @@ async fn bad_requests_and_their_exact_answers() {
         ),
         (
             "GET /v1/me\nauthorization: Bearer expired-token".into(),
+            Vec::new(),
+            "401 unauthenticated",
+        ),
+        (
+            "GET /v1/me\nauthorization: Bearer revoked-token".into(),
             Vec::new(),
             "401 unauthenticated",
         ),
@@ -141,6 +154,39 @@ async fn bad_requests_and_their_exact_answers() {
             "422 unknown_base",
         ),
         (create.clone(), body(r#""diff":"no diff at all""#), "422 diff_does_not_apply"),
+        (
+            create.clone(),
+            body(&diff("@@ -1 +1 @@\n-replicas: 2\n+replicas: 5\n")),
+            "422 diff_does_not_apply",
+        ),
+        (
+            create.clone(),
+            body(&diff("@@ -9 +9 @@\n-replicas: 1\n+replicas: 5\n")),
+            "422 diff_does_not_apply",
+        ),
+        // Modes: a link, a submodule, and a mode where none belongs.
+        (
+            create.clone(),
+            body(&new_file("120000", "kubernetes/link")),
+            "422 diff_does_not_apply",
+        ),
+        (
+            create.clone(),
+            body(&new_file("160000", "kubernetes/module")),
+            "422 diff_does_not_apply",
+        ),
+        (
+            create.clone(),
+            body(r#""changes":[{"path":"a","content":"x","mode":"120000"}]"#),
+            "422 invalid_request",
+        ),
+        (
+            create.clone(),
+            file("kubernetes/applications/web/values.yaml/x"),
+            "422 change_refused",
+        ),
+        (create.clone(), file("Kubernetes/x"), "422 change_refused"),
+        (create.clone(), file(".gitmodules"), "422 invalid_path"),
         (create.clone(), body(r#""runbook":{"name":"none"}"#), "422 unknown_runbook"),
         (
             create.clone(),
@@ -185,6 +231,23 @@ async fn bad_requests_and_their_exact_answers() {
             "422 invalid_commit",
         ),
         (
+            format!("POST /v1/observations\n{TOKEN}\n{JSON}\nidempotency-key: k"),
+            br#"{"repository":"homelab","commit":"3f2a9c1d5e6b7a8090a1b2c3d4e5f60718293a4b","runbook":"none"}"#.to_vec(),
+            "422 unknown_runbook",
+        ),
+        (
+            format!("POST /v1/observations\n{TOKEN}\n{JSON}\nidempotency-key: k"),
+            br#"{"repository":"homelab","commit":"3f2a9c1d5e6b7a8090a1b2c3d4e5f60718293a4b","runbook":"restart",
+                "parameters":{"app":"web","restarted_at":"2026-02-30T12:00:00Z"}}"#
+                .to_vec(),
+            "422 runbook_refused",
+        ),
+        (
+            format!("POST /v1/proposals/{ID}/revisions\n{TOKEN}\n{JSON}"),
+            b"{".to_vec(),
+            "428 if_match_required",
+        ),
+        (
             format!("POST /v1/proposals/{ID}/revert\n{TOKEN}"),
             Vec::new(),
             "400 idempotency_key_required",
@@ -206,6 +269,7 @@ async fn bad_requests_and_their_exact_answers() {
         ),
     ]
     .into();
+    let mut answers = String::new();
     for (line, body, expected) in &table {
         let seen = api.send(line, body.clone()).await;
         assert_eq!(
@@ -216,7 +280,21 @@ async fn bad_requests_and_their_exact_answers() {
             seen.text
         );
         assert!(!seen.text.contains("alice-token"), "{}", seen.text);
+        let document = seen.json();
+        let word = |name: &str| document[name].as_str().unwrap_or("-").to_owned();
+        let asked: String = String::from_utf8_lossy(body).trim().chars().take(160).collect();
+        answers += &format!(
+            "{} {asked:?}\n  {} {} · at {} · {} · {}\n",
+            line.replace(TOKEN, "(token)").replace('\n', ", "),
+            seen.status,
+            word("code"),
+            word("pointer"),
+            word("detail"),
+            word("hint")
+        );
     }
+    // The exact words: no type of ours, and a pointer wherever a place in the body is meant.
+    insta::assert_snapshot!(answers);
     assert!(
         api.get("/v1/proposals", "").await.json()["proposals"]
             .as_array()

@@ -13,10 +13,12 @@ pub enum Error {
         message: String,
     },
     /// The token's role lacks a right, or (for an application asked for without its project) there is no such application.
-    #[error("Argo CD refuses {what} ({message}); give the role `applications, get` on it, and `applications, sync` to sync")]
+    #[error("Argo CD refuses {what} ({message}); the token's role lacks the right `{right}` on it: add it to the project's role")]
     Forbidden {
         /// The call.
         what: String,
+        /// The right that the call needs, as a policy line names it.
+        right: &'static str,
         /// Argo CD's words.
         message: String,
     },
@@ -61,7 +63,51 @@ pub enum Error {
     },
 }
 
+/// What kind of trouble there is with an Argo CD, in words that anybody may read: no addresses, nobody's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not accept the token.
+    Token,
+    /// The token's role lacks this right.
+    Right(&'static str),
+    /// It does not answer, or says that it cannot now.
+    Away,
+    /// It answers what no Argo CD answers.
+    Strange,
+    /// It shows no application at all, which it does to a token without any right.
+    Empty,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Token => f.write_str("the token is not accepted"),
+            Self::Right(right) => write!(f, "the token's role lacks the right `{right}`"),
+            Self::Away => f.write_str("it does not answer"),
+            Self::Strange => f.write_str("its answers make no sense: check the address"),
+            Self::Empty => f.write_str("it shows this token no application: check that its role has the right `applications, get`"),
+        }
+    }
+}
+
+/// The right that a call needs.
+fn right_for(what: &str) -> &'static str {
+    let changes = what.starts_with("sync of ") || what.starts_with("termination of ");
+    if changes { "applications, sync" } else { "applications, get" }
+}
+
 impl Error {
+    /// What kind of trouble it is with Argo CD as a whole; `None` when it is about one application or one request only.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Unauthorized { .. } => Some(Trouble::Token),
+            Self::Forbidden { right, .. } => Some(Trouble::Right(right)),
+            Self::Unavailable { .. } => Some(Trouble::Away),
+            Self::Invalid { .. } | Self::NotFound { .. } => Some(Trouble::Strange),
+            Self::Busy | Self::WindowClosed { .. } | Self::AutoSyncMismatch { .. } => None,
+        }
+    }
+
     /// Whether a person must act (a token, a right) before any call can succeed.
     pub fn needs_a_person(&self) -> bool {
         matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. })
@@ -74,7 +120,11 @@ impl Error {
         match status.as_u16() {
             401 => Self::Unauthorized { message },
             403 if message.contains("sync window") => Self::WindowClosed { message },
-            403 => Self::Forbidden { what, message },
+            403 => Self::Forbidden {
+                right: right_for(&what),
+                what,
+                message,
+            },
             404 => Self::NotFound { what },
             409 => Self::Busy,
             400 if message.contains("another operation is already in progress") => Self::Busy,

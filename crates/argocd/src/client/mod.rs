@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 pub use calls::{Listing, Refreshed};
-pub use error::Error;
+pub use error::{Error, Trouble};
 pub use sync::{CannotSync, SyncOrder};
 
 /// Most bytes of an answer that are read; a list of several thousand slim applications stays far below.

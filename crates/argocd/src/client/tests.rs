@@ -78,7 +78,7 @@ async fn errors_say_what_to_do() {
         (
             403,
             unary(7, "permission denied"),
-            "Argo CD refuses sync of argocd/web (permission denied); give the role `applications, get` on it, and `applications, sync` to sync",
+            "Argo CD refuses sync of argocd/web (permission denied); the token's role lacks the right `applications, sync` on it: add it to the project's role",
         ),
         (404, unary(5, "not found"), "Argo CD does not know sync of argocd/web"),
         (

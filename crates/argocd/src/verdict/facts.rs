@@ -154,7 +154,6 @@ impl Question<'_> {
             message: begun.and_then(|state| state.message.clone()).unwrap_or_default(),
             retries: begun.map_or(0, |state| state.retry_count),
             started_at: begun.and_then(|state| state.started_at),
-            finished_at: begun.and_then(|state| state.finished_at),
             dry_run: asked.sync.dry_run,
             partial: !asked.sync.resources.is_empty(),
         })
@@ -171,7 +170,6 @@ pub(super) struct Operated {
     pub message: String,
     pub retries: u32,
     pub started_at: Option<DateTime<Utc>>,
-    pub finished_at: Option<DateTime<Utc>>,
     pub dry_run: bool,
     pub partial: bool,
 }

@@ -29,11 +29,9 @@ pub(super) fn gate(case: &mut Case<'_>, app: &Application, question: &Question<'
         latch,
     };
     if op.is_some_and(|op| op.in_flight) {
-        case.forget_health();
         return view.settling("another sync is running");
     }
-    if !view.looked_since_operation() {
-        case.forget_health();
+    if !app.looked_since_operation() {
         case.look_again(view.latch.seen_at);
         return Verdict::Settling {
             revision: view.latch.revision,
@@ -49,12 +47,8 @@ pub(super) fn gate(case: &mut Case<'_>, app: &Application, question: &Question<'
         Some(Health::Healthy) => view.healthy(case, None),
         Some(Health::Suspended) if case.change.accept_suspended => view.healthy(case, Some(Note::Paused)),
         Some(Health::Degraded) => view.degraded(case, message),
-        Some(Health::Progressing | Health::Missing | Health::Suspended) => {
-            case.forget_health();
-            view.settling(&message)
-        }
+        Some(Health::Progressing | Health::Missing | Health::Suspended) => view.settling(&message),
         Some(Health::Unknown) | None => {
-            case.forget_health();
             case.look_again(view.latch.seen_at);
             view.settling(&message)
         }
@@ -70,15 +64,6 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Health from before the end of the operation says nothing about what it applied.
-    fn looked_since_operation(&self) -> bool {
-        match (self.app.status.reconciled_at, self.op.and_then(|op| op.finished_at)) {
-            (Some(looked), Some(finished)) => looked >= finished,
-            (None, Some(_)) => false,
-            (_, None) => true,
-        }
-    }
-
     /// What the change did not alter is not waited for: health as it was before, when nothing was applied; and an
     /// application that was degraded before and has not changed since.
     fn unchanged(&self, case: &mut Case<'_>, message: &str) -> Option<Verdict> {
@@ -106,18 +91,14 @@ impl Gate<'_> {
     }
 
     fn healthy(&self, case: &mut Case<'_>, note: Option<Note>) -> Verdict {
-        case.tracking.degraded_since = None;
-        let since = *case.tracking.healthy_since.get_or_insert(case.evidence_at());
-        if !case.held(since + case.limit(|patience| patience.healthy_ms)) {
+        if !case.held(self.since(case) + case.limit(|patience| patience.healthy_ms)) {
             return self.settling("");
         }
         self.synced(case, note).unwrap_or_else(|| self.settling(""))
     }
 
     fn degraded(&self, case: &mut Case<'_>, message: String) -> Verdict {
-        case.tracking.healthy_since = None;
-        let since = *case.tracking.degraded_since.get_or_insert(case.evidence_at());
-        if !case.held(since + case.limit(|patience| patience.degraded_ms)) {
+        if !case.held(self.since(case) + case.limit(|patience| patience.degraded_ms)) {
             return self.settling(&message);
         }
         let later = self.op.filter(|op| op.succeeded() && op.found.yes()).map(|op| op.found.short());
@@ -127,6 +108,11 @@ impl Gate<'_> {
             message,
             after_later,
         }
+    }
+
+    /// Since when the present health counts: seen without a break since the commit was there.
+    fn since(&self, case: &Case<'_>) -> DateTime<Utc> {
+        case.sighted().health.max(self.latch.seen_at)
     }
 
     fn settling(&self, message: &str) -> Verdict {
@@ -188,11 +174,6 @@ impl Case<'_> {
             self.wants.push(super::Want::Details { not_before: due });
         }
         confirmed
-    }
-
-    fn forget_health(&mut self) {
-        self.tracking.healthy_since = None;
-        self.tracking.degraded_since = None;
     }
 
     /// Asks the controller to look at the application again.

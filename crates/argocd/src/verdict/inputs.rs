@@ -133,9 +133,8 @@ impl Baseline {
 pub struct Evidence<'a> {
     /// The application, or why there is none.
     pub presence: Presence<'a>,
-    /// When this view of the application came, by our clock; `None` counts as now. It makes equal what many changes of one
-    /// application ask for.
-    pub seen_at: Option<DateTime<Utc>>,
+    /// Since when its present state has been seen; `None` counts as since now.
+    pub sighted: Option<Sighted>,
     /// When `presence` was last confirmed by a direct `GET`, by our clock.
     pub confirmed_at: Option<DateTime<Utc>>,
     /// The latest refresh asked of this application, by anybody.
@@ -149,7 +148,7 @@ impl<'a> Evidence<'a> {
     pub fn of(app: &'a Application) -> Self {
         Self {
             presence: Presence::Here(app),
-            seen_at: None,
+            sighted: None,
             confirmed_at: None,
             refresh: None,
             windows: None,
@@ -170,6 +169,50 @@ pub enum Presence<'a> {
     Unreachable(&'a str),
 }
 
+/// Since when what an application shows has been seen without a break, by our clock. It is noted once per application, not by each change:
+/// however many changes are judged, and whenever, all of them wait for the same moments, so that one look serves them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighted {
+    /// The present comparison: sync status and revisions.
+    pub compared: DateTime<Utc>,
+    /// The present operation, in its present phase: the one asked for, running, or last.
+    pub operated: DateTime<Utc>,
+    /// The present health. A new operation, or the first look after one, starts anew: health from before says nothing.
+    pub health: DateTime<Utc>,
+}
+
+impl Sighted {
+    /// An application seen for the first time.
+    pub fn first(now: DateTime<Utc>) -> Self {
+        Self {
+            compared: now,
+            operated: now,
+            health: now,
+        }
+    }
+
+    /// A further view of the same application.
+    #[must_use]
+    pub fn again(self, before: &Application, after: &Application, now: DateTime<Utc>) -> Self {
+        let compared = |app: &Application| {
+            let sync = &app.status.sync;
+            (sync.status, sync.revision.clone(), sync.revisions.clone())
+        };
+        let operated = |app: &Application| {
+            let started = app.status.operation_state.as_ref().and_then(|state| state.started_at);
+            (app.operation.is_some(), app.phase(), started)
+        };
+        let health = |app: &Application| (app.status.health.status, app.looked_since_operation());
+        let since = |same: bool, since: DateTime<Utc>| if same { since } else { now };
+        let same_operation = operated(before) == operated(after);
+        Self {
+            compared: since(compared(before) == compared(after), self.compared),
+            operated: since(same_operation, self.operated),
+            health: since(same_operation && health(before) == health(after), self.health),
+        }
+    }
+}
+
 /// One refresh of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshFact {
@@ -185,20 +228,12 @@ pub struct RefreshFact {
 pub struct Tracking {
     /// Set once the commit was seen applied; never cleared.
     pub latch: Option<Latch>,
-    /// Since when it has been healthy without a break.
-    pub healthy_since: Option<DateTime<Utc>>,
-    /// Since when it has been degraded without a break.
-    pub degraded_since: Option<DateTime<Utc>>,
     /// Sightings of an error to render or compare.
     pub compare_error: Option<CompareError>,
     /// Refreshes asked since the push.
     pub refreshes: u32,
     /// When the last of them was asked.
     pub last_refresh: Option<DateTime<Utc>>,
-    /// Since when an operation without our commit has been in the way.
-    pub blocked_since: Option<DateTime<Utc>>,
-    /// Since when it has been out of sync at our commit without an operation.
-    pub stalled_since: Option<DateTime<Utc>>,
     /// Revisions the mirror did not know, and when that was last said.
     pub unknown_since: Option<DateTime<Utc>>,
     /// The first hydrated commit that carries ours.
@@ -214,7 +249,7 @@ pub struct Latch {
     pub revision: String,
     /// How it was proved.
     pub how: Arrival,
-    /// When we saw it.
+    /// When it was seen first, for whichever change.
     pub seen_at: DateTime<Utc>,
 }
 

@@ -25,7 +25,7 @@ mod words;
 use chrono::{DateTime, Utc};
 
 pub use facts::{Ancestry, Contains};
-pub use inputs::{Baseline, Change, CompareError, Evidence, Latch, Patience, Presence, RefreshFact, Tracking};
+pub use inputs::{Baseline, Change, CompareError, Evidence, Latch, Patience, Presence, RefreshFact, Sighted, Tracking};
 pub use outcome::{Arrival, Ending, GoneReason, Note, Stage, Verdict};
 pub use rows::{judge, moved_by};
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::facts::{Ancestry, Contains, Found, Operated, Question};
 use super::{
-    Arrival, Change, CompareError, Ending, Evidence, GoneReason, Judgement, Latch, Patience, Presence, Stage, Tracking, Verdict, Want,
-    health, signs,
+    Arrival, Change, CompareError, Ending, Evidence, GoneReason, Judgement, Latch, Patience, Presence, Sighted, Stage, Tracking, Verdict,
+    Want, health, signs,
 };
 use crate::model::{Application, Phase, Resource, SyncCode, View};
 
@@ -197,9 +197,6 @@ impl Case<'_> {
             };
         }
         let verdict = op.as_ref().and_then(|op| self.operation(app, op));
-        if !matches!(verdict, Some(Verdict::WaitingOlderOperation { .. })) {
-            self.tracking.blocked_since = None;
-        }
         let is_applied = op.as_ref().is_some_and(|op| signs::applied(app, op, &compared));
         let verdict = verdict.or_else(|| if is_applied { None } else { self.comparison(app) });
         let verdict = verdict.or_else(|| {
@@ -209,13 +206,11 @@ impl Case<'_> {
         });
         let verdict = verdict.or_else(|| self.rolled_back(app, question, op.as_ref(), &compared));
         if let Some(verdict) = verdict {
-            self.tracking.stalled_since = None;
             return verdict;
         }
         if compared.yes() && app.status.sync.status == Some(SyncCode::OutOfSync) {
             return self.out_of_sync(app, question, op.as_ref(), &compared);
         }
-        self.tracking.stalled_since = None;
         self.not_seen(compared.revision)
     }
 
@@ -239,7 +234,7 @@ impl Case<'_> {
 
     /// Row 4.
     fn older_operation(&mut self, op: &Operated, terminating: bool) -> Verdict {
-        let since = *self.tracking.blocked_since.get_or_insert(self.evidence_at());
+        let since = self.sighted().operated;
         let long = self.now > since + self.limit(|patience| patience.blocking_ms);
         if !long {
             self.wake(since + self.limit(|patience| patience.blocking_ms) + TimeDelta::seconds(1));
@@ -254,10 +249,14 @@ impl Case<'_> {
 
     /// Rows 6 and 8: proof that the commit is there.
     fn arrival(&mut self, app: &Application, op: Option<&Operated>, compared: &Found) -> Option<Latch> {
+        let sighted = self.sighted();
         let latch = |found: &Found, how| Latch {
             revision: found.short(),
             how,
-            seen_at: self.now,
+            seen_at: match how {
+                Arrival::Applied => sighted.operated,
+                Arrival::NothingToApply | Arrival::Deleted => sighted.compared,
+            },
         };
         if let Some(op) = op.filter(|op| signs::applied(app, op, compared)) {
             return Some(latch(&op.found, Arrival::Applied));
@@ -340,16 +339,15 @@ impl Case<'_> {
         }
         let revision = compared.short();
         let Some(automated) = app.automated() else {
-            self.tracking.stalled_since = None;
-            return match app.application_set() {
+            return match app.rolled_by() {
                 Some(set) => Verdict::QueuedByApplicationSet {
                     application_set: set.to_owned(),
                 },
                 None => Verdict::AwaitingManualSync { revision },
             };
         };
-        let since = *self.tracking.stalled_since.get_or_insert(self.evidence_at());
-        let asking = since + self.limit(|patience| patience.stalled_ms);
+        let sighted = self.sighted();
+        let asking = sighted.compared.max(sighted.operated) + self.limit(|patience| patience.stalled_ms);
         if self.now < asking {
             self.wake(asking);
             return Verdict::AboutToSync { revision };
@@ -362,7 +360,7 @@ impl Case<'_> {
             self.tracking.latch = Some(Latch {
                 revision,
                 how: Arrival::NothingToApply,
-                seen_at: self.now,
+                seen_at: sighted.compared,
             });
             return health::gate(self, app, question, op, compared);
         }
@@ -461,9 +459,9 @@ impl Case<'_> {
         TimeDelta::milliseconds(i64::from(of(&self.change.patience)))
     }
 
-    /// When the present view came: the same for all changes that are judged by it.
-    pub fn evidence_at(&self) -> DateTime<Utc> {
-        self.evidence.seen_at.map_or(self.now, |seen| seen.min(self.now))
+    /// Since when the present state has been seen.
+    pub fn sighted(&self) -> Sighted {
+        self.evidence.sighted.unwrap_or_else(|| Sighted::first(self.now))
     }
 
     pub fn wake(&mut self, at: DateTime<Utc>) {

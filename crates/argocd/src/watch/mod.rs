@@ -14,7 +14,7 @@ pub mod state;
 mod stream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -41,7 +41,7 @@ pub struct WatchOptions {
     pub backoff_min: Duration,
     /// Longest such pause.
     pub backoff_max: Duration,
-    /// Pause after Argo CD refused the token: only a person can mend that. A new token ends it at once.
+    /// Longest pause after Argo CD refused the token or a right: only a person can mend that. A new token ends it at once.
     pub refused_pause: Duration,
     /// Pause before connecting again while nobody is interested.
     pub idle_pause: Duration,
@@ -96,6 +96,8 @@ struct Shared {
     relist_soon: Notify,
     /// Number of the open connection whose snapshot is complete; 0 for none.
     connection: AtomicU64,
+    /// A list is under way for [`Watch::fresh_soon`].
+    listing_soon: AtomicBool,
     /// The last list; held while one is under way, so that there is one at a time.
     listed: tokio::sync::Mutex<Listed>,
     asks: Mutex<HashMap<AppKey, asks::Ledger>>,
@@ -119,6 +121,17 @@ struct Listed {
     connection: u64,
     /// Not to be asked again before then, and why.
     blocked: Option<(Instant, Error)>,
+    /// Failures in a row: each doubles the pause.
+    failures: u32,
+}
+
+/// The applications cannot be listed now.
+#[derive(Debug, Clone)]
+pub struct Blocked {
+    /// Why.
+    pub error: Error,
+    /// When it is tried again at the earliest.
+    pub retry_in: Duration,
 }
 
 impl Watch {
@@ -133,6 +146,7 @@ impl Watch {
             interested: Notify::new(),
             relist_soon: Notify::new(),
             connection: AtomicU64::new(0),
+            listing_soon: AtomicBool::new(false),
             listed: tokio::sync::Mutex::default(),
             asks: Mutex::default(),
             slots: Arc::new(Semaphore::new(options.parallel.max(1))),
@@ -162,6 +176,37 @@ impl Watch {
         }
         drop(listed);
         Ok(self.snapshot())
+    }
+
+    /// As [`Watch::fresh`], without waiting: `None` while a list is under way, of whose end everybody is told ([`Changed::All`]).
+    ///
+    /// # Errors
+    /// Why Argo CD could not be asked, until it is time to try again.
+    pub fn fresh_soon(&self, max_age: Duration) -> Result<Option<Arc<State>>, Blocked> {
+        if let Ok(listed) = self.shared.listed.try_lock() {
+            if self.shared.is_live(&listed) || listed.at.is_some_and(|at| at.elapsed() <= max_age) {
+                return Ok(Some(self.snapshot()));
+            }
+            if let Some((until, error)) = &listed.blocked
+                && *until > Instant::now()
+            {
+                return Err(Blocked {
+                    error: error.clone(),
+                    retry_in: until.saturating_duration_since(Instant::now()),
+                });
+            }
+        }
+        if !self.shared.listing_soon.swap(true, Ordering::AcqRel) {
+            let watch = self.clone();
+            tokio::spawn(async move {
+                let cancel = watch.shared.cancel.clone();
+                // Its end is told either way; who asks again learns how it went.
+                let _ = cancel.run_until_cancelled(watch.fresh(max_age)).await;
+                watch.shared.listing_soon.store(false, Ordering::Release);
+                watch.shared.tell(everything());
+            });
+        }
+        Ok(None)
     }
 
     /// Changes from now on.
@@ -277,6 +322,7 @@ impl Shared {
             state.last_seen = Some(now);
             state.reachable = true;
             state.error = None;
+            state.trouble = None;
             if news { vec![everything()] } else { Vec::new() }
         });
     }
@@ -289,10 +335,11 @@ impl Shared {
         self.update(|state| {
             let lately = state.last_seen.is_some_and(|seen| now - seen < grace);
             let reachable = state.reachable && lately && !matches!(error, Error::Unauthorized { .. });
-            let error = Some(error.to_string());
-            let news = state.reachable != reachable || state.error != error;
+            let told = Some(error.to_string());
+            let news = state.reachable != reachable || state.error != told;
             state.reachable = reachable;
-            state.error = error;
+            state.error = told;
+            state.trouble = error.trouble();
             if news { vec![everything()] } else { Vec::new() }
         });
     }

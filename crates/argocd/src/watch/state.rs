@@ -9,10 +9,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::client::Listing;
+use crate::client::{Listing, Trouble};
 use crate::model::{AppKey, Application, Source, View};
 use crate::touched::MANIFEST_PATHS;
-use crate::verdict::{Evidence, Presence, RefreshFact};
+use crate::verdict::{Evidence, Presence, RefreshFact, Sighted};
 use crate::windows::SyncWindows;
 
 /// Everything known of one Argo CD instance at one moment.
@@ -28,6 +28,10 @@ pub struct State {
     pub reachable: bool,
     /// What failed last, for people, until something works again.
     pub error: Option<String>,
+    /// What kind of trouble that is.
+    pub trouble: Option<Trouble>,
+    /// Why the applications cannot be listed, until they can: events may come all the same.
+    pub unlisted: Option<Trouble>,
     /// Whether all applications have been listed since the start.
     pub complete: bool,
 }
@@ -45,9 +49,9 @@ pub struct Entry {
     pub windows: Option<(Arc<SyncWindows>, DateTime<Utc>)>,
     /// Why a direct question about it is refused.
     pub trouble: Option<String>,
-    /// When this view came, by our clock.
-    pub seen_at: DateTime<Utc>,
-    /// The same by the monotonic clock.
+    /// Since when its present state has been seen.
+    pub sighted: Sighted,
+    /// When this view came, by the monotonic clock.
     updated: Instant,
 }
 
@@ -66,13 +70,19 @@ impl State {
         };
         Evidence {
             presence,
-            seen_at: entry.map(|entry| entry.seen_at),
+            sighted: entry.map(|entry| entry.sighted),
             confirmed_at: entry.and_then(|entry| entry.confirmed_at),
             refresh: entry.and_then(|entry| entry.refresh),
             windows: entry
                 .and_then(|entry| entry.windows.as_ref())
                 .map(|(windows, at)| (&**windows, *at)),
         }
+    }
+
+    /// What an operator should know: what fails, or that nothing is shown.
+    pub fn present_trouble(&self) -> Option<Trouble> {
+        let empty = self.complete && self.apps.is_empty();
+        self.trouble.or(self.unlisted).or(empty.then_some(Trouble::Empty))
     }
 
     /// The applications themselves, for [`crate::touched::touched`].
@@ -105,9 +115,7 @@ impl State {
             (Some(known), Some(new)) if same_object && new == known && app.view <= entry.app.view => return false,
             _ => {}
         }
-        entry.app = Arc::new(app);
-        entry.seen_at = super::clock();
-        entry.updated = now;
+        entry.show(app, now);
         true
     }
 
@@ -149,6 +157,11 @@ impl State {
         merged
     }
 
+    /// Whether news of an application came after `then`.
+    pub(super) fn is_newer_than(&self, key: &AppKey, then: Instant) -> bool {
+        self.apps.get(key).is_none_or(|entry| entry.updated > then)
+    }
+
     /// Forgets an application that left the list and that nobody waits for.
     pub(super) fn forget(&mut self, key: &AppKey) {
         self.apps.remove(key);
@@ -160,9 +173,7 @@ impl State {
         if let Some(entry) = self.entry(&key) {
             app.metadata.resource_version = entry.app.metadata.resource_version.clone();
             app.metadata.uid = entry.app.metadata.uid.clone();
-            entry.app = Arc::new(app);
-            entry.seen_at = super::clock();
-            entry.updated = now;
+            entry.show(app, now);
         }
     }
 }
@@ -186,9 +197,16 @@ impl Entry {
             refresh: None,
             windows: None,
             trouble: None,
-            seen_at: super::clock(),
+            sighted: Sighted::first(super::clock()),
             updated: now,
         }
+    }
+
+    /// Takes over another view of the application.
+    fn show(&mut self, app: Application, now: Instant) {
+        self.sighted = self.sighted.again(&self.app, &app, super::clock());
+        self.app = Arc::new(app);
+        self.updated = now;
     }
 
     fn is_newer_than(&self, sent: Instant, version: Option<u64>) -> bool {

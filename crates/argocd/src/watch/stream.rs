@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use super::sse::{Frame, Frames};
 use super::state::State;
-use super::{Listed, Shared};
+use super::{Listed, Shared, lock};
 use crate::client::Error;
-use crate::model::{AppKey, Application, View};
+use crate::model::{AppKey, AppRef, Application, View};
 
 /// A connection that lived this long was a good one: the next failure starts with the shortest pause again.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
@@ -52,14 +52,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
             End::Failed(error) => {
                 tracing::warn!(%error, "the Argo CD event stream failed");
                 shared.failed(error);
-                if error.needs_a_person() {
-                    options.refused_pause
-                } else {
-                    jittered(pause)
-                }
+                jittered(pause)
             }
         };
-        pause = (pause * 2).min(options.backoff_max);
+        let longest = match &end {
+            End::Failed(error) => shared.longest_pause(error),
+            End::Broken => options.backoff_max,
+        };
+        pause = (pause * 2).min(longest);
         tokio::select! {
             () = shared.cancel.cancelled() => return,
             () = tokio::time::sleep(waited) => {}
@@ -213,16 +213,19 @@ impl Shared {
             Err(error) => {
                 tracing::warn!(%error, "the Argo CD applications cannot be listed");
                 self.failed(&error);
-                let pause = if error.needs_a_person() {
-                    self.options.refused_pause
-                } else {
-                    self.options.backoff_min * 5
-                };
+                self.update(|state| {
+                    state.unlisted = error.trouble();
+                    Vec::new()
+                });
+                let pause = self.options.backoff_min * 2u32.pow(listed.failures.min(16));
+                let pause = pause.min(self.longest_pause(&error));
+                listed.failures += 1;
                 listed.blocked = Some((Instant::now() + jittered(pause), error.clone()));
                 return Err(error);
             }
         };
         listed.blocked = None;
+        listed.failures = 0;
         if list.unreadable > 0 {
             tracing::warn!(applications = list.unreadable, "some Argo CD applications cannot be read");
         }
@@ -231,6 +234,7 @@ impl Shared {
         let mut ask = Vec::new();
         self.update(|state| {
             let now = Instant::now();
+            state.unlisted = None;
             let mut merged = state.merge(list, sent, now);
             for app in merged.differing.drain(..) {
                 if self.interested_in(&app.key()) {
@@ -256,10 +260,34 @@ impl Shared {
             merged.changed
         });
         self.seen();
-        for app in ask {
-            self.look(&app, super::clock());
+        if !ask.is_empty() {
+            tokio::spawn(self.clone().look_unless_told(ask, Instant::now()));
         }
         Ok(())
+    }
+
+    /// The pause that failures of this kind grow to.
+    fn longest_pause(&self, error: &Error) -> Duration {
+        if error.needs_a_person() {
+            self.options.refused_pause
+        } else {
+            self.options.backoff_max
+        }
+    }
+
+    /// Looks directly at applications that a list showed differently, unless the stream says the same a moment later: an answer and an event
+    /// often only overtake each other.
+    async fn look_unless_told(self: Arc<Self>, apps: Vec<AppRef>, listed: Instant) {
+        tokio::select! {
+            () = self.cancel.cancelled() => return,
+            () = tokio::time::sleep(self.options.settle) => {}
+        }
+        let state = lock(&self.state).clone();
+        for app in apps {
+            if !state.is_newer_than(&app.key(), listed) {
+                self.look(&app, super::clock());
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use argocd::client::Trouble;
 use argocd::model::View;
 use argocd::verdict::{Presence, Tracking, Verdict};
 use argocd::watch::{Changed, Watch, WatchOptions};
@@ -102,6 +103,17 @@ async fn requests_follow_the_applications_and_not_the_changes() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_looked_at_after_the_others_costs_nothing() {
+    let lab = Lab::with(|_| {}, |options| options.relist_every = Duration::from_secs(3600)).await;
+    let change = lab.push("web", 2).await;
+    lab.follow("web", &change).await;
+    lab.sim.reset_counts();
+    let late = lab.follow("web", &change).await;
+    assert_eq!(late, format!("Deployed and healthy at {}", &change.commit[..7]));
+    assert_eq!(counted(&lab.sim).values().sum::<usize>(), 0, "{:?}", counted(&lab.sim));
+}
+
+#[tokio::test]
 async fn broken_doubled_and_ended_streams_are_survived() {
     let lab = Lab::new().await;
     lab.sim.set_duplicate_events(true);
@@ -156,7 +168,7 @@ async fn a_refused_token_is_not_tried_again_until_it_is_replaced() {
     let wrong = client(&lab.sim, "wrong.canary.token");
     let cancel = CancellationToken::new();
     let options = WatchOptions {
-        backoff_min: Duration::from_millis(1),
+        backoff_min: Duration::from_secs(3600),
         ..quick()
     };
     let watch = Watch::start(wrong.clone(), options, cancel.clone());
@@ -197,7 +209,7 @@ async fn a_refused_token_is_not_tried_again_until_it_is_replaced() {
 
 #[tokio::test]
 async fn a_token_refused_within_the_stream_is_shown_and_the_stream_left_alone() {
-    let lab = Lab::new().await;
+    let lab = Lab::with(|_| {}, |options| options.backoff_min = Duration::from_secs(3600)).await;
     lab.until("it is connected", |state| state.reachable && state.apps.len() == 2).await;
     lab.sim.reset_counts();
     lab.sim.fail_streams(401);
@@ -206,6 +218,59 @@ async fn a_token_refused_within_the_stream_is_shown_and_the_stream_left_alone() 
     })
     .await;
     assert_eq!(lab.sim.count(Endpoint::Stream), 0);
+}
+
+#[tokio::test]
+async fn a_refused_list_says_which_kind_of_trouble_it_is_and_is_asked_again_with_growing_pauses() {
+    for (status, expected) in [
+        (401, Trouble::Token),
+        (403, Trouble::Right("applications, get")),
+        (500, Trouble::Away),
+    ] {
+        let lab = Lab::with(
+            |options| options.keepalive = Duration::from_secs(3600),
+            |options| options.idle_pause = Duration::from_secs(3600),
+        )
+        .await;
+        lab.until("it is connected", |state| state.apps.len() == 2).await;
+        lab.sim.drop_streams();
+        lab.sim.fail_next(Endpoint::Stream, Fault::Status(503), 10_000);
+        lab.sim.fail_next(Endpoint::List, Fault::Status(status), 3);
+        let mut changes = lab.watch.subscribe();
+        let mut told = Vec::new();
+        let listed = timeout(LONG, async {
+            loop {
+                let pause = match lab.watch.fresh_soon(LONG) {
+                    Ok(Some(state)) => return state,
+                    Ok(None) => LONG,
+                    Err(blocked) => {
+                        let unlisted = lab.watch.snapshot().unlisted;
+                        assert_eq!((blocked.error.trouble(), unlisted), (Some(expected), Some(expected)));
+                        told.push(blocked.retry_in);
+                        blocked.retry_in
+                    }
+                };
+                tokio::select! {
+                    _ = changes.next() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+        let state = listed.await.expect("it is listed in the end");
+        assert_eq!((state.apps.len(), state.unlisted), (2, None));
+        assert!(
+            !told.is_empty() && told.iter().all(|pause| *pause <= Duration::from_millis(80)),
+            "{told:?}"
+        );
+        assert_eq!(lab.sim.count(Endpoint::List), 4, "three refusals and the answer");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_sees_nothing_is_told_from_a_cluster_that_is_fine() {
+    let lab = Lab::with(|options| options.rights.projects = Some(vec!["other".to_owned()]), |_| {}).await;
+    let state = lab.watch.fresh(Duration::ZERO).await.expect("Argo CD answers");
+    assert_eq!((state.apps.len(), state.present_trouble()), (0, Some(Trouble::Empty)));
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use template::Template;
 pub const EDITS_MAX: usize = 100;
 /// Longest rendered title in characters.
 pub const TITLE_CHARS_MAX: usize = 200;
+/// Longest rendered reason in characters.
+pub const REASON_CHARS_MAX: usize = 4000;
 
 /// A runbook that passed every check that needs no parameters.
 #[derive(Debug, Clone)]
@@ -72,7 +74,7 @@ impl fmt::Display for Problem {
 pub struct Rendered {
     /// The proposal's title.
     pub title: String,
-    /// The proposal's reason, when the runbook has a template for it.
+    /// The proposal's reason where the caller gives none, when the runbook has a template for it.
     pub reason: Option<String>,
     /// New bytes per file, or `None` to delete it. Only files that differ from what was handed in; empty when nothing would change.
     pub files: BTreeMap<RepoPath, Option<Vec<u8>>>,

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::template::{Template, as_text};
 use super::{
-    Action, RenderError, RenderErrorKind, Rendered, Runbook, RunbookEdit, SelectorTemplate, TITLE_CHARS_MAX, ValueChange, ValueTemplate,
+    Action, REASON_CHARS_MAX, RenderError, RenderErrorKind, Rendered, Runbook, RunbookEdit, SelectorTemplate, TITLE_CHARS_MAX, ValueChange,
+    ValueTemplate,
 };
 use crate::yaml::{self, Edit, EditError, EditErrorKind, Limits, Path, Scalar, Selector};
 
@@ -27,7 +28,7 @@ pub(super) fn files_needed(runbook: &Runbook, parameters: &Value) -> Result<Vec<
 pub(super) fn render(runbook: &Runbook, parameters: &Value, files: &Files) -> Result<Rendered, RenderError> {
     let parameters = runbook.parameters.check(parameters)?;
     let title = line_of_text(&runbook.title, &parameters)?;
-    let reason = runbook.reason.as_ref().map(|reason| text(reason, &parameters)).transpose()?;
+    let reason = runbook.reason.as_ref().map(|reason| reason_text(reason, &parameters)).transpose()?;
     let mut now: Files = BTreeMap::new();
     for edit in &runbook.edits {
         let path = file_path(runbook, &edit.file, &parameters)?;
@@ -199,6 +200,21 @@ fn line_of_text(template: &Template, parameters: &Value) -> Result<String, Rende
         return refuse(format!("the title would be longer than {TITLE_CHARS_MAX} characters"));
     }
     Ok(title)
+}
+
+/// A reason may have several lines; whoever shows it makes odd characters visible, as in an agent's own words.
+fn reason_text(template: &Template, parameters: &Value) -> Result<String, RenderError> {
+    let reason = text(template, parameters)?;
+    if reason.chars().count() > REASON_CHARS_MAX {
+        let message = format!("the reason would be longer than {REASON_CHARS_MAX} characters");
+        return Err(error(
+            RenderErrorKind::Parameters,
+            &first_pointer([template]),
+            message,
+            "give a shorter value",
+        ));
+    }
+    Ok(reason)
 }
 
 /// A path in which every parameter is part of exactly one name.

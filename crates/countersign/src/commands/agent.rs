@@ -8,6 +8,7 @@ use store::{Actor, Agent, Audit, Duplicate, Scopes, Store, StoreError, Tx};
 
 use super::{open, open_or_create};
 use crate::cli::{Failure, WithConfig};
+use crate::out::{complain, say};
 use crate::settings::Settings;
 
 /// The subcommands of `agent`.
@@ -95,7 +96,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
             let store = open(&with.settings()?.database).await?;
             let agents = store.read().agents().await;
             store.close().await;
-            agents?.iter().for_each(|agent| println!("{}", described(agent, Utc::now())));
+            agents?.iter().for_each(|agent| say!("{}", described(agent, Utc::now())));
             Ok(())
         }
         Command::Rotate(Rotate { name, expires, with }) => {
@@ -125,19 +126,18 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
         }
     }
     for pattern in &add.paths {
-        domain::PathGlob::new(pattern).map_err(|error| Failure::Usage(error, "correct the pattern".to_owned()))?;
+        domain::PathGlob::new(pattern).map_err(|error| {
+            Failure::Usage(
+                error,
+                "write it as policy rules do, relative to the repository's root, such as 'kubernetes/**'".to_owned(),
+            )
+        })?;
     }
     if add.runbooks.is_empty() {
         return Ok(());
     }
     let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref());
-    let book = book.map_err(|problems| {
-        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        Failure::Usage(
-            format!("the policy or a runbook is not valid:\n{text}"),
-            "see `countersign check --config FILE`".to_owned(),
-        )
-    })?;
+    let book = book?;
     match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
         None => Ok(()),
         Some(name) => {
@@ -232,7 +232,7 @@ async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
         })
         .await
         .map_err(missing)?;
-    println!("{}", described(&agent, now));
+    say!("{}", described(&agent, now));
     Ok(())
 }
 
@@ -274,8 +274,8 @@ fn hand_over(agent: &Agent, token: &str) {
         || "does not expire".to_owned(),
         |end| format!("expires {}", end.format("%Y-%m-%d %H:%M UTC")),
     );
-    eprintln!("token of agent {} ({until}); it is shown only now:", agent.name);
-    println!("{token}");
+    complain!("token of agent {} ({until}); it is shown only now:", agent.name);
+    say!("{token}");
 }
 
 fn described(agent: &Agent, now: Timestamp) -> serde_json::Value {

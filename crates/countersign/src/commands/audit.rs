@@ -7,6 +7,7 @@ use store::{Actor, AuditReport, AuditRow, Store};
 
 use super::open;
 use crate::cli::{Failure, WithConfig};
+use crate::out::say;
 
 /// Rows read at a time.
 const PAGE: u32 = 500;
@@ -48,11 +49,12 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
 async fn verify(store: &Store) -> Result<(), Failure> {
     match store.verify_audit().await? {
         AuditReport::Intact { rows, head } => {
-            println!("ok {rows} rows, head {head}");
+            let rows = domain::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row", "rows");
+            say!("ok {rows}, head {head}");
             Ok(())
         }
         AuditReport::Broken { row, why } => {
-            println!("broken at row {row}");
+            say!("broken at row {row}");
             Err(Failure::Failed(
                 format!("audit row {row}: {why}"),
                 "keep the file as evidence, compare it with a backup and with the Audit-Head lines in git, and restore the backup"
@@ -93,7 +95,7 @@ fn print(row: &AuditRow) {
         Actor::Service => ("service", String::new()),
         Actor::Stranger { id, name } => ("stranger", format!("{name} ({id})")),
     };
-    println!(
+    say!(
         "{}",
         json!({
             "row": row.row, "at": row.entry.at, "proposal": row.entry.proposal, "actor": kind, "name": name, "event": row.entry.event,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::open;
 use crate::cli::{Failure, WithConfig};
+use crate::out::say;
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -22,6 +23,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let done = store.backup(&arguments.file).await;
     store.close().await;
     done?;
-    println!("{}", arguments.file.display());
+    say!("{}", arguments.file.display());
     Ok(())
 }

@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use domain::counted;
 use engine::Book;
 
 use super::online;
 use crate::cli::Failure;
+use crate::out::{complain, say};
 use crate::settings::Settings;
 use crate::shipped::Shipped;
 
@@ -61,7 +63,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     }
     for problem in &problems {
-        eprintln!("problem: {problem}");
+        complain!("problem: {problem}");
     }
     match settings {
         Some(settings) if problems.is_empty() && arguments.online => online::run(&settings).await,
@@ -72,16 +74,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
     let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
-    println!(
-        "ok configuration: {} repositories ({}), {} Argo CD instances",
-        names.len(),
+    say!(
+        "ok configuration: {} ({}), {}",
+        counted(names.len(), "repository", "repositories"),
         names.join(", "),
-        settings.argocd.len()
+        counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
-    println!(
-        "ok policy {}: {rules} rules, {people} people, hash {}",
+    say!(
+        "ok policy {}: {}, {}, hash {}",
         shown(settings.policy.file.display().to_string()),
+        counted(rules, "rule", "rules"),
+        counted(people, "person", "people"),
         book.policy.hash().short()
     );
     for warning in book.policy.warnings(chrono::Utc::now()) {
@@ -94,10 +98,10 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         );
     }
     for (name, runbook) in book.runbooks.iter() {
-        println!("ok runbook {name}: hash {}", runbook.content_hash().short());
+        say!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }
     if shipped {
-        println!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
+        say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
     }
 }
 

@@ -9,6 +9,7 @@ use domain::{BlobId, ChangeSet, FileChange, FileMode, FileVersion, NewFile, Repo
 use serde::Deserialize;
 
 use crate::cli::Failure;
+use crate::out::say;
 
 /// Arguments of `digest`.
 #[derive(Debug, Args)]
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let usage = |what: String| Failure::Usage(format!("{shown}: {what}"), remedy.to_owned());
     let text = std::fs::read_to_string(&arguments.file).map_err(|error| usage(format!("cannot be read: {error}")))?;
     let folder = arguments.file.parent().unwrap_or_else(|| Path::new(""));
-    println!("{}", digest(&text, folder).map_err(usage)?);
+    say!("{}", digest(&text, folder).map_err(usage)?);
     Ok(())
 }
 

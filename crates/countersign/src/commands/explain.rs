@@ -7,6 +7,7 @@ use domain::{Facts, Policy, RepoPath, RepositoryName, Requirement, Route, Runboo
 use engine::Book;
 
 use crate::cli::Failure;
+use crate::out::say;
 use crate::settings::Settings;
 use crate::shipped::Shipped;
 
@@ -68,36 +69,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let policy = &ground.book.policy;
     let whole = policy.route(&repository, &facts(&arguments.paths));
-    println!("repository: {repository}");
+    say!("repository: {repository}");
     tell(policy, &whole, &ground.policy);
     if arguments.delete && whole.tier == Tier::Prompted {
-        println!("second step: yes, a file is deleted");
+        say!("second step: yes, a file is deleted");
     }
     for path in &arguments.paths {
         let route = policy.route(&repository, &facts(std::slice::from_ref(path)));
-        println!("path: {path} -> {} ({})", route.tier, route.why);
+        say!("path: {path} -> {} ({})", route.tier, route.why);
     }
-    println!("policy: {}", policy.hash());
+    say!("policy: {}", policy.hash());
     Ok(())
 }
 
 fn tell(policy: &Policy, route: &Route, file: &str) {
-    println!("tier: {}", route.tier);
+    say!("tier: {}", route.tier);
     match route
         .rule
         .as_deref()
         .and_then(|name| policy.rules().iter().find(|rule| rule.name == name))
     {
-        Some(rule) => println!("rule: {} ({file}:{})", rule.name, rule.line),
-        None => println!("rule: none"),
+        Some(rule) => say!("rule: {} ({file}:{})", rule.name, rule.line),
+        None => say!("rule: none"),
     }
-    println!("why: {}", route.why);
+    say!("why: {}", route.why);
     match route.tier {
-        Tier::Manual => println!("approvers: none, a human commits"),
-        Tier::Standard => println!("approvers: none, people are told afterwards"),
+        Tier::Manual => say!("approvers: none, a human commits"),
+        Tier::Standard => say!("approvers: none, people are told afterwards"),
         Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed)),
     }
-    println!("waits: {} min", route.ttl_seconds / 60);
+    say!("waits: {}", domain::span(route.ttl_seconds.into()));
 }
 
 fn approvers(policy: &Policy, needed: &Requirement) {
@@ -114,23 +115,19 @@ fn approvers(policy: &Policy, needed: &Requirement) {
             .map(|group| format!("{group}: {}", policy.members(group).join(", ")))
             .collect(),
     };
-    println!("approvers: {needed} ({}){owners}", who.join("; "));
+    say!("approvers: {needed} ({}){owners}", who.join("; "));
     if let Some(escalation) = &needed.escalation {
-        println!("after {} min: {} may help", escalation.after_seconds / 60, escalation.to);
+        say!(
+            "after {}: {} may help",
+            domain::span(escalation.after_seconds.into()),
+            escalation.to
+        );
     }
 }
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     let wrong = |problems: Vec<engine::FileProblem>, shown: &dyn Fn(&str) -> String| {
-        let text = problems
-            .iter()
-            .map(|problem| shown(&problem.to_string()))
-            .collect::<Vec<_>>()
-            .join("\n");
-        Failure::Usage(
-            text,
-            "correct the file; `countersign check` tells everything that is wrong".to_owned(),
-        )
+        Failure::Files(problems.iter().map(|problem| shown(&problem.to_string())).collect())
     };
     if let Some(policy) = &arguments.policy {
         let text = std::fs::read_to_string(policy).map_err(|error| {
@@ -142,8 +139,8 @@ fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
         let parsed = Policy::parse(&text).map_err(|problems| {
             let text = problems
                 .iter()
-                .map(|p| format!("{}:{}: {} ({})", policy.display(), p.line, p.message, p.remedy));
-            Failure::Usage(text.collect::<Vec<_>>().join("\n"), "correct the file".to_owned())
+                .map(|p| format!("{}:{}: {}\n  remedy: {}", policy.display(), p.line, p.message, p.remedy));
+            Failure::Files(text.collect())
         })?;
         let any = arguments.repository.clone().or_else(|| "any".parse().ok());
         return Ok(Ground {

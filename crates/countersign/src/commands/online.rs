@@ -1,6 +1,7 @@
 //! `check --online`: token, chats and topics, push right, Argo CD rights, GitHub's token. One line each. Nothing is posted, pushed or synced.
 
 use crate::cli::Failure;
+use crate::out::{complain, say};
 use crate::service::{argocd_client, github_client, telegram_client};
 use crate::settings::{ArgocdSettings, RepositorySettings, Settings, TelegramSettings};
 
@@ -12,12 +13,12 @@ struct Told {
 
 impl Told {
     fn ok(&self, what: &str, found: &str) {
-        println!("ok {what}: {found}");
+        say!("ok {what}: {found}");
     }
 
     fn problem(&mut self, what: &str, why: &str, remedy: &str) {
         self.problems += 1;
-        eprintln!("problem: {what}: {why}\n  remedy: {remedy}");
+        complain!("problem: {what}: {why}\n  remedy: {remedy}");
     }
 }
 

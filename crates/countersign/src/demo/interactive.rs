@@ -10,6 +10,8 @@ use super::agent::Agent;
 use super::seed;
 use super::world::World;
 
+use crate::out::say;
+
 pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     let world = World::start(Duration::from_millis(900)).await?;
     let page = match world.page(bind).await {
@@ -17,23 +19,23 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
         // Somebody else has the port; any other will do.
         Err(_) => world.page(([127, 0, 0, 1], 0).into()).await?,
     };
-    println!("Countersign demo. Nothing leaves this machine.\n");
-    println!("  Open      {}", page.url());
-    println!("  API       http://{}/docs", world.service.api_addr());
-    println!("  Agent     Authorization: Bearer {}", world.token);
-    println!("  Remote    {}\n", world.repo.path.display());
+    say!("Countersign demo. Nothing leaves this machine.\n");
+    say!("  Open      {}", page.url());
+    say!("  API       http://{}/docs", world.service.api_addr());
+    say!("  Agent     Authorization: Bearer {}", world.token);
+    say!("  Remote    {}\n", world.repo.path.display());
     let agent = Agent::new(world.service.api_addr(), &world.token)?;
     let manual = propose_all(&agent).await?;
-    println!(
+    say!(
         "An agent ran one runbook and proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
     );
-    println!("The Terraform change waits for a human's commit. To be that human:\n");
-    println!("  git clone -q {} homelab-demo && cd homelab-demo", world.repo.path.display());
-    println!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
-    println!("  git commit -qam 'A fourth worker' -m 'Proposal-Id: {manual}' && git push -q\n");
-    println!("Ctrl-C ends the demo and removes everything.");
+    say!("The Terraform change waits for a human's commit. To be that human:\n");
+    say!("  git clone -q {} homelab-demo && cd homelab-demo", world.repo.path.display());
+    say!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
+    say!("  git commit -qam 'A fourth worker' -m 'Proposal-Id: {manual}' && git push -q\n");
+    say!("Ctrl-C ends the demo and removes everything.");
     tokio::signal::ctrl_c().await?;
-    println!();
+    say!();
     world.service.stop().await;
     Ok(())
 }

@@ -11,6 +11,8 @@ use super::agent::Agent;
 use super::seed;
 use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 
+use crate::out::say;
+
 /// Longest wait for one step of the story.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -40,7 +42,7 @@ pub(super) async fn run() -> Result<()> {
 
 impl Teller {
     fn say(&self, who: &str, what: &str) {
-        println!("{:>7.2} s  {who:<9} {what}", self.began.elapsed().as_secs_f64());
+        say!("{:>7.2} s  {who:<9} {what}", self.began.elapsed().as_secs_f64());
     }
 
     async fn prompted(&self) -> Result<String> {
@@ -192,21 +194,21 @@ impl Teller {
 
     fn log(&self) -> Result<()> {
         let log = self.world.repo.log(20);
-        println!("\n           git log of the remote:");
+        say!("\n           git log of the remote:");
         for entry in &log {
             let trailers: Vec<_> = entry
                 .message
                 .lines()
                 .filter(|line| line.starts_with("Approved-by: ") || line.starts_with("Tier: "))
                 .collect();
-            println!(
+            say!(
                 "           {} {:<44} {}",
                 &entry.id[..7],
                 entry.message.lines().next().unwrap_or_default(),
                 trailers.join(", ")
             );
         }
-        println!();
+        say!();
         ensure!(log.len() == 6, "the branch has {} commits instead of 6", log.len());
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use domain::Sha256Hash;
-use engine::{ArgocdSetup, Engine, TelegramSetup};
+use engine::{ArgocdSetup, Engine, RepositorySetup, TelegramSetup};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,7 @@ async fn set_mode(client: &telegram::Client, webhook: Option<&WebhookSettings>) 
 enum Holder {
     Telegram(telegram::Client),
     Argocd(argocd::client::Client),
+    Github(github::GitHub),
     /// Cannot be exchanged while the service runs.
     Restart,
 }
@@ -118,7 +119,13 @@ struct Watched {
 
 impl Secrets {
     /// All secret files of the settings, with who holds them.
-    pub(super) fn add_all(&mut self, settings: &Settings, telegram: Option<&TelegramSetup>, argocd: &[ArgocdSetup]) {
+    pub(super) fn add_all(
+        &mut self,
+        settings: &Settings,
+        telegram: Option<&TelegramSetup>,
+        argocd: &[ArgocdSetup],
+        repositories: &[RepositorySetup],
+    ) {
         if let (Some(secret), Some(setup)) = (&settings.telegram, telegram) {
             self.add(&secret.token, Holder::Telegram(setup.queue.client().clone()));
             if let Some(webhook) = &secret.webhook {
@@ -128,8 +135,10 @@ impl Secrets {
         for (secret, setup) in settings.argocd.iter().zip(argocd) {
             self.add(&secret.token, Holder::Argocd(setup.client.clone()));
         }
-        for github in settings.repositories.iter().filter_map(|repository| repository.github.as_ref()) {
-            self.add(&github.token, Holder::Restart);
+        for (secret, setup) in settings.repositories.iter().zip(repositories) {
+            if let (Some(secret), Some(client)) = (&secret.github, &setup.github) {
+                self.add(&secret.token, Holder::Github(client.clone()));
+            }
         }
     }
 
@@ -183,6 +192,7 @@ fn hand_over(holder: &Holder, secret: SecretString, key: &str) -> Result<(), Str
     match holder {
         Holder::Telegram(client) => client.replace_token(secret).map_err(|error| error.to_string())?,
         Holder::Argocd(client) => client.set_token(secret),
+        Holder::Github(client) => client.set_token(secret).map_err(|error| error.to_string())?,
         Holder::Restart => {
             tracing::warn!(key, "the secret has changed; restart the service to use it");
             return Ok(());

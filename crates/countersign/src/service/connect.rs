@@ -97,20 +97,20 @@ async fn bot_name(client: &telegram::Client, patience: Duration) -> anyhow::Resu
     }
 }
 
-/// A repository for the engine. With a usable mirror nothing is asked of the network; the first clone waits for a remote that is away.
+/// A repository for the engine. With a usable mirror nothing is asked of the network; otherwise the start waits for the first clone while it
+/// goes on well, up to `limits.start_seconds`. What is not usable then is made usable by the engine, and told until it is.
 pub(super) async fn repository(settings: &RepositorySettings, limits: &Limits) -> anyhow::Result<RepositorySetup> {
-    let patience = Duration::from_secs(limits.start_seconds);
-    let begin = Instant::now();
-    let git = loop {
-        match gitworker::Repository::open(settings.git.clone()).await {
-            Ok(git) => break git,
-            Err(error) if error.is_transient() && begin.elapsed() < patience => {
-                tracing::warn!(repository = %settings.name, %error, "there is no mirror yet and the remote is away; trying again");
-                tokio::time::sleep(AGAIN).await;
-            }
-            Err(error) => return Err(error).with_context(|| format!("repository {}", settings.name)),
-        }
-    };
+    let git = gitworker::Repository::prepare(settings.git.clone()).await;
+    let git = git.with_context(|| format!("repository {}", settings.name))?;
+    let opener = git.clone();
+    // A task of its own: a clone that takes longer than the start is patient goes on.
+    let opening = tokio::spawn(async move { opener.open_mirror().await });
+    match tokio::time::timeout(Duration::from_secs(limits.start_seconds), opening).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(repository = %settings.name, %error, "not usable yet; the service starts without it"),
+        Ok(Err(error)) => tracing::error!(repository = %settings.name, %error, "the mirror could not be opened; it is tried again"),
+        Err(_) => tracing::warn!(repository = %settings.name, "the first clone takes long; the service starts, the clone goes on"),
+    }
     let github = settings.github.as_ref().map(github_client).transpose();
     let mut machine_identities = settings.machine_identities.clone();
     machine_identities.push(settings.git.author.email.clone());

@@ -15,7 +15,7 @@ fn check_finds_the_shipped_files_in_order_from_anywhere() {
     let said = here(&["check"]);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
     let out = lines(&said.out);
-    assert_eq!(out[0], "ok configuration: 1 repositories (homelab), 1 Argo CD instances");
+    assert_eq!(out[0], "ok configuration: 1 repository (homelab), 1 Argo CD instance");
     assert!(
         out[1].starts_with("ok policy config/policy.toml: 4 rules, 4 people, hash "),
         "{}",
@@ -81,11 +81,11 @@ fn explain_tells_tier_rule_why_and_approvers() {
     for (arguments, expected) in [
         (
             &["kubernetes/applications/demo/service.yaml"][..],
-            "tier: prompted\nrule: workloads (config/policy.toml:45)\nwhy: rule \"workloads\"\napprovers: 1 of operators (alice, bob, carol); not for an agent that they own\nwaits: 240 min\n",
+            "tier: prompted\nrule: workloads (config/policy.toml:45)\nwhy: rule \"workloads\"\napprovers: 1 of operators (alice, bob, carol); not for an agent that they own\nwaits: 4 h\n",
         ),
         (
             &["kubernetes/platform/dns/values.yaml"],
-            "tier: prompted\nrule: platform (config/policy.toml:53)\nwhy: rule \"platform\"\napprovers: 2 of platform (bob, carol, dave); not for an agent that they own\nwaits: 720 min\n",
+            "tier: prompted\nrule: platform (config/policy.toml:53)\nwhy: rule \"platform\"\napprovers: 2 of platform (bob, carol, dave); not for an agent that they own\nwaits: 12 h\n",
         ),
         (
             &["infrastructure/talos/worker.yaml"],
@@ -143,12 +143,16 @@ fn a_policy_is_refused_with_file_line_and_remedy() {
     );
     let said = run(folder.path(), &["serve", "--config", "config.toml"]);
     assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(
-        said.err
-            .contains("policy.toml:6: rule \"a\" asks group nobody, which does not exist"),
-        "{}",
-        said.err
+    let line = format!(
+        "{}:6: rule \"a\" asks group nobody, which does not exist\n  remedy: add it under [groups], or use one of: \n",
+        file.display()
     );
+    assert_eq!(said.err, format!("error: {line}"), "one remedy for one problem");
+    let named = file.display().to_string();
+    for arguments in [["--config", "config.toml"], ["--policy", &named]] {
+        let said = run(folder.path(), &[&["explain", "a"][..], &arguments].concat());
+        assert_eq!((said.code, said.err), (Some(2), format!("error: {line}")), "{arguments:?}");
+    }
 }
 
 #[tokio::test]
@@ -173,7 +177,15 @@ async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
     let first = added.out.trim();
     let digits = first.strip_prefix("cs_").unwrap();
     assert!(digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
-    assert!(added.err.starts_with("token of agent ops-agent (expires "), "{}", added.err);
+    let note = format!(
+        "note: there was no database {}; a new one was made\n",
+        world.path("countersign.db").display()
+    );
+    assert!(
+        added.err.starts_with(&format!("{note}token of agent ops-agent (expires ")),
+        "{}",
+        added.err
+    );
 
     let again = world.run(&["agent", "add", "ops-agent"]).await;
     assert_eq!((again.code, again.out.as_str()), (Some(1), ""));
@@ -185,6 +197,13 @@ async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
         (["--repository", "other"], "there is no repository other"),
         (["--runbook", "other"], "there is no runbook other"),
         (["--path", "a["], "path pattern \"a[\""),
+        (
+            ["--path", "/kubernetes/**"],
+            "without a leading slash\n  remedy: write it as policy rules do",
+        ),
+        (["--path", "../x"], "paths have no empty, . or .. part"),
+        (["--path", "kubernetes/"], "write ** behind the slash"),
+        (["--path", ""], "it is empty"),
     ] {
         let said = world.run(&[&["agent", "add", "x"], &arguments[..]].concat()).await;
         assert_eq!(said.code, Some(2));
@@ -257,7 +276,7 @@ async fn a_backup_is_restored_by_copying_it_back() {
     std::fs::copy(world.path("backup.db"), world.path("countersign.db")).unwrap();
     let list = world.run(&["agent", "list"]).await;
     assert!(list.out.contains("\"kept\"") && !list.out.contains("\"later\""), "{}", list.out);
-    assert!(world.run(&["audit", "verify"]).await.out.starts_with("ok 1 rows"));
+    assert!(world.run(&["audit", "verify"]).await.out.starts_with("ok 1 row, head "));
 }
 
 #[tokio::test]
@@ -304,4 +323,174 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
     ] {
         assert!(bad.err.contains(expected), "{expected}:\n{}", bad.err);
     }
+}
+
+#[tokio::test]
+async fn commands_that_read_or_administer_make_no_database() {
+    let world = World::start().await;
+    for arguments in [
+        &["agent", "list"][..],
+        &["agent", "rotate", "a"],
+        &["agent", "revoke", "a"],
+        &["audit", "verify"],
+        &["audit", "show"],
+        &["backup", "copy.db"],
+        &["effects", "list"],
+        &["effects", "retry", "--all"],
+        &["explain", "a"],
+        &["check"],
+    ] {
+        let said = world.run(arguments).await;
+        assert!(!world.path("countersign.db").exists(), "{arguments:?}: {said:?}");
+        if !matches!(arguments[0], "explain" | "check") {
+            assert_eq!(said.code, Some(1), "{arguments:?}: {said:?}");
+            assert!(
+                said.err.contains("there is no database") && said.err.contains("remedy: correct database.path; or start"),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_told_with_a_remedy() {
+    let world = World::start().await;
+    world.run(&["agent", "add", "one"]).await;
+    let mut bytes = std::fs::read(world.path("countersign.db")).unwrap();
+    bytes[100..].fill(0x5a);
+    std::fs::write(world.path("countersign.db"), bytes).unwrap();
+    let said = world.run(&["agent", "list"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("remedy: keep the damaged file, copy the latest backup"),
+        "{}",
+        said.err
+    );
+}
+
+/// A pipe whose reader is gone before the first line is written.
+#[tokio::test]
+async fn a_reader_that_hangs_up_ends_a_command_quietly() {
+    let world = World::start().await;
+    world.run(&["agent", "add", "one"]).await;
+    for arguments in [
+        &["agent", "list"][..],
+        &["audit", "show"],
+        &["audit", "verify"],
+        &["explain", "a"],
+        &["check"],
+        &["version"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = crate::world::program(world.folder.path());
+        command.args(arguments);
+        if arguments != ["version"] {
+            command.arg("--config").arg(world.config());
+        }
+        let said = tokio::task::spawn_blocking(move || command.stdout(writer).output().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            (said.status.code(), String::from_utf8(said.stderr).unwrap()),
+            (Some(141), String::new()),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn parked_effects_are_listed_and_tried_again_with_an_audit_row() {
+    let world = World::start().await;
+    world.run(&["agent", "add", "one"]).await;
+    let store = store::Store::open(&world.path("countersign.db"), store::StoreOptions::default())
+        .await
+        .unwrap();
+    let now: domain::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    for text in ["first", "second"] {
+        let effect = domain::Effect::Alarm { text: text.to_owned() };
+        let parked: Result<(), store::StoreError> = store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.schedule(None, &effect, now).await?;
+                    for claimed in tx.claim(now, now, 1, &["alarm"]).await? {
+                        tx.park(claimed.effect_id, "the chat is gone").await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        parked.unwrap();
+    }
+    let list = world.run(&["effects", "list"]).await;
+    let listed: Vec<serde_json::Value> = lines(&list.out)
+        .into_iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(listed.len(), 2, "{list:?}");
+    assert_eq!(
+        (&listed[0]["effect"], &listed[0]["error"]),
+        (&"alarm".into(), &"the chat is gone".into())
+    );
+
+    let unknown = world.run(&["effects", "retry", "999"]).await;
+    assert_eq!(
+        (unknown.code, unknown.err.as_str()),
+        (
+            Some(1),
+            "error: no effect 999 is parked\n  remedy: `countersign effects list` shows all that are\n"
+        )
+    );
+    assert_eq!(
+        world.run(&["effects", "retry"]).await.code,
+        Some(2),
+        "what is to be tried must be said"
+    );
+    let one = listed[1]["id"].to_string();
+    let retried = world.run(&["effects", "retry", &one]).await;
+    assert_eq!((retried.code, lines(&retried.out).len()), (Some(0), 1), "{retried:?}");
+    assert_eq!(store.read().parked().await.unwrap().len(), 1);
+    assert!(store.read().next_due().await.unwrap().is_some(), "a worker has something to do");
+    world.run(&["effects", "retry", "--all"]).await;
+    assert_eq!(world.run(&["effects", "list"]).await.out, "");
+    let audit = world.run(&["audit", "show"]).await.out;
+    assert_eq!(audit.matches("\"effect_retried\"").count(), 2, "{audit}");
+    assert!(audit.contains("(alarm) is tried again, as asked on the command line"), "{audit}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn check_online_asks_github() {
+    let world = World::start().await;
+    let github = simulators::github::GitHubSim::start(simulators::github::GitHubOptions {
+        users: vec![simulators::github::User::new("countersign", "canary-github")],
+        repositories: vec![simulators::github::HostedRepo::new("team", "homelab", &world.repo)],
+        ..simulators::github::GitHubOptions::default()
+    })
+    .await
+    .unwrap();
+    world.write("github-token", "canary-github");
+    world.configure(
+        "credentials = ",
+        &format!(
+            "credentials = {{ username = \"bot\", password_file = \"git-password\" }}\ngithub = {{ api_url = \"{}\", owner = \"team\", repo = \"homelab\", token_file = \"github-token\" }}",
+            github.url()
+        ),
+    );
+    let good = world.run(&["check", "--online"]).await;
+    assert_eq!((good.code, good.err.as_str()), (Some(0), ""), "{good:?}");
+    assert!(
+        good.out.contains("ok github homelab: team/homelab as countersign\n"),
+        "{}",
+        good.out
+    );
+    world.write("github-token", "canary-wrong");
+    let bad = world.run(&["check", "--online"]).await;
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    assert!(
+        bad.err.contains("problem: github homelab: GitHub does not accept the token (401)") && !bad.err.contains("canary"),
+        "{}",
+        bad.err
+    );
+    assert_eq!(github.spec_violations(), Vec::<String>::new());
 }

@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use countersign::{Hooks, Service, Settings};
+use simulators::git::{GitOptions, GitRemote};
 
-use crate::world::{BOT_TOKEN, CHAT, PATIENCE, World, eventually, program};
+use crate::world::{BOT_TOKEN, CHAT, GIT_PASSWORD, PATIENCE, World, eventually, program};
 
 fn settings(world: &World) -> Settings {
     Settings::load(Some(&world.config())).unwrap_or_else(|problems| panic!("{problems:?}"))
@@ -57,6 +58,9 @@ async fn it_starts_is_ready_and_stops_within_five_seconds() {
         reqwest::get(format!("http://{api}/healthz")).await.is_err(),
         "nobody listens any more"
     );
+    let list = world.run(&["agent", "list"]).await.out;
+    let listed: serde_json::Value = serde_json::from_str(list.trim()).unwrap();
+    assert!(listed["last_used_at"].is_string(), "the agent called: {list}");
     // The lock is given back: the same database can be served again.
     Service::start(settings(&world), Hooks::default()).await.unwrap().stop().await;
 }
@@ -75,34 +79,109 @@ async fn a_second_serve_on_one_database_is_refused() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_remote_that_is_away_at_the_first_start_is_told_and_does_not_matter_later() {
-    let world = World::start().await;
-    let config = std::fs::read_to_string(world.config()).unwrap();
-    let away = config.lines().map(|line| {
-        if line.starts_with("url = ") && line.contains("homelab") {
-            "url = \"http://127.0.0.1:9/homelab.git\""
-        } else {
-            line
-        }
-    });
-    world.write("config.toml", &away.collect::<Vec<_>>().join("\n"));
-    let error = Service::start(settings(&world), Hooks::default())
+/// Proposes a file; status and document of the answer.
+async fn propose(service: &Service, token: &str, key: &str) -> (u16, serde_json::Value) {
+    let body = serde_json::json!({"repository": "homelab", "base": "head", "title": "t", "reason": "r", "changes": [{"path": "a", "content": "b"}]});
+    let answer = reqwest::Client::new()
+        .post(format!("http://{}/v1/proposals", service.api_addr()))
+        .bearer_auth(token)
+        .header("idempotency-key", key)
+        .json(&body)
+        .send()
         .await
-        .expect_err("nobody is there");
-    let told = format!("{error:#}");
-    assert!(
-        told.starts_with("repository homelab: http://127.0.0.1:9/homelab.git cannot be reached"),
-        "{told}"
+        .unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// What `/readyz` says is missing; `None` when it is ready.
+async fn missing(service: &Service) -> Option<String> {
+    let (status, text) = get(service.api_addr(), "/readyz").await;
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["ready"], status == 200, "{text}");
+    (status != 200).then(|| document["not_ready"].to_string())
+}
+
+async fn until_ready(service: &Service) {
+    eventually("readiness", async || missing(service).await.is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_is_away_at_the_first_start_is_told_and_used_once_it_is_there() {
+    let world = World::start().await;
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    world.configure("url = ", &format!("url = \"http://{free}/homelab.git\""));
+    let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+    let token = world.run(&["agent", "add", "one"]).await.out.trim().to_owned();
+    assert_eq!(
+        missing(&service).await.as_deref(),
+        Some(r#"["repository homelab: its remote cannot be reached"]"#)
+    );
+    let (status, problem) = propose(&service, &token, "k").await;
+    assert_eq!((status, &problem["code"]), (503, &"repository_unavailable".into()));
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(
+        problem["detail"],
+        "repository homelab is not usable yet: its remote cannot be reached"
     );
 
-    world.write("config.toml", &config);
-    Service::start(settings(&world), Hooks::default()).await.unwrap().stop().await;
-    drop(world.telegram.clone());
+    let late = GitRemote::start(GitOptions {
+        root: world.path("late"),
+        bind: free,
+        credentials: Some(("bot".to_owned(), GIT_PASSWORD.to_owned())),
+    })
+    .await
+    .unwrap();
+    late.create("homelab").unwrap().seed(&[("README.md", "hello\n", false)]).unwrap();
+    until_ready(&service).await;
+    assert_eq!(propose(&service, &token, "k").await.0, 201, "the same call succeeds");
+    service.stop().await;
+
+    // With a mirror neither the remote nor Telegram is needed.
+    drop(late);
     world.telegram.stop();
-    let service = Service::start(settings(&world), Hooks::default())
-        .await
-        .expect("with a mirror, and Telegram away");
+    let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+    until_ready(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_does_not_exist_is_named_and_used_once_it_does() {
+    let world = World::start().await;
+    world.configure("branch = ", "branch = \"production\"");
+    let check = world.run(&["check", "--online"]).await;
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert!(
+        check
+            .err
+            .contains("problem: git homelab: the remote has no branch \"production\"\n  remedy: check url, branch and credentials"),
+        "{}",
+        check.err
+    );
+    // A mirror of another branch must not pass for one of this.
+    for _ in 0..2 {
+        let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+        let told = eventually("the missing branch", async || missing(&service).await).await;
+        assert_eq!(told, r#"["repository homelab: its remote has no branch \"production\""]"#);
+        service.stop().await;
+    }
+    let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+    let token = world.run(&["agent", "add", "one"]).await.out.trim().to_owned();
+    let (status, problem) = propose(&service, &token, "k").await;
+    assert_eq!((status, &problem["code"]), (503, &"branch_missing".into()));
+    assert_eq!(problem["retryable"], false);
+    assert_eq!(problem["detail"], "the remote of repository homelab has no branch \"production\"");
+
+    world.repo.on("production").seed(&[("README.md", "hello\n", false)]).unwrap();
+    until_ready(&service).await;
+    assert_eq!(propose(&service, &token, "k").await.0, 201);
+
+    // Deleted while the service runs: told as soon as anybody asks.
+    world.repo.on("production").delete_branch().unwrap();
+    eventually("the missing branch", async || {
+        propose(&service, &token, "again").await;
+        missing(&service).await
+    })
+    .await;
     service.stop().await;
 }
 
@@ -124,7 +203,7 @@ async fn secret_files_are_read_again_when_they_change() {
 struct Serving {
     child: Child,
     log: Arc<Mutex<String>>,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
     /// The service manager's ear.
     manager: UnixDatagram,
 }
@@ -155,7 +234,7 @@ impl Serving {
         Self {
             child,
             log,
-            reader,
+            reader: Some(reader),
             manager,
         }
     }
@@ -193,8 +272,17 @@ impl Serving {
         self.signal("-TERM");
         let status = self.child.wait().unwrap();
         let took = begin.elapsed();
-        self.reader.join().unwrap();
-        (status.code(), took, self.log.lock().unwrap().clone())
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        (status.code(), took, log)
+    }
+}
+
+/// A failing test must leave no process behind.
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -216,6 +304,10 @@ async fn signals_reload_the_policy_and_end_the_service() {
     assert_eq!(serving.heard(), "STOPPING=1");
     let (code, took, log) = serving.stop();
     assert!(log.contains("countersign has stopped"), "{log}");
+    assert!(
+        log.contains("cloning the mirror") && !log.contains("cannot be used"),
+        "a first clone is nothing to worry about: {log}"
+    );
     assert_eq!(code, Some(0));
     assert!(took.as_secs() < 5, "{took:?}");
 }
@@ -239,7 +331,8 @@ async fn no_secret_of_any_layer_is_in_logs_answers_or_database() {
     serving.api().await;
     let mut seen = serving.stop().2;
 
-    let serving = Serving::start(&world, &[trace]);
+    // No tip of before the change may answer for git.
+    let serving = Serving::start(&world, &[trace, ("COUNTERSIGN__LIMITS__TIP_AGE_SECONDS", "0")]);
     let api = serving.api().await;
     let token = world.run(&["agent", "add", "ops-agent"]).await.out.trim().to_owned();
     let client = reqwest::Client::new();

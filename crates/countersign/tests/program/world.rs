@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use simulators::argocd::{ArgocdOptions, ArgocdSim};
-use simulators::git::{GitOptions, GitRemote};
+use simulators::git::{BareRepo, GitOptions, GitRemote};
 use simulators::telegram::{Chat, ChatKind, TelegramOptions, TelegramSim};
 
 /// Long, because the machine may be slow.
@@ -21,7 +21,8 @@ pub struct World {
     pub folder: tempfile::TempDir,
     pub telegram: TelegramSim,
     pub argocd: ArgocdSim,
-    _git: GitRemote,
+    pub git: GitRemote,
+    pub repo: BareRepo,
 }
 
 impl World {
@@ -48,12 +49,14 @@ impl World {
         })
         .await
         .unwrap();
-        git.create("homelab").unwrap().seed(&[("README.md", "hello\n", false)]).unwrap();
+        let repo = git.create("homelab").unwrap();
+        repo.seed(&[("README.md", "hello\n", false)]).unwrap();
         let world = Self {
             folder,
             telegram,
             argocd,
-            _git: git,
+            git,
+            repo,
         };
         world.write("telegram-token", BOT_TOKEN);
         world.write("git-password", GIT_PASSWORD);
@@ -91,7 +94,7 @@ secrets_seconds = 1
 start_seconds = 2
 "#,
             world.telegram.url(),
-            world._git.url("homelab"),
+            world.git.url("homelab"),
             world.argocd.url(),
         );
         world.write("config.toml", &config);
@@ -106,6 +109,13 @@ start_seconds = 2
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// Changes the configuration: the first line that begins with `start` becomes `line`.
+    pub fn configure(&self, start: &str, line: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        let old = config.lines().find(|old| old.starts_with(start)).expect("such a line");
+        self.write("config.toml", &config.replacen(old, line, 1));
     }
 
     pub fn config(&self) -> PathBuf {

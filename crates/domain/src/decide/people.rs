@@ -149,7 +149,7 @@ impl Step<'_> {
     }
 
     pub(super) fn cancel(&self, by: PersonRef) -> Decided {
-        if !self.policy.is_approver(by.id) {
+        if !self.policy.may_handle(self.proposal, by.id) {
             return Err(Refusal::NotEligible);
         }
         let summary = format!("cancelled by {}", by.name);
@@ -171,7 +171,7 @@ impl Step<'_> {
     }
 
     pub(super) fn retry(&self, by: &PersonRef) -> Decided {
-        if !self.policy.is_approver(by.id) {
+        if !self.policy.may_handle(self.proposal, by.id) {
             return Err(Refusal::NotEligible);
         }
         if self.proposal.delivery != Delivery::PushBlocked {

@@ -4,7 +4,7 @@ use super::{Decided, Step, at, timers};
 use crate::{Decision, Delivery, Effect, Origin, Refusal, Revision, RevisionAuthor, Tier, Transition};
 
 impl Step<'_> {
-    pub(super) fn revise(&self, revision: Revision) -> Decided {
+    pub(super) fn revise(&self, revision: Revision, title: String, reason: String, correlation: Option<String>) -> Decided {
         self.must_be_pending()?;
         self.must_be_the_agents()?;
         self.must_be_in_time()?;
@@ -16,6 +16,10 @@ impl Step<'_> {
         };
         let mut step = self.replaced(revision, "the agent sent a new revision")?;
         step.next.origin = origin;
+        // Old words above new content would mislead whoever decides.
+        step.next.title = title;
+        step.next.reason = reason;
+        step.next.correlation = correlation.or(step.next.correlation);
         Ok(step)
     }
 

@@ -4,7 +4,7 @@ use super::{Decided, Step, at};
 use crate::{ApplicationState, Delivery, Effect, Outcome, ProposalId, Transition};
 
 impl Step<'_> {
-    pub(super) fn observed(&self, applications: Vec<ApplicationState>) -> Decided {
+    pub(super) fn observed(&self, applications: Vec<ApplicationState>, trouble: Option<&str>) -> Decided {
         match self.proposal.delivery {
             Delivery::Pushed | Delivery::Syncing => {}
             Delivery::None
@@ -16,15 +16,20 @@ impl Step<'_> {
                 return Err(self.illegal("observed"));
             }
         }
-        let visible = self.proposal.delivery != Delivery::Syncing || visibly_differ(&self.proposal.applications, &applications);
+        let note = with_trouble(self.proposal.note.as_deref(), trouble);
+        let visible = self.proposal.delivery != Delivery::Syncing
+            || note != self.proposal.note
+            || visibly_differ(&self.proposal.applications, &applications);
         let mut next = if visible { self.next() } else { self.proposal.clone() };
         next.delivery = Delivery::Syncing;
         next.applications = applications;
+        next.note = note;
         let mut effects = Vec::new();
         if visible {
             at(&mut effects, self.now, [Effect::EditCards]);
         }
-        let states: Vec<_> = next.applications.iter().map(|app| format!("{} {}", app.name, app.state)).collect();
+        let states = next.applications.iter().map(|app| format!("{} {}", app.name, app.state));
+        let states: Vec<_> = states.chain(trouble.map(|trouble| format!("{TROUBLE}{trouble}"))).collect();
         Ok(Transition {
             summary: states.join(", "),
             next,
@@ -65,9 +70,7 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.applications = applications;
-        if note.is_some() {
-            next.note = note;
-        }
+        next.note = note.or_else(|| with_trouble(next.note.as_deref(), None));
         let mut step = self.end(next, self.proposal.decision, outcome, None, format!("ended: {outcome}"));
         if outcome.is_failure() {
             at(&mut step.effects, self.now, [Effect::Notify]);
@@ -82,7 +85,7 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.recovered_at = Some(self.now);
-        Ok(self.to(next, [Effect::EditCards], "recovered".to_owned()))
+        Ok(self.to(next, [Effect::EditCards, Effect::Notify], "recovered".to_owned()))
     }
 
     pub(super) fn reverted(&self, by: ProposalId) -> Decided {
@@ -93,6 +96,18 @@ impl Step<'_> {
         next.reverted_by = Some(by);
         Ok(self.to(next, [Effect::EditCards], format!("reverted by {by}")))
     }
+}
+
+/// How a note begins, or goes on, that says why Argo CD cannot be asked.
+const TROUBLE: &str = "Argo CD cannot be asked: ";
+
+/// The note with the present trouble instead of an earlier one. What else it says stays.
+fn with_trouble(note: Option<&str>, trouble: Option<&str>) -> Option<String> {
+    let lasting = note.map(|note| note.split(TROUBLE).next().unwrap_or_default().trim_end_matches("; "));
+    let lasting = lasting.filter(|note| !note.is_empty()).map(str::to_owned);
+    let present = trouble.map(|trouble| format!("{TROUBLE}{trouble}"));
+    let parts: Vec<String> = lasting.into_iter().chain(present).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn visibly_differ(before: &[ApplicationState], after: &[ApplicationState]) -> bool {

@@ -150,17 +150,8 @@ impl<'a> Checker<'a> {
     }
 
     fn glob(&mut self, glob: &Spanned<String>) -> Option<PathGlob> {
-        let text = glob.get_ref();
-        if text.starts_with('/') || text.is_empty() {
-            self.add(
-                &glob.span(),
-                format!("path pattern {text:?} can match nothing"),
-                "patterns are relative to the repository's root, without a leading slash",
-            );
-            return None;
-        }
-        PathGlob::new(text)
-            .map_err(|message| self.add(&glob.span(), message, "correct the pattern"))
+        PathGlob::new(glob.get_ref())
+            .map_err(|message| self.add(&glob.span(), message, "correct the pattern, such as \"kubernetes/**\""))
             .ok()
     }
 

@@ -164,7 +164,14 @@ fn routes() {
                 deceptive: true,
                 ..facts(&["kubernetes/x.yaml"])
             },
-            "manual · the content holds bidirectional or zero-width characters · ",
+            "manual · the content holds characters that hide or reorder text (bidirectional, zero-width or blank) · ",
+        ),
+        (
+            Facts {
+                control: true,
+                ..facts(&["kubernetes/x.yaml"])
+            },
+            "manual · the content holds control characters, or a carriage return that ends no line · ",
         ),
         (facts(&[]), "manual · the change touches no path · "),
     ];
@@ -235,7 +242,7 @@ fn problems_name_line_and_remedy() {
         ),
         (
             "version = 1\n[[rules]]\nname = \"r\"\npaths = [\"/a/**\"]\ntier = \"manual\"",
-            "line 4: path pattern \"/a/**\" can match nothing",
+            "line 4: path pattern \"/a/**\" can match nothing: patterns are relative to the repository's root, without a leading slash",
         ),
         (
             "version = 1\n[[rules]]\nname = \"r\"\npaths = [\"a/{\"]\ntier = \"manual\"",
@@ -256,5 +263,18 @@ fn problems_name_line_and_remedy() {
             "{text}\n gave {}\n not {expected}",
             problems[0]
         );
+    }
+}
+
+#[test]
+fn a_pattern_that_can_match_no_path_is_refused() {
+    for text in [
+        "", "/a", "a/", "a/**/", "a//b", "./a", "a/./b", "../a", "a/..", "a\\b", "C:/a", "a\n", " a", "a ",
+    ] {
+        let why = crate::PathGlob::new(text).expect_err(text);
+        assert!(why.contains("can match nothing: "), "{why}");
+    }
+    for text in ["a", "**", "*.tf", "a/**/b", "{a,b}/**", ".github/**", "a/[!.]*", "a b/c..d"] {
+        crate::PathGlob::new(text).unwrap_or_else(|why| panic!("{why}"));
     }
 }

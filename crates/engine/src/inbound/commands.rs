@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use domain::{Event, Proposal, ProposalId, Timestamp, UserId};
+use domain::{Decision, Delivery, Event, Proposal, ProposalId, Refusal, Timestamp, UserId};
 use store::{Actor, ListFilter, StoreError};
 use telegram::{Command, MessageId, Rendered};
 
@@ -12,7 +12,11 @@ use crate::act::{Act, Acted};
 use crate::{Engine, TelegramSetup};
 
 /// Proposals on one list.
-const LIST_MAX: u32 = 20;
+const LIST_MAX: usize = 20;
+/// Proposals read at once for a list.
+const PAGE: u32 = 50;
+/// Proposals named when a short id fits several.
+const NAMESAKES_MAX: usize = 5;
 /// A stranger's `/whoami` is answered once in this time.
 const STRANGER_SECONDS: i64 = 30;
 /// Strangers remembered for that; more are simply not answered.
@@ -21,13 +25,27 @@ const STRANGERS_MAX: usize = 1000;
 static STRANGERS: Mutex<BTreeMap<UserId, Timestamp>> = Mutex::new(BTreeMap::new());
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
-/pending: what waits for a decision\n\
+/pending: what waits for somebody\n\
 /show ID: one proposal with its card\n\
-/history: what was decided lately\n\
+/history: what was decided lately, under way or ended\n\
 /cancel ID: stop one before its push\n\
 /revert ID: take a delivered one back\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
+
+/// The two lists: every proposal stands on exactly one of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    /// Somebody must do something.
+    Waiting,
+    /// Decided, under way or ended.
+    Decided,
+}
+
+/// Whether a human must decide, commit or unblock.
+fn waits(proposal: &Proposal) -> bool {
+    !proposal.is_over() && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::PushBlocked)
+}
 
 impl Engine {
     pub(super) async fn command(&self, command: Command) -> Result<(), StoreError> {
@@ -60,8 +78,8 @@ impl Engine {
         let answer = match command.name.as_str() {
             "start" | "help" => telegram::message(HELP),
             "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
-            "pending" => self.listing(telegram, "Waiting for a decision", true).await?,
-            "history" => self.listing(telegram, "Lately", false).await?,
+            "pending" => self.listing(telegram, Listed::Waiting).await?,
+            "history" => self.listing(telegram, Listed::Decided).await?,
             "show" | "cancel" | "revert" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),
@@ -85,15 +103,18 @@ impl Engine {
             let card = self.card(&proposal, None).await?;
             return Ok(telegram::render(&card, &self.options(telegram, None)));
         }
-        let Some(person) = self.person(&from).filter(|person| self.book().policy.is_approver(person.id)) else {
+        let policy = self.book().policy.clone();
+        let Some(person) = self.person(&from).filter(|person| policy.may_handle(&proposal, person.id)) else {
+            let groups: Vec<_> = policy.handlers(&proposal).into_iter().map(ToString::to_string).collect();
+            let words = format!("Only approvers can do that: {}. /whoami tells your groups.", groups.join(", "));
             self.record(
                 Some(proposal.id),
                 self.actor(&from),
                 &format!("refused_{}", command.name),
-                "not among the approvers".to_owned(),
+                Refusal::NotEligible.to_string(),
             )
             .await?;
-            return Ok(telegram::message("Only approvers can do that. /whoami tells your groups."));
+            return Ok(telegram::message(&words));
         };
         if command.name == "revert" {
             return Ok(match self.revert_by_person(proposal.id, person).await {
@@ -111,22 +132,41 @@ impl Engine {
         };
         Ok(match self.act(act).await? {
             Acted::Done(_, summary) => telegram::message(&summary),
-            Acted::Refused(refusal) => telegram::message(&refusal.to_string()),
+            Acted::Refused(refusal) => {
+                let words = self.refused_words(proposal.id, &refusal).await?;
+                telegram::message(&format!("{} is not cancelled: {words}.", proposal.id.short()))
+            }
             Acted::Stale(_) | Acted::Missing => telegram::message("There is no such proposal."),
         })
     }
 
-    async fn listing(&self, telegram: &TelegramSetup, heading: &str, open: bool) -> Result<Rendered, StoreError> {
+    async fn listing(&self, telegram: &TelegramSetup, which: Listed) -> Result<Rendered, StoreError> {
         let filter = ListFilter {
-            open_only: open,
+            open_only: which == Listed::Waiting,
             ..ListFilter::default()
         };
-        let (proposals, _) = self.store().read().list(&filter, None, LIST_MAX).await?;
-        let mut cards = Vec::new();
-        for proposal in &proposals {
-            cards.push(self.card(proposal, None).await?);
+        let (mut cards, mut more, mut cursor) = (Vec::new(), false, None);
+        'pages: loop {
+            let (proposals, next) = self.store().read().list(&filter, cursor, PAGE).await?;
+            for proposal in proposals.iter().filter(|proposal| waits(proposal) == (which == Listed::Waiting)) {
+                if cards.len() == LIST_MAX {
+                    more = true;
+                    break 'pages;
+                }
+                cards.push(self.card(proposal, None).await?);
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
         }
-        Ok(telegram::list(heading, &cards, &self.options(telegram, None)))
+        let newest = if more { format!(", the newest {LIST_MAX}") } else { String::new() };
+        Ok(match (which, cards.is_empty()) {
+            (Listed::Waiting, true) => telegram::message("Nothing waits for a decision."),
+            (Listed::Decided, true) => telegram::message("Nothing was decided yet."),
+            (Listed::Waiting, false) => telegram::list(&format!("Waiting for a decision{newest}"), &cards, &self.options(telegram, None)),
+            (Listed::Decided, false) => telegram::list(&format!("Decided{newest}"), &cards, &self.options(telegram, None)),
+        })
     }
 
     /// The proposal a command names: a full id, the last digits shown on cards, or the card that it replies to.
@@ -140,7 +180,7 @@ impl Engine {
             return Ok(match found[..] {
                 [id] => read.proposal(id).await?.ok_or_else(|| format!("There is no proposal {id}.")),
                 [] => Err(format!("There is no proposal {}.", cut(text, 40))),
-                _ => Err(format!("{} names several proposals: give the whole id.", cut(text, 40))),
+                _ => Err(self.namesakes(text, &found).await?),
             });
         }
         if let Some(reply) = command.reply_to
@@ -152,6 +192,22 @@ impl Engine {
                 .ok_or_else(|| "That proposal is gone.".to_owned()));
         }
         Ok(Err(format!("Which one? Reply to its card, or write /{} and its id.", command.name)))
+    }
+
+    /// Several proposals end with these digits: says which, by whole id.
+    async fn namesakes(&self, text: &str, found: &[ProposalId]) -> Result<String, StoreError> {
+        let mut said = format!("{} names {} proposals. Give the whole id:", cut(text, 40), found.len());
+        for id in found.iter().take(NAMESAKES_MAX) {
+            if let Some(proposal) = self.store().read().proposal(*id).await? {
+                said.push_str(&format!(
+                    "\n{id} ({}, {}, agent {})",
+                    proposal.tier(),
+                    proposal.decision,
+                    proposal.agent
+                ));
+            }
+        }
+        Ok(said)
     }
 
     fn whoami(&self, id: UserId) -> String {

@@ -32,6 +32,7 @@ impl Engine {
         if found.revoked_at.is_some() || found.expires_at.is_some_and(|end| end <= self.now()) {
             return Err(refused());
         }
+        self.0.used.note(&found.name, self.now());
         Ok(Agent {
             name: found.name,
             repositories: found.scopes.repositories,

@@ -32,10 +32,11 @@ impl Engine {
             .files
             .iter()
             .filter_map(|file| {
-                let kind = resolved.change.get(&file.path)?.kind();
+                let change = resolved.change.get(&file.path)?;
                 Some(FileSummary {
                     path: file.path.to_string(),
-                    kind,
+                    kind: change.kind(),
+                    executable: change.new.as_ref().map(|new| new.mode == domain::FileMode::Executable),
                     added: file.added,
                     removed: file.removed,
                 })

@@ -7,5 +7,6 @@ mod propose;
 mod read;
 pub(crate) mod revert;
 mod revise;
+mod unexplained;
 
 pub(crate) use propose::remember;

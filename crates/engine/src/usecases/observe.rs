@@ -1,21 +1,25 @@
-//! Notify-only: an agent pushed by itself and reports the commit. It must be exactly what its runbook renders; anything else is an alarm.
+//! Notify-only: an agent pushed by itself and reports the commit. It must be exactly what its runbook renders; any other commit is an
+//! alarm. A request that is wrong in itself says nothing about the branch and is refused like any other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{CommitId, Effect, Origin, RepositoryName, RunbookCall, Tier};
+use changes::Runbook;
+use domain::{CommitId, Origin, Proposal, RunbookCall, Tier};
 use gitworker::Known;
 use serde_json::json;
-use store::{Actor, Audit};
+use store::Actor;
 
-use super::propose::Opening;
-use crate::intake::{Resolved, facts_of, render, unavailable};
+use super::propose::{Opening, check_hour};
+use crate::intake::{Resolved, check_scope, facts_of, render, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
 impl Engine {
     /// Verifies a reported commit and follows it from then on.
     ///
     /// # Errors
-    /// 422 when the commit is not what the runbook renders: then an alarm is raised in the chats too. 409 when it is explained already.
+    /// What is wrong with the request alone is an ordinary refusal. What is wrong with the commit is 422 (409 when another agent's proposal
+    /// explains it): then an alarm is raised in the chats too, and it counts against the agent's quota.
     pub async fn observe(&self, agent: &Agent, request: ObservationRequest, key: Option<Idempotency>) -> Result<Created, Problem> {
         if let Some(replay) = self.replay(agent, key.as_ref()).await? {
             return Ok(replay);
@@ -30,30 +34,20 @@ impl Engine {
             )
             .at("/commit")
         })?;
-        let read = self.store().read();
-        let explained = match read.observed(&setup.name, commit).await? {
-            Some(id) => Some(id),
-            None => read.by_commit(&setup.name, commit).await?,
-        };
-        if let Some(id) = explained {
-            let known = read.proposal(id).await?.filter(|proposal| proposal.agent == agent.name);
-            if let Some(proposal) = known.filter(|proposal| matches!(proposal.origin, Origin::Observed(_))) {
-                return Ok(Created::Existing(Box::new(proposal)));
-            }
+        let explained = self.explained(setup, commit).await?;
+        if let Some(proposal) = explained.as_ref().filter(|proposal| proposal.agent == agent.name) {
+            return already_yours(proposal, commit);
+        }
+        let runbook = self.called(agent, &request)?;
+        let hour_ago = self.now() - chrono::Duration::hours(1);
+        let used = self.store().read().count_created_since(&agent.name, hour_ago).await?;
+        check_hour(used, self.limits().hourly_per_agent)?;
+        if explained.is_some() {
             let why = "it belongs to another proposal".to_owned();
             return Err(self
                 .unexplained(setup, agent, commit, &request.runbook, why, (409, "already_explained"))
                 .await);
         }
-        let runbook = match self.named_runbook(agent, &request.runbook) {
-            Ok(runbook) => runbook,
-            Err(problem) => {
-                return Err(self
-                    .unexplained(setup, agent, commit, &request.runbook, problem.detail, (422, problem.code))
-                    .await
-                    .at("/runbook"));
-            }
-        };
         match self.verify(setup, agent, commit, &runbook, &request).await {
             Ok(resolved) => {
                 let now = self.now();
@@ -74,29 +68,31 @@ impl Engine {
         }
     }
 
-    /// Raises the alarm about a commit that no runbook explains; the answer for the agent.
-    async fn unexplained(
-        &self,
-        setup: &RepositorySetup,
-        agent: &Agent,
-        commit: CommitId,
-        runbook: &str,
-        why: String,
-        (status, code): (u16, &'static str),
-    ) -> Problem {
-        let runbook: String = runbook.chars().take(80).collect();
-        let text = format!("{} reported commit {} as a run of {runbook}, but {why}", agent.name, commit.short());
-        let told = self.alarm(setup.name.clone(), Actor::Agent(agent.name.clone()), text.clone()).await;
-        match told {
-            Ok(()) => Problem::new(
-                status,
-                code,
-                text,
-                "people have been told; push nothing by yourself that the runbook does not render",
-            )
-            .at("/commit"),
-            Err(problem) => problem,
+    /// The proposal that this commit belongs to already.
+    async fn explained(&self, setup: &RepositorySetup, commit: CommitId) -> Result<Option<Proposal>, Problem> {
+        let read = self.store().read();
+        let known = match read.observed(&setup.name, commit).await? {
+            Some(id) => Some(id),
+            None => read.by_commit(&setup.name, commit).await?,
+        };
+        match known {
+            Some(id) => Ok(read.proposal(id).await?),
+            None => Ok(None),
         }
+    }
+
+    /// The runbook that a report names, if the agent may call it with these parameters: judged before anybody looks at the branch, so
+    /// that a slip of the caller is no more than that.
+    fn called(&self, agent: &Agent, request: &ObservationRequest) -> Result<Arc<Runbook>, Problem> {
+        let runbook = self
+            .named_runbook(agent, &request.runbook)
+            .map_err(|problem| problem.at("/runbook"))?;
+        let paths = runbook.files_needed(&request.parameters).map_err(|error| {
+            let pointer = format!("/parameters{}", error.pointer);
+            Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
+        })?;
+        check_scope(agent, paths.iter()).map_err(|problem| problem.at("/parameters"))?;
+        Ok(runbook)
     }
 
     async fn verify(
@@ -104,7 +100,7 @@ impl Engine {
         setup: &RepositorySetup,
         agent: &Agent,
         commit: CommitId,
-        runbook: &changes::Runbook,
+        runbook: &Runbook,
         request: &ObservationRequest,
     ) -> Result<Resolved, Unverified> {
         let ask = |error: &gitworker::GitError| Unverified::Ask(unavailable(setup, error));
@@ -124,7 +120,7 @@ impl Engine {
         let Some(change) = info.change else {
             return Err(Unverified::Alarm("it touches something that no runbook may".to_owned()));
         };
-        let (requested, title) = render(setup, runbook, &request.parameters, parent).await.map_err(|problem| {
+        let (requested, words) = render(setup, runbook, &request.parameters, parent).await.map_err(|problem| {
             if problem.status == 503 {
                 Unverified::Ask(problem)
             } else {
@@ -160,35 +156,19 @@ impl Engine {
             facts,
             route,
             origin: Origin::Observed(call),
-            title,
+            title: words.title,
             reason: format!("pushed by the agent as {}", commit.short()),
         })
     }
+}
 
-    /// An alarm that belongs to no proposal: audited, and told in the repository's chats.
-    pub(crate) async fn alarm(&self, repository: RepositoryName, actor: Actor, text: String) -> Result<(), Problem> {
-        let now = self.now();
-        tracing::error!(%repository, "{text}");
-        self.store()
-            .write(move |tx| {
-                Box::pin(async move {
-                    let details = json!({ "repository": repository });
-                    tx.audit(Audit {
-                        proposal: None,
-                        actor,
-                        event: "alarm".to_owned(),
-                        summary: text.clone(),
-                        details,
-                        at: now,
-                    })
-                    .await?;
-                    let text = format!("{repository}\u{1f}{text}");
-                    tx.schedule(None, &Effect::Alarm { text }, now).await?;
-                    Ok::<_, Problem>(())
-                })
-            })
-            .await
+/// The agent reports again, or reports what the service pushed for it.
+fn already_yours(proposal: &Proposal, commit: CommitId) -> Result<Created, Problem> {
+    if matches!(proposal.origin, Origin::Observed(_)) {
+        return Ok(Created::Existing(Box::new(proposal.clone())));
     }
+    let detail = format!("commit {} is what your proposal {} became", commit.short(), proposal.id);
+    Err(Problem::new(409, "already_explained", detail, "there is nothing to report: read that proposal").at("/commit"))
 }
 
 /// Why an observation is not taken.

@@ -1,8 +1,11 @@
 //! An agent proposes: resolved outside the writer, then stored whole in one transaction with everything it owes.
 
+use std::pin::pin;
+
 use domain::{ChangeSet, Decision, Delivery, Origin, PersonRef, Proposal, Revision, RevisionAuthor, Timestamp, open};
+use futures_util::future::{Either, select};
 use serde_json::json;
-use store::{Actor, Audit, Standing, StoreError, StoredAnswer, Tx};
+use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
 use crate::intake::Resolved;
 use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest};
@@ -21,10 +24,10 @@ impl Engine {
     /// # Errors
     /// Typed problems for everything an agent can get wrong; nothing is stored then.
     pub async fn propose(&self, agent: &Agent, request: ProposalRequest, key: Option<Idempotency>) -> Result<Created, Problem> {
-        if let Some(replay) = self.replay(agent, key.as_ref()).await? {
-            return Ok(replay);
-        }
-        let resolved = self.resolve(agent, &request).await?;
+        let resolved = match self.replay_or_resolve(agent, &request, key.as_ref()).await? {
+            Either::Left(replay) => return Ok(replay),
+            Either::Right(resolved) => resolved,
+        };
         let now = self.now();
         let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
         let opening = Opening {
@@ -34,6 +37,26 @@ impl Engine {
             details: json!({ "base": resolved.base }),
         };
         self.open(agent, opening, key).await
+    }
+
+    /// Side by side; an earlier answer outweighs whatever the request looks like by now, and does not wait for the repository.
+    async fn replay_or_resolve(
+        &self,
+        agent: &Agent,
+        request: &ProposalRequest,
+        key: Option<&Idempotency>,
+    ) -> Result<Either<Created, Resolved>, Problem> {
+        let replaying = pin!(self.replay(agent, key));
+        let resolving = pin!(self.resolve(agent, request));
+        let (replay, resolved) = match select(replaying, resolving).await {
+            Either::Left((replay, resolving)) => (replay?, Err(resolving)),
+            Either::Right((resolved, replaying)) => (replaying.await?, Ok(resolved)),
+        };
+        match (replay, resolved) {
+            (Some(replay), _) => Ok(Either::Left(replay)),
+            (None, Ok(resolved)) => resolved.map(Either::Right),
+            (None, Err(resolving)) => resolving.await.map(Either::Right),
+        }
     }
 
     /// The row of a new proposal.
@@ -93,21 +116,27 @@ impl Engine {
 
     /// Stores an opening: quotas, duplicates, the proposal, its effects and the idempotent answer in one transaction.
     pub(crate) async fn open(&self, agent: &Agent, opening: Opening, key: Option<Idempotency>) -> Result<Created, Problem> {
-        let (limits, now, agent) = (self.limits().clone(), self.now(), agent.clone());
+        let (limits, now) = (self.limits().clone(), self.now());
         self.crash("intake:before");
-        let created = self
+        let (asking, given) = (agent.clone(), key.clone());
+        let stored = self
             .store()
             .write(move |tx| {
+                let (agent, key) = (asking, given);
                 Box::pin(async move {
-                    if let Some(replay) = replayed(tx, &agent, key.as_ref()).await? {
-                        return Ok::<_, Problem>(replay);
-                    }
                     let Opening {
                         proposal,
                         contents,
                         actor,
                         details,
                     } = opening;
+                    if let Some(known) = reported(tx, &proposal).await? {
+                        if known.agent != agent.name {
+                            return Err(Unstored::Refused(explained_by_another()));
+                        }
+                        remember_existing(tx, &agent, key.as_ref(), &known, now).await?;
+                        return Ok(Created::Existing(Box::new(known)));
+                    }
                     let hour_ago = now - chrono::Duration::hours(1);
                     let standing = tx
                         .standing(&agent.name, hour_ago, proposal.revision.digest, proposal.revision.base)
@@ -115,12 +144,12 @@ impl Engine {
                     if let Some(id) = standing.pending
                         && let Some(existing) = tx.proposal(id).await?
                     {
-                        remember(tx, &agent, key.as_ref(), &existing, now).await?;
-                        return Ok(Created::Existing(Box::new(existing)));
+                        remember_existing(tx, &agent, key.as_ref(), &existing, now).await?;
+                        return Ok::<_, Unstored>(Created::Existing(Box::new(existing)));
                     }
                     // A person's revert is not the agent's doing: its quota does not stop it.
                     if proposal.requested_by.is_none() {
-                        check_quota(&standing, &limits)?;
+                        check_quota(&standing, &limits).map_err(Unstored::Refused)?;
                     }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
@@ -137,12 +166,27 @@ impl Engine {
                         details,
                         at: now,
                     };
-                    let stored = tx.insert(&transition, &contents, audit).await?;
-                    remember(tx, &agent, key.as_ref(), &stored, now).await?;
+                    let render = key.as_ref().map(|key| |stored: &Proposal| answer_of(key, stored));
+                    let answer = key.as_ref().zip(render.as_ref()).map(|(key, render)| NewAnswer {
+                        agent: &agent.name,
+                        key: &key.key,
+                        render,
+                        at: now,
+                    });
+                    let stored = tx.insert_answered(&transition, &contents, audit, answer).await?;
                     Ok(Created::New(Box::new(stored)))
                 })
             })
-            .await?;
+            .await;
+        let created = match stored {
+            Ok(created) => created,
+            Err(Unstored::Refused(problem)) => return Err(problem),
+            // Another call with the same key was stored between our look and our write: its answer is the answer.
+            Err(Unstored::Store(error @ StoreError::Duplicate(Duplicate::IdempotencyKey))) => {
+                return self.replay(agent, key.as_ref()).await?.ok_or_else(|| error.into());
+            }
+            Err(Unstored::Store(error)) => return Err(error.into()),
+        };
         self.crash("intake:after");
         if let Created::New(proposal) = &created {
             tracing::info!(proposal = %proposal.id, agent = %proposal.agent, tier = %proposal.tier(), "{}: {}", proposal.tier(), proposal.revision.route.why);
@@ -160,11 +204,37 @@ impl Engine {
     }
 }
 
-/// Looks the key up inside the transaction: two calls that raced meet here.
-pub(crate) async fn replayed(tx: &mut Tx, agent: &Agent, key: Option<&Idempotency>) -> Result<Option<Created>, Problem> {
-    let Some(key) = key else { return Ok(None) };
-    let stored = tx.idempotent(&agent.name, &key.key).await?;
-    stored.map(|answer| matching(key, answer)).transpose()
+/// Why nothing was stored.
+enum Unstored {
+    Refused(Problem),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unstored {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The proposal of a commit that was reported a moment earlier: two reports that raced meet here.
+async fn reported(tx: &mut Tx, proposal: &Proposal) -> Result<Option<Proposal>, StoreError> {
+    let (Origin::Observed(_), Some(commit)) = (&proposal.origin, proposal.commit) else {
+        return Ok(None);
+    };
+    match tx.observed(&proposal.repository, commit).await? {
+        Some(id) => tx.proposal(id).await,
+        None => Ok(None),
+    }
+}
+
+fn explained_by_another() -> Problem {
+    Problem::new(
+        409,
+        "already_explained",
+        "another agent has just reported this commit",
+        "there is nothing to report",
+    )
+    .at("/commit")
 }
 
 /// Writes the answer down for a replay.
@@ -176,25 +246,39 @@ pub(crate) async fn remember(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
+    tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal), now).await
+}
+
+/// The same for a call that made nothing: the proposal that was there already.
+pub(super) async fn remember_existing(
+    tx: &mut Tx,
+    agent: &Agent,
+    key: Option<&Idempotency>,
+    proposal: &Proposal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(key) = key else { return Ok(()) };
+    let answer = StoredAnswer {
+        status: 200,
+        ..answer_of(key, proposal)
+    };
+    tx.put_answer(&agent.name, &key.key, &answer, now).await
+}
+
+fn answer_of(key: &Idempotency, proposal: &Proposal) -> StoredAnswer {
     let Answer {
         status,
         body,
         etag,
         location,
     } = (key.render)(proposal);
-    tx.put_answer(
-        &agent.name,
-        &key.key,
-        &StoredAnswer {
-            body_hash: key.fingerprint,
-            status,
-            body,
-            etag,
-            location,
-        },
-        now,
-    )
-    .await
+    StoredAnswer {
+        body_hash: key.fingerprint,
+        status,
+        body,
+        etag,
+        location,
+    }
 }
 
 fn matching(key: &Idempotency, answer: StoredAnswer) -> Result<Created, Problem> {
@@ -228,11 +312,13 @@ fn check_quota(standing: &Standing, limits: &crate::Limits) -> Result<(), Proble
         )
         .retry(60));
     }
-    if standing.created >= limits.hourly_per_agent {
-        let detail = format!(
-            "{} proposals in the last hour; {} are allowed",
-            standing.created, limits.hourly_per_agent
-        );
+    check_hour(standing.created, limits.hourly_per_agent)
+}
+
+/// `used` counts proposals and refused reports: both cost the service work and may cost people attention.
+pub(super) fn check_hour(used: u64, limit: u64) -> Result<(), Problem> {
+    if used >= limit {
+        let detail = format!("{used} proposals and refused reports in the last hour; {limit} are allowed");
         return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Decision, Proposal, ProposalId};
 use store::{Cursor, ListFilter};
 
-use crate::{Agent, Engine, Health, Listing, Problem, Until};
+use crate::{Agent, ArgocdHealth, Engine, Health, Listing, Problem, Until};
 
 /// Longest wait of a reading call: below every common proxy's idle limit.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -118,13 +118,24 @@ impl Engine {
         let database = self.store().check_writable().await.map_err(|error| error.to_string());
         let mut repositories = Vec::new();
         for setup in self.repositories() {
-            repositories.push((setup.name.clone(), setup.git.health().await.map_err(|error| error.to_string())));
+            let health = setup.git.health().await.map_err(|error| {
+                tracing::warn!(repository = %setup.name, %error, "not ready: the repository cannot be used");
+                crate::intake::why(&error)
+            });
+            repositories.push((setup.name.clone(), health));
         }
         let argocd = self
             .0
             .argocd
             .values()
-            .map(|instance| (instance.name.clone(), instance.watch.snapshot().last_seen))
+            .map(|instance| {
+                let state = instance.watch.snapshot();
+                ArgocdHealth {
+                    name: instance.name.clone(),
+                    seen: state.last_seen,
+                    problem: state.present_trouble().map(|trouble| trouble.to_string()),
+                }
+            })
             .collect();
         let telegram_seen = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Health {

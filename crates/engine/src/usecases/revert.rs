@@ -56,12 +56,16 @@ impl Engine {
         key: Option<Idempotency>,
     ) -> Result<Created, Problem> {
         let Some(commit) = delivered.commit else {
-            return Err(Problem::new(
-                409,
-                "not_delivered",
-                "the proposal has no commit on the branch: nothing to revert",
-                "withdraw it instead",
-            ));
+            let state = delivered.outcome.map_or_else(
+                || format!("{}/{}", delivered.decision, delivered.delivery),
+                |outcome| format!("ended: {outcome}"),
+            );
+            let hint = match delivered.outcome {
+                Some(_) => "nothing to do",
+                None => "withdraw it instead",
+            };
+            let detail = format!("the proposal ({state}) has no commit on the branch: nothing to revert");
+            return Err(Problem::new(409, "not_delivered", detail, hint));
         };
         if let Some(other) = delivered.reverted_by {
             return Err(Problem::new(

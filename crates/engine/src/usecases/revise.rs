@@ -1,9 +1,10 @@
 //! An agent sends another version, or takes its proposal back.
 
-use domain::{Decision, Event, Proposal, ProposalId, Revision, RevisionAuthor};
+use domain::{Decision, Event, Origin, Proposal, ProposalId, Revision, RevisionAuthor};
 use serde_json::json;
 use store::Actor;
 
+use super::propose::remember_existing;
 use crate::act::{Act, Acted};
 use crate::{Agent, Created, Engine, Idempotency, Problem, ProposalRequest};
 
@@ -42,6 +43,13 @@ impl Engine {
             request.title.clone_from(&current.title);
         }
         let resolved = self.resolve(agent, &request).await?;
+        let same_words = resolved.title == current.title && resolved.reason == current.reason;
+        let same_wish = resolved.facts.requested == current.revision.facts.requested;
+        let may_revise = current.requested_by.is_none() && matches!(current.origin, Origin::Change | Origin::Runbook(_));
+        if may_revise && resolved.digest == current.revision.digest && same_words && same_wish {
+            // Exactly what people are looking at: another card, and void reviews, would help nobody.
+            return self.unrevised(agent, id, version, key).await;
+        }
         let revision = Revision {
             number: current.revision.number + 1,
             author: RevisionAuthor::Agent,
@@ -56,6 +64,9 @@ impl Engine {
             actor: Actor::Agent(agent.name.clone()),
             event: Event::Revise {
                 revision: Box::new(revision),
+                title: resolved.title,
+                reason: resolved.reason,
+                correlation: request.correlation,
             },
             contents: Some(resolved.change),
             details: json!({ "base": resolved.base, "digest": resolved.digest }),
@@ -71,10 +82,27 @@ impl Engine {
         }
     }
 
+    /// The answer to a revision that holds what is there: the proposal as it is, remembered for the key.
+    async fn unrevised(&self, agent: &Agent, id: ProposalId, version: u64, key: Option<Idempotency>) -> Result<Created, Problem> {
+        let (agent, now) = (agent.clone(), self.now());
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    let current = tx.proposal(id).await?.ok_or_else(|| Problem::not_found("proposal"))?;
+                    if current.version != version {
+                        return Err(stale(current.version));
+                    }
+                    remember_existing(tx, &agent, key.as_ref(), &current, now).await?;
+                    Ok(Created::Existing(Box::new(current)))
+                })
+            })
+            .await
+    }
+
     /// Takes a proposal back, until its push was sent.
     ///
     /// # Errors
-    /// 409 with the state when it is too late.
+    /// 409 with the state when it has ended already, or when its push was sent.
     pub async fn withdraw(&self, agent: &Agent, id: ProposalId, reason: Option<String>) -> Result<Proposal, Problem> {
         self.proposal(agent, id).await?;
         let act = Act {
@@ -95,6 +123,7 @@ impl Engine {
                 refusal.to_string(),
                 "a person asked for it, so a person stops it: /cancel",
             )),
+            Acted::Refused(domain::Refusal::NotPending { .. }) => Err(ended(&self.proposal(agent, id).await?)),
             Acted::Refused(refusal) => Err(Problem::new(
                 409,
                 "too_late",
@@ -119,6 +148,21 @@ fn stale(version: u64) -> Problem {
 }
 
 fn decided(proposal: &Proposal) -> Problem {
+    if proposal.outcome.is_some() {
+        return ended(proposal);
+    }
     let detail = format!("the proposal is {}/{}", proposal.decision, proposal.delivery);
     Problem::new(409, "not_pending", detail, "only a pending proposal can be revised; make a new one")
+}
+
+fn ended(proposal: &Proposal) -> Problem {
+    let outcome = proposal
+        .outcome
+        .map_or_else(|| proposal.decision.to_string(), |outcome| outcome.to_string());
+    let hint = if proposal.commit.is_some() {
+        "what it delivered can be reverted"
+    } else {
+        "nothing to do; if the change is still wanted, make a new proposal"
+    };
+    Problem::new(409, "not_pending", format!("the proposal has ended already: {outcome}"), hint)
 }

@@ -19,6 +19,11 @@ use crate::{Engine, RepositorySetup};
 
 /// Proposals remembered as having to go alone; beyond that the memory starts afresh, which costs a detour.
 const ALONE_MAX: usize = 1000;
+/// Pushes that may lose the race against others in one round, before the outbox and its pauses take over. Each turn asks, builds and pushes at
+/// once: on a busy branch only the quick win.
+const LOST_RACES_MAX: u32 = 5;
+/// No further turn begins after this time: one round holds up whatever else waits for the branch.
+const RACES_TIME: Duration = Duration::from_secs(30);
 
 /// A change that is ready to be committed.
 struct Ready {
@@ -65,8 +70,30 @@ impl Engine {
         }
     }
 
-    /// One round: recover what was under way, then build and push what waits.
-    async fn round(&self, setup: &RepositorySetup, waiting: Vec<Held>, memory: &mut Memory) {
+    /// One round: recover what was under way, then build and push what waits; and at once again what others were quicker than.
+    async fn round(&self, setup: &RepositorySetup, mut waiting: Vec<Held>, memory: &mut Memory) {
+        let begin = tokio::time::Instant::now();
+        for turn in 1.. {
+            let ready = self.gather(setup, waiting, memory).await;
+            if ready.is_empty() {
+                return;
+            }
+            waiting = self.commit_and_push(setup, ready, memory).await;
+            if waiting.is_empty() {
+                return;
+            }
+            if turn > LOST_RACES_MAX || begin.elapsed() > RACES_TIME {
+                break;
+            }
+        }
+        // Queued again, each with another delivery that is owed.
+        for held in waiting {
+            self.done(held, memory).await;
+        }
+    }
+
+    /// What of all that waits can go into one push, in the order of the decisions.
+    async fn gather(&self, setup: &RepositorySetup, waiting: Vec<Held>, memory: &mut Memory) -> Vec<Ready> {
         let mut ready: Vec<Ready> = Vec::new();
         let mut touched: BTreeSet<RepoPath> = BTreeSet::new();
         for held in waiting {
@@ -87,11 +114,8 @@ impl Engine {
                 Err(why) => self.failed(held, memory, why).await,
             }
         }
-        if ready.is_empty() {
-            return;
-        }
         ready.sort_by_key(|one| (one.proposal.decided_at, one.proposal.id));
-        self.commit_and_push(setup, ready, memory).await;
+        ready
     }
 
     /// Looks at one held delivery: nothing left to do (`None`), ready, or a passing failure.
@@ -313,12 +337,16 @@ impl Engine {
         }
     }
 
-    async fn commit_and_push(&self, setup: &RepositorySetup, ready: Vec<Ready>, memory: &mut Memory) {
+    /// One push of all that is ready. Answers those that others were quicker than: they are queued again.
+    async fn commit_and_push(&self, setup: &RepositorySetup, ready: Vec<Ready>, memory: &mut Memory) -> Vec<Held> {
         let tip = match setup.git.cached_tip() {
             Some(tip) => tip.commit,
             None => match setup.git.refresh(Duration::ZERO).await {
                 Ok(tip) => tip.commit,
-                Err(error) => return self.all_failed(ready, memory, error.to_string()).await,
+                Err(error) => {
+                    self.all_failed(ready, memory, error.to_string()).await;
+                    return Vec::new();
+                }
             },
         };
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
@@ -328,22 +356,26 @@ impl Engine {
                 // The tip moved between the look and the build: the next round sees it.
                 let guilty = ready.get(index).map(|one| one.proposal.id);
                 tracing::info!(?guilty, "a touched file moved under a batch; looked at again");
-                if setup.git.refresh(Duration::ZERO).await.is_err() {
-                    return self.all_failed(ready, memory, "the branch cannot be fetched".to_owned()).await;
+                match setup.git.refresh(Duration::ZERO).await {
+                    Ok(_) => self.all_later(ready, Duration::from_millis(200)).await,
+                    Err(error) => self.all_failed(ready, memory, error.to_string()).await,
                 }
-                return self.all_later(ready, Duration::from_millis(200)).await;
+                return Vec::new();
             }
-            Err(error) => return self.all_failed(ready, memory, error.to_string()).await,
+            Err(error) => {
+                self.all_failed(ready, memory, error.to_string()).await;
+                return Vec::new();
+            }
         };
         self.crash("deliver:built");
         let Some(ready) = self.ask_leave(&built, ready, memory).await else {
-            return;
+            return Vec::new();
         };
         self.crash("deliver:stored");
         self.keep_baseline(setup, ready.iter().map(|one| one.proposal.id));
         let outcome = setup.git.push(&built, tip).await;
         self.crash("deliver:pushed");
-        self.settle_push(setup, &built, ready, outcome, memory).await;
+        self.settle_push(setup, &built, ready, outcome, memory).await
     }
 
     /// Stores every commit's id before the push. `None`: one of them may not be pushed any more, so the whole chain is built anew.
@@ -394,7 +426,15 @@ impl Engine {
         None
     }
 
-    async fn settle_push(&self, setup: &RepositorySetup, built: &Built, ready: Vec<Ready>, outcome: PushOutcome, memory: &mut Memory) {
+    /// Records what became of a push. Answers those that others were quicker than.
+    async fn settle_push(
+        &self,
+        setup: &RepositorySetup,
+        built: &Built,
+        ready: Vec<Ready>,
+        outcome: PushOutcome,
+        memory: &mut Memory,
+    ) -> Vec<Held> {
         metrics::counter!("countersign_pushes_total", "outcome" => word(&outcome)).increment(1);
         tracing::debug!(repository = %setup.name, commits = ready.len(), parent = %built.parent.short(), ?outcome, "pushed");
         match outcome {
@@ -412,19 +452,22 @@ impl Engine {
                 }
             }
             PushOutcome::Moved { .. } => match self.rewritten(setup, built.parent).await {
-                Ok(None) => self.again(ready, memory).await,
+                Ok(None) => return self.missed(ready, memory).await,
                 Ok(Some(message)) => self.all_refused(ready, memory, message).await,
                 Err(why) => self.all_failed(ready, memory, why).await,
             },
             PushOutcome::Refused { message } if ready.len() > 1 => {
                 tracing::warn!(repository = %setup.name, %message, "a batch was refused; sent again one by one");
                 memory.alone.extend(ready.iter().map(|one| one.proposal.id));
-                self.again(ready, memory).await;
+                for held in self.missed(ready, memory).await {
+                    self.done(held, memory).await;
+                }
             }
             PushOutcome::Refused { message } => self.all_refused(ready, memory, message).await,
             // The state stays `committing`; the next look decides by ids what became of it.
             PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
         }
+        Vec::new()
     }
 
     /// The commit of the branch that a batch was built on: inside a batch the parent is the change before it, which did not land either.
@@ -475,14 +518,18 @@ impl Engine {
         }
     }
 
-    /// Back into the queue, through the state machine: `push_missed` owes another delivery.
-    async fn again(&self, ready: Vec<Ready>, memory: &mut Memory) {
-        for one in ready {
-            match self.happen(one.proposal.id, Event::PushMissed).await {
-                Ok(_) => self.done(one.held, memory).await,
+    /// Back into the queue, through the state machine: `push_missed` owes another delivery, so those answered may be built at once or be done.
+    async fn missed(&self, ready: Vec<Ready>, memory: &mut Memory) -> Vec<Held> {
+        let events = ready.iter().map(|one| self.happen(one.proposal.id, Event::PushMissed));
+        let stored = futures_util::future::join_all(events).await;
+        let mut queued = Vec::new();
+        for (one, stored) in ready.into_iter().zip(stored) {
+            match stored {
+                Ok(_) => queued.push(one.held),
                 Err(error) => self.failed(one.held, memory, error.to_string()).await,
             }
         }
+        queued
     }
 
     async fn done(&self, held: Held, memory: &mut Memory) {

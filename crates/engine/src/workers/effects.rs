@@ -167,7 +167,7 @@ impl Engine {
             Effect::Remind => self.remind(id).await,
             Effect::Escalate => self.escalate(id).await,
             Effect::Expire => self.quiet(id, Event::Expire).await,
-            Effect::CloseReason => self.edit_cards(id).await,
+            Effect::CloseReason => self.close_windows(id).await,
             Effect::Alarm { text } => self.post_alarm(Some(id), &text).await,
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,

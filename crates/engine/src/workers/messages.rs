@@ -100,6 +100,9 @@ impl Engine {
                     .write(move |tx| Box::pin(async move { tx.confirm_card(card_id, message.message_id.0, document).await }))
                     .await
                     .map_err(failed)?;
+                if proposal.revision.number > 1 {
+                    self.link_older(telegram, &stored).await;
+                }
                 // The row may have changed while the card was on its way.
                 match self.store().read().proposal(proposal.id).await {
                     Ok(Some(now)) if now.version != proposal.version => match self.edit_cards(proposal.id).await {
@@ -110,6 +113,20 @@ impl Engine {
                 }
             }
             Err(error) => Err(self.unsent(&stored, error).await),
+        }
+    }
+
+    /// The card before this one leads to it. Best effort: without the link it still says that it is superseded.
+    async fn link_older(&self, telegram: &TelegramSetup, new: &StoredCard) {
+        let Ok(cards) = self.store().read().cards(new.proposal).await else {
+            return;
+        };
+        let older = cards
+            .iter()
+            .rev()
+            .find(|card| card.chat == new.chat && card.revision < new.revision && card.message.is_some() && card.state != CardState::Gone);
+        if let Some(older) = older {
+            let _ = self.edit_card(telegram, older).await;
         }
     }
 
@@ -226,7 +243,29 @@ impl Engine {
         }
     }
 
-    /// One notifying message beside the card: failure, expiry, a refused push.
+    /// Takes what has a time limit off the cards, and comes again for what closes later.
+    pub(super) async fn close_windows(&self, id: ProposalId) -> Ran {
+        match self.edit_cards(id).await {
+            Ran::Done => {}
+            other @ (Ran::Again(_) | Ran::Failed(_) | Ran::HandedOn) => return other,
+        }
+        let read = self.store().read();
+        let (proposal, cards) = match (read.proposal(id).await, read.cards(id).await) {
+            (Ok(proposal), Ok(cards)) => (proposal, cards),
+            (Err(error), _) | (_, Err(error)) => return Ran::Failed(error.to_string()),
+        };
+        let reason = proposal
+            .and_then(|proposal| proposal.ended_by)
+            .and_then(|ending| ending.reason_until);
+        let steps = cards.iter().flat_map(|card| self.open_steps(card.id)).map(|step| step.until);
+        let now = self.now();
+        match steps.chain(reason).filter(|until| *until > now).min() {
+            Some(next) => Ran::Again(next),
+            None => Ran::Done,
+        }
+    }
+
+    /// One message beside the card: failure, expiry and a refused push ring, a recovery does not.
     pub(super) async fn notify(&self, id: ProposalId) -> Ran {
         let Ok(Some(proposal)) = self.store().read().proposal(id).await else {
             return Ran::Failed("the proposal cannot be read".to_owned());
@@ -317,8 +356,8 @@ impl Engine {
             if !told.insert((place.chat, place.thread)) {
                 continue;
             }
-            let suffix = id.map(|id| format!("\n/show {}", id.short())).unwrap_or_default();
-            let rendered = telegram::message(&format!("⚠️ ALARM: {text}{suffix}"));
+            // A chat may hear of several repositories.
+            let rendered = telegram::alarm(repository.as_ref(), id, text);
             match telegram.queue.send(place.chat, place.thread, rendered, true, None).await {
                 Ok(_) | Err(SendError::Ambiguous { .. }) => {}
                 Err(error) => return Ran::Failed(error.to_string()),

@@ -8,6 +8,8 @@ mod landing;
 mod messages;
 mod prepare;
 mod sync;
+mod usable;
+mod used;
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 
 pub(crate) use sync::{Baselines, touched};
+pub(crate) use used::Used;
 
 /// How often policy and runbook files are looked at.
 const BOOK_EVERY: Duration = Duration::from_secs(10);
@@ -55,6 +58,7 @@ impl Engine {
         for setup in self.repositories() {
             let (sender, receiver) = mpsc::unbounded_channel();
             owners.insert(setup.name.clone(), sender);
+            tracker.spawn(self.clone().keep_usable(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
         }
         tracker.spawn(self.clone().observe_all(to_observe, cancel.clone()));
@@ -64,6 +68,7 @@ impl Engine {
         );
         tracker.spawn(self.clone().hear_changes(cancel.clone()));
         tracker.spawn(self.clone().follow_book(cancel.clone()));
+        tracker.spawn(self.clone().write_used(cancel.clone()));
         if let Some(setup) = self.telegram() {
             tracker.spawn(self.clone().greet_telegram());
             if poll {

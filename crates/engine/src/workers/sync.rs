@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use argocd::client::Trouble;
 use argocd::model::AppRef;
 use argocd::repo::Target;
 use argocd::touched::{Class, Touched};
 use argocd::verdict::{Baseline, Change, Combined, Contains, Ending, Judgement, Tracking, Verdict, Want, combine, judge, moved_by};
-use argocd::watch::{Changed, Interest, State};
+use argocd::watch::{Blocked, Changed, Interest, State};
 use domain::{ApplicationState, CommitId, Delivery, Event, Outcome, Proposal, ProposalId, RepoPath, Timestamp};
 use gitworker::Ancestry;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,8 @@ use crate::{ArgocdSetup, Engine, RepositorySetup};
 const MAYBE_SECONDS: i64 = 45;
 /// How long a failed end may still come right.
 const RECOVERY_SECONDS: i64 = 3600;
-/// Pause before Argo CD is asked again when it could not be asked.
-const UNREACHABLE_SECONDS: i64 = 15;
+/// Pause before something that could not be stored is looked at again.
+const UNSTORED_SECONDS: i64 = 15;
 /// Longest time between two looks at a commit in flight, whatever the events say.
 const LOOK_SECONDS: i64 = 60;
 /// Rounds of looking up ancestry in one evaluation: each round can only ask about revisions the last one brought up.
@@ -47,6 +48,8 @@ struct Flight {
     interest: Option<Interest>,
     /// Ended badly; watched a while longer.
     failed: bool,
+    /// Why Argo CD could not be asked, as it was told last.
+    trouble: Option<Trouble>,
 }
 
 /// One application that a commit is followed in.
@@ -170,6 +173,7 @@ impl Engine {
             wake: now,
             interest: None,
             failed: failed && proposal.delivery == Delivery::Ended,
+            trouble: None,
             proposal,
         })
     }
@@ -206,25 +210,45 @@ impl Engine {
                 .await;
         };
         if !flight.discovered {
-            match instance.watch.fresh(Duration::from_secs(5)).await {
-                Ok(state) => self.discover(flight, setup, instance, &state),
-                Err(error) => {
-                    let deadline = flight.pushed_at + chrono_of(instance.deadline);
-                    if now >= deadline {
-                        let note = format!("Argo CD could not be asked: {error}");
-                        return self.settle(flight, Outcome::TimedOut, Some(note)).await;
+            // Not waited for: a list that hangs must not hold up the commits of other instances.
+            match instance.watch.fresh_soon(Duration::from_secs(5)) {
+                Ok(Some(state)) => {
+                    self.discover(flight, setup, instance, &state);
+                    if flight.follows.is_empty() {
+                        let shown = if state.apps.is_empty() {
+                            format!(": {}", Trouble::Empty)
+                        } else {
+                            String::new()
+                        };
+                        let note = format!("no application tracks these files{shown}");
+                        return self.settle(flight, Outcome::Pushed, Some(note)).await;
                     }
-                    flight.wake = now + chrono::Duration::seconds(UNREACHABLE_SECONDS);
-                    return true;
                 }
-            }
-            if flight.follows.is_empty() {
-                return self
-                    .settle(flight, Outcome::Pushed, Some("no application tracks these files".to_owned()))
-                    .await;
+                Ok(None) => return self.undiscovered(flight, instance, None).await,
+                Err(blocked) => return self.undiscovered(flight, instance, Some(blocked)).await,
             }
         }
         self.judge_all(flight, setup, instance, answers).await
+    }
+
+    /// Which applications are concerned cannot be said yet. `blocked` says why, if it is worth telling.
+    async fn undiscovered(&self, flight: &mut Flight, instance: &ArgocdSetup, blocked: Option<Blocked>) -> bool {
+        let now = self.now();
+        let deadline = flight.pushed_at + chrono_of(instance.deadline);
+        flight.wake = flight.wake.min(deadline);
+        if now >= deadline {
+            let why = blocked.map_or_else(|| "it has not answered in time".to_owned(), |blocked| blocked.error.to_string());
+            let note = format!("Argo CD could not be asked: {why}");
+            return self.settle(flight, Outcome::TimedOut, Some(note)).await;
+        }
+        let Some(Blocked { error, retry_in }) = blocked else { return true };
+        flight.wake = flight.wake.min(now + chrono_of(retry_in) + chrono::Duration::milliseconds(10));
+        // One word per kind of trouble: the same trouble in other words is no news.
+        if flight.trouble == error.trouble() {
+            return true;
+        }
+        flight.trouble = error.trouble();
+        self.observed(flight, Vec::new(), Some(error.to_string())).await
     }
 
     fn discover(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, state: &State) {
@@ -372,7 +396,11 @@ impl Engine {
         if flight.proposal.delivery == Delivery::Syncing && !worth_storing(&flight.proposal.applications, &applications) {
             return true;
         }
-        match self.happen(flight.proposal.id, Event::Observed { applications }).await {
+        self.observed(flight, applications, None).await
+    }
+
+    async fn observed(&self, flight: &mut Flight, applications: Vec<ApplicationState>, trouble: Option<String>) -> bool {
+        match self.happen(flight.proposal.id, Event::Observed { applications, trouble }).await {
             Ok(Some(proposal)) => {
                 flight.proposal = proposal;
                 true
@@ -380,7 +408,7 @@ impl Engine {
             Ok(None) => false,
             Err(error) => {
                 tracing::error!(proposal = %flight.proposal.id, %error, "what Argo CD shows could not be stored; looked at again");
-                flight.wake = self.now() + chrono::Duration::seconds(UNREACHABLE_SECONDS);
+                flight.wake = self.now() + chrono::Duration::seconds(UNSTORED_SECONDS);
                 true
             }
         }
@@ -408,7 +436,7 @@ impl Engine {
             Ok(None) => false,
             Err(error) => {
                 tracing::error!(proposal = %flight.proposal.id, %error, "an outcome could not be stored; looked at again");
-                flight.wake = self.now() + chrono::Duration::seconds(UNREACHABLE_SECONDS);
+                flight.wake = self.now() + chrono::Duration::seconds(UNSTORED_SECONDS);
                 true
             }
         }

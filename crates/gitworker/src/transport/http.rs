@@ -198,9 +198,13 @@ impl Http {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
+        let mut detail = cause.to_string();
+        if detail.contains("certificate") {
+            detail.push_str(" (extra_ca_file names an authority of your own)");
+        }
         GitError::Unreachable {
             remote: self.remote(),
-            detail: cause.to_string(),
+            detail,
         }
     }
 

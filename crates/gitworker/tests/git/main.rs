@@ -10,3 +10,4 @@ mod paths;
 mod signing;
 mod ssh;
 mod support;
+mod tls;

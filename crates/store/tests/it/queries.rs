@@ -209,6 +209,28 @@ async fn questions_of_the_intake() {
             pending: Some(id(1))
         })
     );
+    let reports = store::RefusedReports {
+        refused: vec![at(1), at(2), at(3)],
+        told: vec![(at(1), commit(7)), (at(3), commit(8))],
+        untold: 4,
+    };
+    let (agent, kept) = (first.agent.clone(), reports.clone());
+    it.write(move |tx| Box::pin(async move { tx.put_refused_reports(&agent, &kept).await }))
+        .await;
+    assert_eq!(reader.refused_reports(&first.agent, at(1)).await, Ok(reports));
+    let lately = store::RefusedReports {
+        refused: vec![at(2), at(3)],
+        told: vec![(at(3), commit(8))],
+        untold: 4,
+    };
+    assert_eq!(reader.refused_reports(&first.agent, at(2)).await, Ok(lately));
+    assert_eq!(
+        reader.count_created_since(&first.agent, at(2)).await,
+        Ok(3),
+        "refused reports count as proposals do"
+    );
+    let standing = reader.standing(&first.agent, at(2), first.revision.digest, commit(1)).await;
+    assert_eq!(standing.map(|standing| standing.created), Ok(3));
     it.change(id(1), |next| {
         // A conflict ends a proposal while its decision is still pending.
         end(next, Outcome::Conflicted, at(9));

@@ -140,14 +140,77 @@ pub(super) fn plain_listing(files: &[FileLine]) -> String {
         .fold(String::new(), |list, file| list + "# " + &file_line(file).into_parts().1 + "\n")
 }
 
-/// Bytes of a diff that are looked at: more than any card can hold (a UTF-16 unit is at most three bytes), so that a diff of megabytes
-/// costs no more than a small one.
+/// Bytes of a readable diff at most: more than any card can hold (a UTF-16 unit is at most three bytes), so that a diff of megabytes costs
+/// little more than a small one.
 const READ_MAX: usize = 16_384;
 
-/// The diff for reading: unseen characters visible, without the last line feed. Only the beginning of one that cannot fit anyway.
+/// What a file's one line begins with. No line of a hunk can begin with it.
+const FILE_MARK: &str = "=== ";
+
+/// The diff for reading on a phone: one line per file instead of git's four, unseen characters visible, without the last line feed. Only
+/// the beginning of one that cannot fit anyway.
 pub(super) fn readable(diff: &str) -> String {
-    let diff = diff.strip_suffix('\n').unwrap_or(diff);
-    visible(&diff[..diff.floor_char_boundary(READ_MAX)])
+    let mut out = String::new();
+    let mut lines = diff.strip_suffix('\n').unwrap_or(diff).split('\n').peekable();
+    while let Some(line) = lines.next() {
+        if out.len() > READ_MAX {
+            break;
+        }
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let Some(names) = line.strip_prefix("diff --git ") else {
+            out.push_str(&line[..line.floor_char_boundary(READ_MAX)]);
+            continue;
+        };
+        // Up to the first hunk or the next file everything is git's own: a removed line that looks like a header stands below a hunk.
+        let mut header = Vec::new();
+        while let Some(line) = lines.next_if(|line| !line.starts_with("@@") && !line.starts_with("diff --git ")) {
+            header.push(line);
+        }
+        out.push_str(&file_header(names, &header));
+    }
+    visible(&out)
+}
+
+/// `=== kubernetes/web/service.yaml (new file)`.
+fn file_header(names: &str, header: &[&str]) -> String {
+    let value = |key: &str| header.iter().find_map(|line| line.strip_prefix(key));
+    let executable = |mode: &str| mode.trim() == "100755";
+    let mut remarks = Vec::new();
+    if let Some(mode) = value("new file mode ") {
+        remarks.push(if executable(mode) { "new, executable" } else { "new" });
+    }
+    if value("deleted file mode ").is_some() {
+        remarks.push("deleted");
+    }
+    if let Some(mode) = value("new mode ") {
+        remarks.push(if executable(mode) {
+            "becomes executable"
+        } else {
+            "no longer executable"
+        });
+    }
+    if value("Binary files ").is_some() || value("GIT binary patch").is_some() {
+        remarks.push("binary");
+    }
+    let remarks = if remarks.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", remarks.join(", "))
+    };
+    format!("{FILE_MARK}{}{remarks}", one_name(names))
+}
+
+/// The path out of `a/path b/path`: nothing here is ever renamed, so both halves name the same. Anything else stays as git wrote it.
+fn one_name(names: &str) -> &str {
+    let same = |left: &str, right: &str| left.trim_start_matches('"').get(2..) == right.trim_start_matches('"').get(2..);
+    match names.split_at_checked(names.len() / 2) {
+        Some((left, right)) if right.strip_prefix(' ').is_some_and(|right| same(left, right)) => {
+            left.trim_matches('"').get(2..).unwrap_or(names)
+        }
+        _ => names,
+    }
 }
 
 /// As many whole hunks from the top as fit into `max` units; everything when the diff fits.
@@ -157,7 +220,7 @@ pub(super) fn whole_hunks(diff: &str, max: usize) -> &str {
     }
     let (mut kept, mut used, mut at, mut header_only) = (0, 0, 0, true);
     for line in diff.split_inclusive('\n') {
-        let is_header = line.starts_with("diff ");
+        let is_header = line.starts_with(FILE_MARK);
         // A hunk ends where the next one, or the next file, begins; a file header without a hunk is not worth showing.
         if (is_header || line.starts_with("@@")) && !header_only {
             kept = at;
@@ -178,18 +241,43 @@ mod tests {
 
     #[test]
     fn diffs_are_cut_at_hunk_borders() {
-        let diff = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n@@ -9 +9 @@\n-c\n+d\ndiff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-e\n+f\n";
+        let diff = "=== x\n@@ -1 +1 @@\n-a\n+b\n@@ -9 +9 @@\n-c\n+d\n=== y\n@@ -1 +1 @@\n-e\n+f\n";
         let first = diff.find("\n@@ -9").expect("two hunks");
-        let second = diff.find("\ndiff --git a/y").expect("two files");
+        let second = diff.find("\n=== y").expect("two files");
         for (max, expected) in [
             (1000, diff),
             (first + 5, &diff[..first]),
             (second + 4, &diff[..second]),
-            (second + 40, &diff[..second]),
+            (second + 18, &diff[..second]),
             (first - 1, ""),
             (0, ""),
         ] {
             assert_eq!(whole_hunks(diff, max), expected, "{max}");
         }
+    }
+
+    #[test]
+    fn a_file_has_one_line_of_header_and_hunks_stay_as_they_are() {
+        let diff = "diff --git a/x y b/x y\nindex 1..2 100644\n--- a/x y\n+++ b/x y\n@@ -1 +1 @@\n--- a/not a header\n+++ b/nor this\n context\n\\ No newline at end of file\n\
+                    diff --git a/run.sh b/run.sh\nold mode 100644\nnew mode 100755\n\
+                    diff --git \"a/\\303\\244\" \"b/\\303\\244\"\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ \"b/\\303\\244\"\n@@ -0,0 +1 @@\n+one\n\
+                    diff --git a/gone b/gone\ndeleted file mode 100644\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-diff --git a/x b/x\n\
+                    diff --git a/b.bin b/b.bin\nindex 1..2\nBinary files a/b.bin and b/b.bin differ\n";
+        let expected = "=== x y\n@@ -1 +1 @@\n--- a/not a header\n+++ b/nor this\n context\n\\ No newline at end of file\n\
+                        === run.sh (becomes executable)\n\
+                        === \\303\\244 (new, executable)\n@@ -0,0 +1 @@\n+one\n\
+                        === gone (deleted)\n@@ -1 +0,0 @@\n-diff --git a/x b/x\n\
+                        === b.bin (binary)";
+        assert_eq!(readable(diff), expected);
+    }
+
+    #[test]
+    fn a_diff_of_nothing_but_headers_is_never_cut_and_called_whole() {
+        let modes: String = (0..5000)
+            .map(|n| format!("diff --git a/{n} b/{n}\nold mode 100644\nnew mode 100755\n"))
+            .collect();
+        assert!(units(&readable(&modes)) > super::super::DIFF_MAX);
+        let long = readable(&format!("diff --git a/x b/x\n@@ -1 +1 @@\n+{}", "é".repeat(1_000_000)));
+        assert!(long.len() < 3 * READ_MAX && units(&long) > super::super::DIFF_MAX);
     }
 }

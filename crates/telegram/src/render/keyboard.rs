@@ -13,38 +13,38 @@ const COPY_MAX: usize = 256;
 /// Longest label: more is cut by the apps themselves.
 const LABEL_MAX: usize = 36;
 
-/// The rows. While a second step is open only its two answers stand there.
+/// The rows. While a second step is open its two answers stand in Approve's place; everything else stays, so that nobody else's hands are
+/// tied by it.
 pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> Vec<Vec<Button>> {
     let mut rows: Vec<Vec<Button>> = Vec::new();
     if let Some(step) = &card.confirm {
         rows.push(press(Action::Confirm, &confirm_label(card, step.action), options));
         rows.push(press(Action::Back, "Back", options));
-    } else {
-        rows.extend(decision_rows(card, options, complete));
-        let chips = card
-            .chips
-            .iter()
-            .zip(0u8..)
-            .filter(|_| allowed_chips(card))
-            .flat_map(|(chip, i)| press(Action::Chip(i), &one_line(chip), options));
-        rows.extend(pairs(chips.collect()));
-        let secondary = [Action::FullDiff, Action::Cancel, Action::Retry, Action::Revert, Action::Dismiss];
-        rows.extend(pairs(
-            secondary
-                .into_iter()
-                .filter(|a| card.buttons.contains(a))
-                .flat_map(|a| press(a, label(a), options))
-                .collect(),
-        ));
-        for action in &card.buttons {
-            if let Action::Sync(index) = action
-                && let Some(application) = card.applications.get(usize::from(*index))
-            {
-                rows.push(press(*action, &format!("🔄 Sync {}", one_line(&application.name)), options));
-            }
-        }
-        rows.push(local_buttons(card));
     }
+    rows.extend(decision_rows(card, options, complete));
+    let chips = card
+        .chips
+        .iter()
+        .zip(0u8..)
+        .filter(|_| allowed_chips(card))
+        .flat_map(|(chip, i)| press(Action::Chip(i), &one_line(chip), options));
+    rows.extend(pairs(chips.collect()));
+    let secondary = [Action::FullDiff, Action::Cancel, Action::Retry, Action::Revert, Action::Dismiss];
+    rows.extend(pairs(
+        secondary
+            .into_iter()
+            .filter(|a| card.buttons.contains(a))
+            .flat_map(|a| press(a, label(a), options))
+            .collect(),
+    ));
+    for action in &card.buttons {
+        if let Action::Sync(index) = action
+            && let Some(application) = card.applications.get(usize::from(*index))
+        {
+            rows.push(press(*action, &format!("🔄 Sync {}", one_line(&application.name)), options));
+        }
+    }
+    rows.push(local_buttons(card));
     rows.retain(|row| !row.is_empty());
     rows
 }
@@ -53,7 +53,7 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
 fn decision_rows(card: &Card, options: &RenderOptions, complete: bool) -> Vec<Vec<Button>> {
     let both: Vec<Button> = [Action::Approve, Action::Reject]
         .into_iter()
-        .filter(|action| card.buttons.contains(action))
+        .filter(|action| card.buttons.contains(action) && card.confirm.as_ref().is_none_or(|step| step.action != *action))
         .flat_map(|action| press(action, label(action), options))
         .collect();
     let grave = !complete || card.files.iter().any(|file| file.kind == ChangeKind::Deleted);

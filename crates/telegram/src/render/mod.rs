@@ -23,7 +23,7 @@ use crate::text::{TEXT_UNITS_MAX, cut_units, units, visible};
 use rich::Rich;
 
 pub use document::full_diff;
-pub use notice::{Notice, list, message, notice};
+pub use notice::{Notice, alarm, fate, list, message, notice};
 
 /// What rendering needs besides the card.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,10 @@ const NOTE_DIFF_MAX: usize = 600;
 const EXCERPT_MAX: usize = 1200;
 /// Longest list of paths on a card.
 const LISTING_MAX: usize = 1500;
+/// The same on a note that only tells.
+const NOTE_LISTING_MAX: usize = 600;
+/// Longest claim of the agent.
+const CLAIM_MAX: usize = 700;
 /// Kept free for the sentences between the parts.
 const SLACK: usize = 160;
 
@@ -53,10 +57,16 @@ pub fn render(card: &Card, options: &RenderOptions) -> Rendered {
     if card.superseded.is_some() {
         return finish(head, card, options, false);
     }
-    let facts = sections::facts(card, options);
+    if sections::is_brief(card) {
+        let (listing, _) = files::listing(&card.files, NOTE_LISTING_MAX);
+        let facts = sections::facts(card, options, sections::details(card, options).line(listing));
+        return finish(head.line(facts).line(sections::claim(card, CLAIM_MAX)), card, options, false);
+    }
+    let head = head.line(sections::details(card, options));
+    let facts = sections::facts(card, options, Rich::new());
     let commands = sections::commands(card);
     let left = TEXT_UNITS_MAX.saturating_sub(head.units() + facts.units() + commands.units() + SLACK);
-    let claim = sections::claim(card, (left / 3).min(700));
+    let claim = sections::claim(card, (left / 3).min(CLAIM_MAX));
     let left = left.saturating_sub(claim.units());
     let (listing, all_paths) = files::listing(&card.files, left.min(LISTING_MAX));
     let left = left.saturating_sub(listing.units());
@@ -69,7 +79,7 @@ pub fn render(card: &Card, options: &RenderOptions) -> Rendered {
         CardKind::Approval => !complete,
         // Without a pull request the patch is what a human applies.
         CardKind::ManualNote => !complete || card.pull_request_url.is_none(),
-        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => false,
+        CardKind::StandardNote | CardKind::ObservedNote => false,
     };
     rendered.document = (wanted && !card.diff.is_empty()).then(|| full_diff(card));
     rendered
@@ -80,7 +90,7 @@ fn diff_part(card: &Card, left: usize) -> (Rich, bool) {
     let diff = files::readable(&card.diff);
     let max = match card.kind {
         CardKind::Approval | CardKind::ManualNote => DIFF_MAX,
-        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => NOTE_DIFF_MAX,
+        CardKind::StandardNote | CardKind::ObservedNote => NOTE_DIFF_MAX,
     };
     if units(&diff) <= max.min(left) {
         return (Rich::new().pre(&diff, Some("diff")), true);
@@ -89,7 +99,7 @@ fn diff_part(card: &Card, left: usize) -> (Rich, bool) {
         CardKind::Approval => "in the document below",
         CardKind::ManualNote if card.pull_request_url.is_some() => "in the pull request",
         CardKind::ManualNote => "in the patch below",
-        CardKind::StandardNote | CardKind::ObservedNote | CardKind::Alarm => "behind the button Full diff",
+        CardKind::StandardNote | CardKind::ObservedNote => "behind the button Full diff",
     };
     let shown = files::whole_hunks(&diff, EXCERPT_MAX.min(left));
     let sentence = if shown.is_empty() {

@@ -1,12 +1,15 @@
 //! Short messages beside the cards: the ones that ring, lists, and plain answers.
 
-use domain::Decision;
+use domain::{Decision, Outcome, ProposalId, RepositoryName, Timestamp};
 
 use super::rich::Rich;
 use super::words::{clock, progress, remaining, state};
 use super::{RenderOptions, files, rendered, sections};
 use crate::card::{Card, Progress, Rendered};
 use crate::text::{TEXT_UNITS_MAX, cut_units, one_line, visible};
+
+/// Longest text of an alarm.
+const ALARM_MAX: usize = 1500;
 
 /// A short message of its own beside a card. It replies to the card, and it is the one that makes a phone ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +22,13 @@ pub enum Notice {
     Expired,
     /// A failed end healed later: silent.
     Recovered,
-    /// A newer revision replaced what somebody already approved: rings.
-    Revised,
 }
 
 impl Notice {
     /// Whether phones should ring.
     pub const fn rings(self) -> bool {
         match self {
-            Self::Failure | Self::Reminder | Self::Expired | Self::Revised => true,
+            Self::Failure | Self::Reminder | Self::Expired => true,
             Self::Recovered => false,
         }
     }
@@ -39,11 +40,6 @@ pub fn notice(notice: Notice, card: &Card, options: &RenderOptions) -> Rendered 
         Notice::Failure => failure(card),
         Notice::Recovered => subject("✅", card, "recovered: synced and healthy after all"),
         Notice::Expired => subject("⌛", card, "expired: nobody decided in time, nothing was changed"),
-        Notice::Revised => subject(
-            "🟡",
-            card,
-            &format!("revision {}: the content changed, earlier approvals are void", card.revision),
-        ),
         Notice::Reminder => reminder(card, options),
     };
     rendered(page, Vec::new(), false)
@@ -96,13 +92,9 @@ fn reminder(card: &Card, options: &RenderOptions) -> Rich {
         .take(5)
         .collect();
     let mut line = card.expires_at.map_or_else(String::new, |at| {
-        format!(
-            "Expires {} {}",
-            clock(at, options.now, options.time_zone),
-            remaining(at, options.now)
-        )
-        .trim_end()
-        .to_owned()
+        let left = remaining(at, options.now);
+        let left = if left.is_empty() { left } else { format!(" ({left})") };
+        format!("Expires {}{left}", clock(at, options.now, options.time_zone))
     });
     if !missing.is_empty() {
         line.push_str(&format!(" · needs {}", missing.join(", ")));
@@ -110,12 +102,17 @@ fn reminder(card: &Card, options: &RenderOptions) -> Rich {
     page.line(Rich::new().text(&line))
 }
 
-/// `/pending` and `/history`: two lines per card, as many as fit.
+/// `/pending` and `/history`: two lines per card, as many as fit. Each is named as its card names it.
 pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered {
     let mut page = Rich::new().bold(&cut_units(&one_line(heading), 200));
     for (shown, card) in cards.iter().enumerate() {
-        let mut second = Rich::new().text(&format!(
-            "{} · agent {}",
+        let mut second = Rich::new();
+        if let Some(id) = card.id {
+            second = second.code(&id.short()).text(" · ");
+        }
+        second = second.text(&format!(
+            "{} · {} · agent {}",
+            card.repository,
             clock(card.created_at, options.now, options.time_zone),
             card.agent
         ));
@@ -124,9 +121,6 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
             .filter(|_| card.decision == Decision::Pending && card.outcome.is_none())
         {
             second = second.text(&format!(" · expires {}", clock(at, options.now, options.time_zone)));
-        }
-        if let Some(id) = card.id {
-            second = second.text(" · ").code(&id.to_string());
         }
         let entry = sections::verdict(card).line(second);
         if page.units() + entry.units() + 40 > TEXT_UNITS_MAX {
@@ -137,6 +131,40 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
             );
         }
         page = page.line(entry);
+    }
+    rendered(page, Vec::new(), false)
+}
+
+/// What became of a proposal, in a few words for the answer to a tap or a command: `rejected by bob at 14:02: wrong time`. `at` is when
+/// it came to that.
+pub fn fate(card: &Card, at: Option<Timestamp>, options: &RenderOptions) -> String {
+    let (_, mut words) = state(card);
+    let by_a_person = matches!(card.outcome, Some(Outcome::Rejected | Outcome::Dismissed));
+    if let Some(by) = card.decided.as_ref().filter(|_| by_a_person) {
+        words.push_str(&format!(" by {}", cut_units(&one_line(&by.who), 60)));
+    }
+    if let Some(at) = at {
+        words.push_str(&format!(" at {}", clock(at, options.now, options.time_zone)));
+    }
+    let reason = card.decided.as_ref().and_then(|by| by.reason.as_deref()).or(card.note.as_deref());
+    if let Some(reason) = reason.map(one_line).filter(|reason| !reason.is_empty()) {
+        words.push_str(&format!(": {}", cut_units(&reason, 90)));
+    }
+    words
+}
+
+/// Something that nobody approved, or that does not fit. Two or three lines, no buttons; it rings.
+pub fn alarm(repository: Option<&RepositoryName>, id: Option<ProposalId>, text: &str) -> Rendered {
+    let mut page = Rich::new().text("🚨 ").bold("ALARM");
+    if let Some(repository) = repository {
+        page = page.text(" · ").text(repository.as_str());
+    }
+    if let Some(id) = id {
+        page = page.text(" · ").code(&id.short());
+    }
+    page = page.line(Rich::new().foreign(&cut_units(&visible(text), ALARM_MAX), false));
+    if let Some(id) = id {
+        page = page.line(Rich::new().text(&format!("/show {}", id.short())));
     }
     rendered(page, Vec::new(), false)
 }

@@ -1,6 +1,6 @@
 //! The parts of a card, from top to bottom. Each has its own limit, so that no part can push another one off the card.
 
-use domain::{Decision, Delivery, Tier};
+use domain::{Decision, Delivery, Outcome, Tier};
 
 use super::rich::Rich;
 use super::words::{clock, decided_words, landed, progress, remaining, state};
@@ -22,27 +22,34 @@ fn short(text: &str) -> String {
     cut_units(&one_line(text), NAME_MAX)
 }
 
-/// Verdict, where, second step, progress, and what must still happen.
+/// Whether it only tells that all is well: what happened and how it stands, the rest folded, the diff behind its button.
+pub(super) fn is_brief(card: &Card) -> bool {
+    let fails = card.outcome.is_some_and(Outcome::is_failure) && card.recovered_at.is_none();
+    let note = matches!(card.kind, CardKind::StandardNote | CardKind::ObservedNote);
+    note && !fails && card.delivery != Delivery::PushBlocked
+}
+
+/// Verdict, where, second step, and progress.
 pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
     let top = verdict(card).line(place(card));
     if card.superseded.is_some() {
         return top; // nothing on it counts any more
     }
-    top.line(second_step(card))
+    top.line(second_step(card, options))
         .line(note(card))
+        .line(revised(card))
         .line(decided(card, options))
         .line(carried(card))
         .line(applications(card))
-        .line(requirements(card, options))
-        .line(deadline(card, options))
-        .line(remarks(card))
+}
+
+/// What must still happen, what exactly it is about, and what we noticed.
+pub(super) fn details(card: &Card, options: &RenderOptions) -> Rich {
+    requirements(card, options).line(deadline(card, options)).line(remarks(card))
 }
 
 pub(super) fn verdict(card: &Card) -> Rich {
     let (mark, words) = state(card);
-    if card.kind == CardKind::Alarm {
-        return Rich::new().bold(&format!("🚨 ALARM · {}", cut_units(&one_line(&card.title), 160)));
-    }
     let tier = match (card.kind, card.tier) {
         (CardKind::ObservedNote, _) => "OBSERVED",
         (_, Tier::Manual) => "MANUAL",
@@ -75,14 +82,13 @@ fn place(card: &Card) -> Rich {
     if let Some(id) = card.id {
         line = line.text(" · ").code(&id.short());
     }
-    if let Some(newer) = &card.superseded {
-        let words = format!("Revision {} has its own card.", newer.revision);
-        line = line.text("\n").link(&words, newer.url.as_deref());
+    if let Some(url) = card.superseded.as_ref().and_then(|newer| newer.url.as_deref()) {
+        line = line.text("\n").link("To the next card.", Some(url));
     }
     line
 }
 
-fn second_step(card: &Card) -> Rich {
+fn second_step(card: &Card, options: &RenderOptions) -> Rich {
     let Some(step) = &card.confirm else { return Rich::new() };
     let digest = card.digest.map(|digest| digest.short()).unwrap_or_default();
     Rich::new()
@@ -90,18 +96,35 @@ fn second_step(card: &Card) -> Rich {
         .code(&cut_units(&one_line(&step.worst), 160))
         .text(" · digest ")
         .code(&digest)
-        .text(&format!(" · asked by {}", short(&step.who)))
+        .text(&format!(
+            "\nAsked of {} until {}. Whoever else taps Yes is asked first, too.",
+            cut_units(&one_line(&step.who.join(", ")), 2 * NAME_MAX),
+            clock(step.until, options.now, options.time_zone)
+        ))
 }
 
+/// Why it stands where it stands. Often the words of a remote or of Argo CD: framed as code.
 fn note(card: &Card) -> Rich {
-    let alarm = if card.kind == CardKind::Alarm {
-        Rich::new().text(&cut_units(&paragraph(&card.reason), NOTE_MAX))
-    } else {
-        Rich::new()
+    let said_below = card.untracked.as_deref().map(one_line);
+    let note = card.note.as_deref().map(one_line);
+    let note = note.filter(|note| !note.is_empty() && said_below.as_ref() != Some(note));
+    let label = match card.outcome {
+        Some(Outcome::Synced | Outcome::Pushed) => "Note: ",
+        _ => "Why: ",
     };
-    // Often the words of a remote or of Argo CD: framed as code.
-    let note = card.note.as_deref().map(one_line).filter(|note| !note.is_empty());
-    alarm.line(note.map_or_else(Rich::new, |note| Rich::new().text("Why: ").code(&cut_telling(&note, NOTE_MAX))))
+    note.map_or_else(Rich::new, |note| Rich::new().text(label).code(&cut_telling(&note, NOTE_MAX)))
+}
+
+/// Whoever approved an earlier revision must know that it does not count any more.
+fn revised(card: &Card) -> Rich {
+    if card.decision != Decision::Pending || card.outcome.is_some() || card.revision < 2 {
+        return Rich::new();
+    }
+    let how = match &card.revision_author {
+        Some(author) => format!(", merged by {} because the branch moved", short(author)),
+        None => String::new(),
+    };
+    Rich::new().text(&format!("Revision {}{how}: earlier approvals do not count", card.revision))
 }
 
 fn decided(card: &Card, options: &RenderOptions) -> Rich {
@@ -142,7 +165,7 @@ fn carried(card: &Card) -> Rich {
 
 fn applications(card: &Card) -> Rich {
     if let Some(why) = &card.untracked {
-        return Rich::new().text(&cut_units(&one_line(why), 200));
+        return Rich::new().text("Not followed: ").text(&cut_units(&one_line(why), 200));
     }
     let line = |app: &crate::ApplicationLine| {
         let headline = cut_units(&one_line(&app.headline), 120);
@@ -198,8 +221,8 @@ fn deadline(card: &Card, options: &RenderOptions) -> Rich {
         line = line.text(&format!("Held back until {at}: Cancel stops it"));
     }
     if let Some(digest) = card.digest {
-        let gap = if line.is_empty() { "" } else { " · " };
-        line = line.text(gap).text("digest ").code(&digest.short());
+        let label = if line.is_empty() { "digest " } else { " · digest " };
+        line = line.text(label).code(&digest.short());
     }
     line
 }
@@ -230,8 +253,8 @@ fn fitted(lines: impl Iterator<Item = Rich>, what: &str) -> Rich {
     }
 }
 
-/// What we know, folded.
-pub(super) fn facts(card: &Card, options: &RenderOptions) -> Rich {
+/// What we know, folded; `first` stands above the rest.
+pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
     let labelled = |label: &str, value: &str, max: usize| match one_line(value) {
         value if value.is_empty() => Rich::new(),
         value => Rich::new().text(label).text(" ").code(&cut_units(&value, max)),
@@ -243,9 +266,15 @@ pub(super) fn facts(card: &Card, options: &RenderOptions) -> Rich {
     if let Some(author) = &card.revision_author {
         revision.push_str(&format!(" by {}", short(author)));
     }
-    let inside = Rich::new()
+    // "rule x" says no more than "Rule x" above it.
+    let why = if card.why == format!("rule {:?}", card.rule) {
+        ""
+    } else {
+        &card.why
+    };
+    let inside = first
         .line(labelled("Rule", &card.rule, 100))
-        .line(Rich::new().text(&cut_units(&one_line(&card.why), 160)))
+        .line(Rich::new().text(&cut_units(&one_line(why), 160)))
         .line(labelled("Runbook", card.runbook.as_deref().unwrap_or_default(), 120))
         .line(labelled("Base", &card.base.map(|base| base.short()).unwrap_or_default(), 40))
         .line(labelled("Policy", &card.policy, 40))
@@ -257,7 +286,7 @@ pub(super) fn facts(card: &Card, options: &RenderOptions) -> Rich {
 /// What the agent says, as the agent's.
 pub(super) fn claim(card: &Card, max: usize) -> Rich {
     let (title, reason) = (one_line(&card.title), paragraph(&card.reason));
-    if card.kind == CardKind::Alarm || (title.is_empty() && reason.is_empty()) {
+    if title.is_empty() && reason.is_empty() {
         return Rich::new();
     }
     let label = Rich::new()

@@ -187,7 +187,8 @@ fn gallery() -> Vec<(&'static str, Card)> {
     let step = ConfirmStep {
         action: Action::Approve,
         worst: "deletes kubernetes/applications/ollama/pvc.yaml".into(),
-        who: "alice".into(),
+        who: vec!["alice".into(), "bob".into()],
+        until: at("2026-11-22T13:02:00Z"),
     };
     let confirm = Card {
         confirm: Some(step),
@@ -251,7 +252,6 @@ fn gallery() -> Vec<(&'static str, Card)> {
             "superseded",
             Card {
                 superseded: Some(Superseded {
-                    revision: 2,
                     url: Some("https://t.me/c/1/22".into()),
                 }),
                 buttons: vec![],
@@ -328,7 +328,8 @@ fn gallery() -> Vec<(&'static str, Card)> {
             Card {
                 outcome: Some(Outcome::Pushed),
                 applications: vec![],
-                untracked: Some("No Argo CD application tracks these files.".into()),
+                untracked: Some("no application tracks these files".into()),
+                note: Some("no application tracks these files".into()),
                 buttons: vec![Action::Revert, Action::CopySha],
                 ..delivered(Delivery::Ended)
             },
@@ -429,16 +430,6 @@ fn gallery() -> Vec<(&'static str, Card)> {
                 ..standard()
             },
         ),
-        (
-            "alarm",
-            Card {
-                kind: CardKind::Alarm,
-                title: "an agent pushed a commit that no runbook explains".into(),
-                reason: "ops-bot reported a1b2c3d as restart-app, but the commit changes other lines.".into(),
-                buttons: vec![Action::Dismiss],
-                ..standard()
-            },
-        ),
     ]
 }
 
@@ -485,7 +476,12 @@ fn notices_and_lists() {
         notice(Notice::Reminder, &pending(), &options()),
         notice(Notice::Expired, &pending(), &options()),
         notice(Notice::Recovered, &failed, &options()),
-        notice(Notice::Revised, &Card { revision: 2, ..pending() }, &options()),
+        alarm(Some(&pending().repository), Some(id(0xab)), "tap /cancel or @alice <now>"),
+        alarm(
+            Some(&pending().repository),
+            None,
+            "ops-bot reported commit a1b2c3d, but it changes other lines",
+        ),
         list("Pending", &[pending(), manual()], &options()),
         message("I know you as <alice> & co.\u{202e}"),
     ];
@@ -496,6 +492,66 @@ fn notices_and_lists() {
     let long = list("History", &vec![pending(); 500], &options());
     markup::check(&long).expect("fits");
     assert!(long.html.contains("more"), "says that some are missing");
+}
+
+#[test]
+fn a_reason_stands_once_on_a_card() {
+    let (_, untracked) = gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "pushed_untracked")
+        .expect("in the gallery");
+    let plain = render(&untracked, &options()).plain;
+    assert_eq!(plain.matches("no application tracks these files").count(), 1, "{plain}");
+    let other = Card {
+        note: Some("no application tracks these files for sure (blog did not move)".into()),
+        untracked: None,
+        ..untracked
+    };
+    let plain = render(&other, &options()).plain;
+    assert!(plain.contains("Note: no application") && !plain.contains("Why:"), "{plain}");
+}
+
+#[test]
+fn a_rule_is_named_once() {
+    let card = Card {
+        rule: "workloads".into(),
+        why: "rule \"workloads\"".into(),
+        ..pending()
+    };
+    assert_eq!(render(&card, &options()).plain.matches("workloads").count(), 1);
+}
+
+#[test]
+fn what_became_of_it_is_told_in_a_few_words() {
+    let (_, rejected) = gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "rejected_reason")
+        .expect("in the gallery");
+    let now = Some(at("2026-11-22T12:50:00Z"));
+    assert_eq!(fate(&rejected, now, &options()), "rejected by bob at 13:50: wrong time");
+    let synced = ended(Outcome::Synced, "Synced · Healthy", Progress::Good);
+    assert_eq!(fate(&synced, now, &options()), "synced and healthy at 13:50");
+    let yesterday = Some(at("2026-11-20T12:50:00Z"));
+    let withdrawn = Card {
+        outcome: Some(Outcome::Withdrawn),
+        ..pending()
+    };
+    assert_eq!(fate(&withdrawn, yesterday, &options()), "withdrawn by the agent at 20 Nov 13:50");
+}
+
+#[test]
+fn while_a_second_step_is_open_the_others_can_still_reject_and_read() {
+    let (_, open) = gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "pending_second_step")
+        .expect("in the gallery");
+    let labels: Vec<_> = render(&open, &options())
+        .keyboard
+        .into_iter()
+        .flatten()
+        .map(|button| button.label)
+        .collect();
+    assert_eq!(labels, ["‼️ Yes, approve 0000AB", "Back", "❌ Reject", "📄 Full diff"]);
 }
 
 #[test]
@@ -680,7 +736,21 @@ fn times_are_shown_in_the_configured_zone() {
         expires_at: Some(options().now + Duration::hours(30)),
         ..pending()
     };
-    assert!(render(&tomorrow, &options()).html.contains("Expires 23 Nov 20:00 (in 30 h)"));
+    assert!(render(&tomorrow, &options()).html.contains("Expires 23 Nov 20:00 (in 1 d 6 h)"));
+    let two_days = Duration::hours(48);
+    for (left, words) in [
+        (two_days - Duration::minutes(1), "(in 1 d 23 h)"),
+        (two_days - Duration::milliseconds(5), "(in 2 d)"),
+        (Duration::seconds(3_600 + 5 * 60 + 29), "(in 1 h 5 min)"),
+        (Duration::seconds(59), "(in 59 s)"),
+    ] {
+        let card = Card {
+            expires_at: Some(options().now + left),
+            ..pending()
+        };
+        let html = render(&card, &options()).html;
+        assert!(html.contains(words), "{words} in {html}");
+    }
     assert!(units(&message("x").plain) == 1);
 }
 

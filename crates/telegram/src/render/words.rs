@@ -7,8 +7,8 @@ use crate::card::{Card, CardKind, Progress};
 
 /// A mark for the lock screen, and the state in words.
 pub(super) fn state(card: &Card) -> (&'static str, String) {
-    if let Some(newer) = &card.superseded {
-        return ("⚪", format!("superseded by revision {}", newer.revision));
+    if card.superseded.is_some() {
+        return ("⚪", "superseded by a newer revision".to_owned());
     }
     let (mark, words) = match card.outcome {
         Some(outcome) => ended(outcome, card.recovered_at.is_some()),
@@ -31,7 +31,7 @@ fn ended(outcome: Outcome, recovered: bool) -> (&'static str, &'static str) {
         Outcome::PushRefused => ("❌", "given up: the remote refused it"),
         Outcome::Diverged => ("⚠️", "diverged: the files changed otherwise"),
         Outcome::Rejected => ("⛔", "rejected"),
-        Outcome::Expired => ("⌛", "expired"),
+        Outcome::Expired => ("⌛", "expired: nobody decided in time"),
         Outcome::Withdrawn => ("⚪", "withdrawn by the agent"),
         Outcome::Refused => ("⛔", "refused by the policy"),
         Outcome::Dismissed => ("⚪", "put aside"),
@@ -65,7 +65,7 @@ fn decided(card: &Card) -> (&'static str, &'static str) {
         Decision::Approved => ("🔵", "approved"),
         Decision::NotRequired => ("🔵", "accepted"),
         Decision::Rejected => ("⛔", "rejected"),
-        Decision::Expired => ("⌛", "expired"),
+        Decision::Expired => ("⌛", "expired: nobody decided in time"),
         Decision::Withdrawn => ("⚪", "withdrawn by the agent"),
         Decision::Refused => ("⛔", "refused by the policy"),
         Decision::Dismissed => ("⚪", "put aside"),
@@ -117,14 +117,12 @@ pub(super) fn clock(at: Timestamp, now: Timestamp, zone: Tz) -> String {
     at.format(if same_day { "%H:%M" } else { "%-d %b %H:%M" }).to_string()
 }
 
-/// `in 45 min`, `in 3 h`, `in 2 d`; empty when it has passed.
+/// `in 45 min`, `in 1 d 23 h`; empty when it has passed.
 pub(super) fn remaining(at: Timestamp, now: Timestamp) -> String {
-    let seconds = (at - now).num_seconds();
-    match seconds {
-        ..=0 => String::new(),
-        1..=119 => format!("in {seconds} s"),
-        120..=7199 => format!("in {} min", seconds / 60),
-        7200..=172_799 => format!("in {} h", seconds / 3600),
-        _ => format!("in {} d", seconds / 86_400),
+    match u64::try_from((at - now).num_seconds()) {
+        // To the nearest minute: "4 h" and not "3 h 59 min" the moment after.
+        Ok(seconds) if seconds >= 120 => format!("in {}", domain::span((seconds + 30) / 60 * 60)),
+        Ok(seconds) if seconds > 0 => format!("in {}", domain::span(seconds)),
+        Ok(_) | Err(_) => String::new(),
     }
 }

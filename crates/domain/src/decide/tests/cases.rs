@@ -91,14 +91,15 @@ fn approved() -> Story {
 }
 
 fn revise(tier: Tier, skip: u32) -> impl FnOnce(&Proposal) -> Event {
-    move |proposal| Event::Revise {
-        revision: Box::new(revision(
+    move |proposal| {
+        let next = revision(
             proposal.revision.number + skip,
             &Origin::Runbook(call()),
             &Sketch::of(tier).policy(),
             None,
             later(60),
-        )),
+        );
+        revised(proposal, Box::new(next))
     }
 }
 
@@ -154,8 +155,29 @@ fn the_owner_neither_approves_nor_rejects_but_may_cancel() {
     assert_eq!(
         story.proposal.outcome,
         Some(Outcome::Dismissed),
-        "anybody in a group may stop anything"
+        "a member of the group that is asked may stop it"
     );
+}
+
+#[test]
+fn only_the_groups_of_a_route_cancel_and_retry() {
+    let dave = || person("dave");
+    let blocked = |story: Story| {
+        story.then(build(1)).then(|_| Event::PushRefused {
+            message: "read-only".to_owned(),
+        })
+    };
+    // The rule of a standard change names operators, too.
+    for story in [approved, standard] {
+        assert_eq!(blocked(story()).refused(|_| Event::Cancel { by: dave() }), Refusal::NotEligible);
+        assert_eq!(blocked(story()).refused(|_| Event::Retry { by: dave() }), Refusal::NotEligible);
+    }
+    let platform = Sketch {
+        asks: "platform",
+        ..Sketch::of(Tier::Prompted)
+    };
+    let story = prompted().under(platform).then(|_| Event::Cancel { by: dave() });
+    assert_eq!(story.proposal.outcome, Some(Outcome::Dismissed), "asked by the policy in force");
 }
 
 #[test]
@@ -254,8 +276,18 @@ fn the_same_content_in_a_new_revision_needs_new_votes() {
     let story = prompted().then(yes("alice")).then(|proposal| {
         let mut next = proposal.revision.clone();
         next.number += 1;
-        Event::Revise { revision: Box::new(next) }
+        Event::Revise {
+            revision: Box::new(next),
+            title: "Scale web to 6".to_owned(),
+            reason: "latency again".to_owned(),
+            correlation: None,
+        }
     });
+    assert_eq!(
+        (&*story.proposal.title, &*story.proposal.reason),
+        ("Scale web to 6", "latency again"),
+        "new content comes with its own words"
+    );
     assert_eq!(story.proposal.approvers(), []);
     assert_eq!(story.proposal.reviews.len(), 1, "the old vote stays in the book");
 }
@@ -337,10 +369,37 @@ fn a_refused_standard_push_has_its_note_edited_after_the_retry() {
         message: "read-only".to_owned(),
     });
     assert_eq!(story.owes(), [("send_card", 0), ("notify", 0)]);
-    let story = story.then(|_| Event::Retry { by: person("dave") }).then(build(2));
+    let story = story.then(|_| Event::Retry { by: person("alice") }).then(build(2));
     let story = story.then(|_| Event::PushConfirmed { commit: commit(2) });
     assert_eq!(story.owes(), [("send_card", 0), ("edit_cards", 0), ("observe", 0)]);
     assert_eq!(story.proposal.note, None);
+}
+
+#[test]
+fn an_argocd_that_cannot_be_asked_is_said_once_and_until_it_can() {
+    let observed = |trouble: Option<&str>| Event::Observed {
+        applications: Vec::new(),
+        trouble: trouble.map(str::to_owned),
+    };
+    let prepared = manual().then(|_| Event::Prepared { pull: None });
+    let story = prepared.then(|_| Event::Arrived {
+        commit: commit(3),
+        landed: crate::Landed::AsProposed,
+        by: "ci".to_owned(),
+        alarm: Some("committed by a machine".to_owned()),
+    });
+    let note = |story: &Story| story.proposal.note.clone();
+    let alarm = note(&story).unwrap_or_default();
+    let story = story.then(|_| observed(Some("no answer")));
+    assert_eq!(note(&story), Some(format!("{alarm}; Argo CD cannot be asked: no answer")));
+    assert!(story.owes().contains(&("edit_cards", 0)));
+    let story = story.then(|_| observed(Some("no answer")));
+    assert!(!story.owes().contains(&("edit_cards", 0)), "said already");
+    let story = story.then(|_| observed(Some("a right is missing")));
+    assert_eq!(note(&story), Some(format!("{alarm}; Argo CD cannot be asked: a right is missing")));
+    let story = story.then(|_| observed(None));
+    assert_eq!(note(&story), Some(alarm));
+    assert!(story.owes().contains(&("edit_cards", 0)));
 }
 
 #[test]
@@ -449,6 +508,9 @@ fn people_are_reminded_and_a_second_group_is_called_from_when_they_were_asked() 
     // New content: people are asked anew, and so is the second group.
     let revised = story().at(later(1000)).then(|proposal| Event::Revise {
         revision: Box::new(revision(2, &proposal.origin, &policy, None, later(1000))),
+        title: proposal.title.clone(),
+        reason: proposal.reason.clone(),
+        correlation: None,
     });
     assert_eq!(revised.at(later(2000)).refused(approve), Refusal::NotEligible);
 }

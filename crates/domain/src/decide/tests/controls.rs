@@ -138,7 +138,7 @@ fn broken() -> Vec<(&'static str, Decide, &'static str)> {
         (
             "a revision that calls a runbook goes past the people",
             |proposal, event, policy, now| {
-                let standard = matches!(&event, Event::Revise { revision } if revision.route.tier == Tier::Standard);
+                let standard = matches!(&event, Event::Revise { revision, .. } if revision.route.tier == Tier::Standard);
                 let mut step = decide(proposal, event, policy, now)?;
                 if standard {
                     step.next.decision = Decision::NotRequired;

@@ -184,7 +184,7 @@ impl History {
                 if same_content {
                     next.digest = proposal.revision.digest;
                 }
-                Event::Revise { revision: Box::new(next) }
+                revised(proposal, Box::new(next))
             }
             Move::Settle(n) => settled(Outcome::ALL[n % Outcome::ALL.len()]),
             Move::Service(n) => self.service(n),
@@ -261,6 +261,7 @@ impl History {
             }),
             Delivery::Pushed => Some(Event::Observed {
                 applications: vec![application("syncing")],
+                trouble: None,
             }),
             Delivery::Syncing => Some(settled(Outcome::Synced)),
             Delivery::Ended => Some(Event::Reverted { by: other() }),

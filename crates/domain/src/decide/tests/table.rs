@@ -33,7 +33,7 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         Event::Reason { .. } => Some(Event::Cancel { by: person("alice") }),
         Event::Cancel { .. } => Some(Event::Retry { by: person("alice") }),
         Event::Retry { .. } => Some(Event::Withdraw { reason: None }),
-        Event::Withdraw { .. } => Some(Event::Revise { revision: new(None) }),
+        Event::Withdraw { .. } => Some(revised(proposal, new(None))),
         Event::Revise { .. } => Some(Event::Reshow { revision: new(None) }),
         Event::Reshow { .. } => Some(Event::Rerender { revision: new(None) }),
         Event::Rerender { .. } => Some(Event::Conflict {
@@ -54,6 +54,7 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         }),
         Event::Diverged { .. } => Some(Event::Observed {
             applications: vec![application("syncing")],
+            trouble: None,
         }),
         Event::Observed { .. } => Some(settled(Outcome::Synced)),
         Event::Settled { .. } => Some(Event::Recovered),
@@ -140,7 +141,7 @@ fn tries(proposal: &Proposal, sketch: &Sketch) -> Vec<Try> {
     let policy = sketch.policy();
     let new = |number, requested| Box::new(revision(number, &proposal.origin, &policy, requested, now));
     let number = proposal.revision.number;
-    let revise = |revision| Event::Revise { revision };
+    let revise = |revision| revised(proposal, revision);
     add("of an older number", revise(new(number, None)), base(), now);
     add(
         "the agent asks for manual",
@@ -178,6 +179,7 @@ fn tries(proposal: &Proposal, sketch: &Sketch) -> Vec<Try> {
         "the same again",
         Event::Observed {
             applications: proposal.applications.clone(),
+            trouble: None,
         },
         base(),
         now,

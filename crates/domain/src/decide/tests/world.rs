@@ -213,6 +213,16 @@ pub fn pull() -> PullRequest {
     }
 }
 
+/// A revision in the words of the one before.
+pub fn revised(proposal: &Proposal, revision: Box<Revision>) -> Event {
+    Event::Revise {
+        revision,
+        title: proposal.title.clone(),
+        reason: proposal.reason.clone(),
+        correlation: None,
+    }
+}
+
 pub fn review(name: &str, verdict: ReviewVerdict, proposal: &Proposal, hold_seconds: u32) -> Event {
     Event::Review {
         by: person(name),

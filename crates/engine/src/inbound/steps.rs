@@ -1,0 +1,132 @@
+//! The second step before something grave. Each person has one of their own: nobody confirms on another's behalf, and nobody's open step
+//! ties anybody else's hands. It lives in memory for two minutes; after that, or after a restart, a tap on Yes asks again.
+
+use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Timestamp, UserId};
+use store::{Card as StoredCard, CardKind, StoreError};
+use telegram::Tap;
+
+use super::{Dead, Toast};
+use crate::{Engine, TelegramSetup};
+
+/// How long a second step stays open.
+const STEP_SECONDS: i64 = 120;
+
+/// A second step that somebody opened on a card.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenStep {
+    /// Their display name.
+    pub who: String,
+    /// When it closes by itself.
+    pub until: Timestamp,
+}
+
+impl Engine {
+    /// One tap approves what is fully visible and deletes nothing; anything else takes a second step.
+    pub(super) async fn approve_or_ask(
+        &self,
+        telegram: &TelegramSetup,
+        tap: &Tap,
+        card: &StoredCard,
+        proposal: &Proposal,
+        person: PersonRef,
+    ) -> Result<Toast, Dead> {
+        let shown = self.card(proposal, Some(card)).await?;
+        let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
+        let deletes = proposal.revision.facts.deletes;
+        // What is decided already is refused with the decision, whatever it deletes.
+        if (complete && !deletes) || proposal.decision != Decision::Pending {
+            return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
+        }
+        if card.kind != CardKind::Approval {
+            return Err(Dead::Refused("this is not a card to approve".to_owned()));
+        }
+        let policy = self.book().policy.clone();
+        match policy.eligibility(&proposal.revision.route, proposal.asking_agent(), person.id, self.now()) {
+            Eligibility::Eligible => {}
+            Eligibility::NotInGroup => return Err(Dead::Refused(Refusal::NotEligible.to_string())),
+            Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
+        }
+        self.consume_once(tap).await?;
+        self.open_own(card.id, person);
+        self.owe_step(card.proposal).await?;
+        Ok(Toast::alert(match (complete, deletes) {
+            (false, true) => "Not everything fits on the card, and something is deleted. Read the document below it, then tap Yes.",
+            (false, false) => "Not everything fits on the card. Read the document below it, then tap Yes.",
+            (true, _) => "Something is deleted. Look again, then tap Yes.",
+        }))
+    }
+
+    /// Yes: counts for whoever has a step of their own; anybody else is asked first.
+    pub(super) async fn confirm(
+        &self,
+        telegram: &TelegramSetup,
+        tap: &Tap,
+        card: &StoredCard,
+        proposal: &Proposal,
+        person: PersonRef,
+    ) -> Result<Toast, Dead> {
+        if !self.close_step(card.id, person.id) {
+            return self.approve_or_ask(telegram, tap, card, proposal, person).await;
+        }
+        let toast = self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
+        self.owe_edit(card.proposal).await?;
+        toast
+    }
+
+    /// Back: closes one's own step.
+    pub(super) async fn step_back(&self, tap: &Tap, card: &StoredCard, person: &PersonRef) -> Result<Toast, Dead> {
+        if !self.close_step(card.id, person.id) {
+            let others: Vec<_> = self.open_steps(card.id).into_iter().map(|step| step.who).collect();
+            return Err(Dead::Refused(if others.is_empty() {
+                "no second step is open any more".to_owned()
+            } else {
+                format!("this is the second step of {}: you have none to go back from", others.join(", "))
+            }));
+        }
+        self.consume_once(tap).await?;
+        self.owe_edit(card.proposal).await?;
+        Ok(Toast::say("nothing was decided"))
+    }
+
+    /// The steps that are open on a card now.
+    pub(crate) fn open_steps(&self, card: i64) -> Vec<OpenStep> {
+        let (now, steps) = (self.now(), self.steps());
+        let here = steps.range((card, UserId(i64::MIN))..=(card, UserId(i64::MAX)));
+        here.map(|(_, step)| step.clone()).filter(|step| step.until > now).collect()
+    }
+
+    /// Closes a person's step; false when none was open.
+    pub(super) fn close_step(&self, card: i64, person: UserId) -> bool {
+        let now = self.now();
+        self.steps().remove(&(card, person)).is_some_and(|step| step.until > now)
+    }
+
+    fn open_own(&self, card: i64, person: PersonRef) {
+        let now = self.now();
+        let step = OpenStep {
+            who: person.name,
+            until: now + chrono::Duration::seconds(STEP_SECONDS),
+        };
+        let mut steps = self.steps();
+        steps.retain(|_, step| step.until > now);
+        steps.insert((card, person.id), step);
+    }
+
+    /// The card shows the step at once, and drops it when its time is over.
+    async fn owe_step(&self, id: domain::ProposalId) -> Result<(), StoreError> {
+        let now = self.now();
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.schedule(Some(id), &Effect::EditCards, now).await?;
+                    let over = now + chrono::Duration::seconds(STEP_SECONDS);
+                    tx.schedule(Some(id), &Effect::CloseReason, over).await
+                })
+            })
+            .await
+    }
+
+    fn steps(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<(i64, UserId), OpenStep>> {
+        self.0.confirming.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
