@@ -81,7 +81,7 @@ fn approved(proposal: &Proposal, commit: &CommitInfo) -> Result<()> {
         .route
         .requirements
         .iter()
-        .map(|asked| asked.quorum)
+        .map(|asked| asked.people_min())
         .max()
         .unwrap_or(1);
     ensure!(

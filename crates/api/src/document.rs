@@ -162,7 +162,9 @@ pub struct RunbookCallDocument {
 pub struct ProgressDocument {
     /// Display names of those whose approval of the current content counts.
     pub approved_by: Vec<String>,
-    /// Who is asked; empty for manual and standard.
+    /// Who is asked, in words such as `1 of sre, and 1 of owners or 2 of leads`; empty for manual and standard.
+    pub needs: String,
+    /// The groups of which all must agree; empty for manual and standard. Where there is a choice, only `needs` tells it.
     pub required: Vec<QuorumDocument>,
 }
 
@@ -343,14 +345,15 @@ impl From<&domain::Origin> for OriginDocument {
 }
 
 fn progress(proposal: &Proposal) -> ProgressDocument {
-    let requirements = &proposal.revision.route.requirements;
+    let route = &proposal.revision.route;
+    let without_choice = route.requirements.iter().flat_map(domain::Requirement::always);
     ProgressDocument {
+        needs: route.needs(),
         approved_by: proposal.approvals().map(|review| review.by.name.clone()).collect(),
-        required: requirements
-            .iter()
-            .map(|requirement| QuorumDocument {
-                group: requirement.group.to_string(),
-                quorum: requirement.quorum,
+        required: without_choice
+            .map(|asked| QuorumDocument {
+                group: asked.label(),
+                quorum: asked.quorum,
             })
             .collect(),
     }

@@ -2,6 +2,8 @@
 //!
 //! Each file below holds the steps of one subject; what they share stands here.
 
+use chrono::TimeDelta;
+
 use crate::{Decision, Delivery, Effect, Ending, Event, Origin, Outcome, Policy, Proposal, Refusal, Scheduled, Tier, Timestamp};
 
 mod delivery;
@@ -53,12 +55,12 @@ pub fn open(mut proposal: Proposal, now: Timestamp) -> Transition {
         }
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Prompted) => {
             at(&mut effects, now, [Effect::SendCard]);
-            timers(&proposal, now, &mut effects);
+            timers(&mut proposal, now, &mut effects);
             format!("prompted: {}", proposal.revision.route.why)
         }
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Manual) => {
             at(&mut effects, now, [Effect::Prepare]);
-            timers(&proposal, now, &mut effects);
+            timers(&mut proposal, now, &mut effects);
             format!("manual: {}", proposal.revision.route.why)
         }
     };
@@ -221,14 +223,23 @@ fn at<const N: usize>(effects: &mut Vec<Scheduled>, due: Timestamp, owed: [Effec
     effects.extend(owed.into_iter().map(|effect| Scheduled { effect, due }));
 }
 
-/// The reminder counts from now: a change that comes back to people late in its life must not remind them at once.
-fn timers(proposal: &Proposal, now: Timestamp, effects: &mut Vec<Scheduled>) {
+/// Reminder and second group count from now: a change that comes back to people late in its life must not remind them at once.
+fn timers(proposal: &mut Proposal, now: Timestamp, effects: &mut Vec<Scheduled>) {
     let waits = proposal.expires_at - now;
-    if proposal.tier() == Tier::Prompted {
+    let route = &mut proposal.revision.route;
+    if route.tier == Tier::Prompted {
+        route.waiting.asked_at = Some(now);
+        let asked = route.waiting.reminder_seconds.map(|seconds| TimeDelta::seconds(i64::from(seconds)));
+        let reminder = asked.filter(|after| *after < waits).unwrap_or(waits * REMINDER_PERCENT / 100);
         effects.push(Scheduled {
             effect: Effect::Remind,
-            due: now + waits * REMINDER_PERCENT / 100,
+            due: now + reminder,
         });
+        // Nobody is called for a change that is over by then.
+        effects.extend(route.escalates_at().filter(|due| *due < proposal.expires_at).map(|due| Scheduled {
+            effect: Effect::Escalate,
+            due,
+        }));
     }
     effects.push(Scheduled {
         effect: Effect::Expire,
@@ -237,4 +248,4 @@ fn timers(proposal: &Proposal, now: Timestamp, effects: &mut Vec<Scheduled>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,6 +16,8 @@ pub enum Effect {
     Notify,
     /// Remind the approvers once, if still pending.
     Remind,
+    /// Tell a second group that it may help from now on, if still pending.
+    Escalate,
     /// End it, if still pending.
     Expire,
     /// Let the branch's owner commit and push it.
@@ -46,6 +48,7 @@ impl Effect {
             Self::EditCards => "edit_cards",
             Self::Notify => "notify",
             Self::Remind => "remind",
+            Self::Escalate => "escalate",
             Self::Expire => "expire",
             Self::Deliver => "deliver",
             Self::Prepare => "prepare",

@@ -4,6 +4,7 @@ mod change;
 mod decide;
 mod effect;
 mod event;
+mod gate;
 mod hidden;
 mod ids;
 pub mod ledger;
@@ -12,23 +13,29 @@ mod policy;
 mod proposal;
 mod refusal;
 mod states;
+mod stops;
 mod words;
 
 pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFile, is_text};
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
+pub use gate::{Hold, may_send};
 pub use hidden::{Hidden, hidden, is_deceptive, is_selector, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,
     Timestamp, UserId,
 };
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath};
-pub use policy::{Eligibility, Facts, PathGlob, Person, Policy, Problem, Requirement, Route, Rule, TTL_SECONDS_DEFAULT};
+pub use policy::{
+    Asked, Eligibility, Escalation, Facts, Freeze, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder, Requirement, Route,
+    Rule, Shift, Standing, TTL_SECONDS_DEFAULT, Waiting, replay,
+};
 pub use proposal::{
     ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
     RunbookCall,
 };
 pub use refusal::Refusal;
-pub use states::{Decision, Delivery, Landed, Outcome, Tier};
+pub use states::{Decision, Delivery, Landed, Outcome, Risk, Tier};
+pub use stops::{RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, Subject};
 pub use words::{counted, span};

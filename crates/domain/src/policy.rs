@@ -8,11 +8,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, RunbookName, Sha256Hash, Tier, UserId};
+use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, UserId};
 
+mod approvers;
+mod delegations;
+mod freezes;
+mod index;
+mod matching;
 mod parse;
+mod raises;
+mod recurrence;
+mod replay;
+mod route;
+mod warnings;
 
+use delegations::Delegation;
+use freezes::Window;
+use index::RuleIndex;
+use raises::{Class, Floor};
+
+pub use approvers::{Asked, Eligibility, Escalation, Part, Place, Requirement, Standing};
+pub use freezes::Freeze;
 pub use parse::Problem;
+pub use replay::{Shift, replay};
+pub use route::{Route, Waiting};
 
 /// Seconds a pending proposal may wait when its rule does not say.
 pub const TTL_SECONDS_DEFAULT: u32 = 4 * 3600;
@@ -24,10 +43,25 @@ pub const TTL_SECONDS_MANUAL: u32 = 7 * 24 * 3600;
 pub struct Policy {
     people: BTreeMap<UserId, Person>,
     groups: BTreeMap<GroupName, BTreeSet<UserId>>,
+    agents: BTreeMap<AgentName, Agent>,
+    delegations: Vec<Delegation>,
     rules: Vec<Rule>,
+    index: RuleIndex,
+    classes: Vec<Class>,
+    floors: Vec<Floor>,
+    windows: Vec<Window>,
     reserved: Vec<PathGlob>,
     files_per_card: usize,
     hash: Sha256Hash,
+}
+
+/// What the policy says about one agent, beside whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Agent {
+    /// Its changes are never standard, and one person more than usual must approve them.
+    untrusted: bool,
+    /// Line of the policy file.
+    line: usize,
 }
 
 /// Somebody who may decide.
@@ -41,8 +75,9 @@ pub struct Person {
     pub owns: BTreeSet<AgentName>,
 }
 
-/// A path pattern; `*` does not cross `/`, `**` does.
-#[derive(Debug, Clone)]
+/// A path pattern; `*` does not cross `/`, `**` does. Stored as its text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PathGlob {
     text: String,
     matcher: GlobMatcher,
@@ -79,6 +114,26 @@ impl PathGlob {
     }
 }
 
+impl PartialEq for PathGlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl TryFrom<String> for PathGlob {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::new(&text)
+    }
+}
+
+impl From<PathGlob> for String {
+    fn from(glob: PathGlob) -> Self {
+        glob.text
+    }
+}
+
 /// Why a pattern covers no repository path, whatever files there are.
 fn matches_nothing(text: &str) -> Option<&'static str> {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
@@ -111,11 +166,11 @@ pub struct Rule {
     /// The tier it gives.
     pub tier: Tier,
     /// Who approves at the prompted tier (for `standard`: whom a free-form change under this rule asks).
-    pub approvers: Option<GroupName>,
-    /// How many of them.
-    pub quorum: u32,
+    pub approvers: Option<Requirement>,
     /// Seconds a proposal may wait for its decision.
     pub ttl_seconds: u32,
+    /// When people are reminded; at the usual share of the time when absent.
+    pub reminder: Option<Reminder>,
     /// For `standard`: the only runbooks it is for.
     pub runbooks: BTreeSet<RunbookName>,
     /// Whether people may approve for agents that they own.
@@ -124,6 +179,15 @@ pub struct Rule {
     pub revert_quorum: Option<u32>,
     /// Line of the policy file.
     pub line: usize,
+}
+
+/// When people are reminded of a change that waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reminder {
+    /// After this share of the time to decide, in percent (1 to 99).
+    Percent(u8),
+    /// After so many seconds.
+    Seconds(u32),
 }
 
 /// What the policy looks at: facts computed by the service, never claims of the agent.
@@ -146,56 +210,34 @@ pub struct Facts {
     pub revert: bool,
     /// A stricter tier that the agent asked for.
     pub requested: Option<Tier>,
+    // Absent in what older versions stored:
+    /// The agent that asks; `None` when a person does.
+    #[serde(default)]
+    pub agent: Option<AgentName>,
+    /// The kinds of the Kubernetes objects that change, such as `PersistentVolumeClaim`.
+    #[serde(default)]
+    pub kinds: BTreeSet<String>,
+    /// How dangerous the change is, by the service's own rules.
+    #[serde(default)]
+    pub risk: Option<Risk>,
+    /// What the service's own checks found that asks for a stricter tier.
+    #[serde(default)]
+    pub raised: Vec<Raise>,
 }
 
-/// A group that must agree, and how many of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Requirement {
-    /// The group of people.
-    pub group: GroupName,
-    /// How many of them must approve.
-    pub quorum: u32,
-    /// Whether owners of the agent count.
-    pub allow_owner: bool,
-}
-
-impl Requirement {
-    /// Whoever satisfies this one satisfies the other.
-    fn covers(&self, other: &Self) -> bool {
-        self.group == other.group && self.quorum >= other.quorum && (!self.allow_owner || other.allow_owner)
-    }
-}
-
-/// What the policy decided for one revision, and the rule that decided.
+/// A finding of a check that asks for a stricter tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// The tier in force.
-    pub tier: Tier,
-    /// The rule that decided; `None` when no rule matched or a safeguard decided.
-    pub rule: Option<String>,
-    /// One sentence why, for cards and agents.
+pub struct Raise {
+    /// The check's rule, such as `guard.rbac`.
+    pub rule: String,
+    /// One sentence, for cards and agents.
     pub why: String,
-    /// Whose approvals are needed; empty for manual and standard.
-    pub requirements: Vec<Requirement>,
-    /// Seconds the proposal may wait for its decision.
-    pub ttl_seconds: u32,
-    /// The policy that decided.
-    pub policy: Sha256Hash,
-}
-
-/// Whether a person may review under a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eligibility {
-    /// Their review counts.
-    Eligible,
-    /// Not in any group that the route asks.
-    NotInGroup,
-    /// They own the agent, and the rule does not allow that.
-    OwnsAgent,
+    /// The tier that the change gets at most.
+    pub tier: Tier,
 }
 
 impl Policy {
-    /// Parses and checks a policy file; every problem names its line and what to do.
+    /// Parses and checks the service's own policy file; every problem names its line and what to do.
     ///
     /// # Errors
     /// All problems found, in the order of the file.
@@ -203,7 +245,24 @@ impl Policy {
         parse::parse(text)
     }
 
-    /// SHA-256 of the file's bytes: named by cards, audit and commits.
+    /// This policy with the rules of a managed repository's own file in place of its rules. That file may hold rules, classes, freezes and
+    /// reminders. It refers to people's groups, and can define neither them nor agents, reserved paths, floors or delegations; what this
+    /// policy says of those, and its own classes and freezes, stay in force.
+    ///
+    /// # Errors
+    /// All problems found, in the order of the repository's file.
+    pub fn with_repository_rules(&self, text: &str) -> Result<Self, Vec<Problem>> {
+        parse::with_repository_rules(self, text)
+    }
+
+    /// This policy with further paths that are always manual, such as the place of the repository's own policy file.
+    #[must_use]
+    pub fn reserving(mut self, paths: impl IntoIterator<Item = PathGlob>) -> Self {
+        self.reserved.extend(paths);
+        self
+    }
+
+    /// SHA-256 of the file's bytes; with a repository's rules, of a fixed word and both files' hashes. Named by cards, audit and commits.
     pub const fn hash(&self) -> Sha256Hash {
         self.hash
     }
@@ -245,129 +304,13 @@ impl Policy {
 
     /// The first rule that covers a path.
     pub fn rule_for(&self, repository: &RepositoryName, path: &RepoPath) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .filter(|rule| rule.repository.as_ref().is_none_or(|only| only == repository))
-            .find(|rule| rule.paths.iter().any(|glob| glob.matches(path)))
+        let meant = |rule: usize| self.rules[rule].repository.as_ref().is_none_or(|only| only == repository);
+        self.index.first(path, meant).map(|rule| &self.rules[rule])
     }
 
     /// Whether a path is always manual: policy, runbooks, Countersign's own deployment.
     pub fn is_reserved(&self, path: &RepoPath) -> bool {
         self.reserved.iter().any(|glob| glob.matches(path))
-    }
-
-    /// Routes a change.
-    pub fn route(&self, repository: &RepositoryName, facts: &Facts) -> Route {
-        if let Some(why) = self.safeguard(facts) {
-            return self.manual(None, why);
-        }
-        let mut strictest: Option<(Tier, &Rule)> = None;
-        let mut requirements = BTreeSet::new();
-        let mut ttl_seconds = u32::MAX;
-        for path in &facts.paths {
-            let Some(rule) = self.rule_for(repository, path) else {
-                return self.manual(None, format!("no rule matches {path}, so a human commits it"));
-            };
-            let tier = effective_tier(rule, facts);
-            if strictest.is_none_or(|(seen, _)| tier < seen) {
-                strictest = Some((tier, rule));
-            }
-            if tier == Tier::Prompted
-                && let Some(group) = &rule.approvers
-            {
-                let quorum = if facts.revert {
-                    rule.revert_quorum.unwrap_or(1)
-                } else {
-                    rule.quorum
-                };
-                requirements.insert(Requirement {
-                    group: group.clone(),
-                    quorum,
-                    allow_owner: rule.allow_owner,
-                });
-            }
-            ttl_seconds = ttl_seconds.min(rule.ttl_seconds);
-        }
-        let Some((tier, rule)) = strictest else {
-            return self.manual(None, "the change touches no path".to_owned());
-        };
-        let tier_asked = facts.requested.map_or(tier, |asked| asked.min(tier));
-        match tier_asked {
-            Tier::Manual if tier == Tier::Manual => self.manual(Some(rule), format!("rule {:?} says that a human commits", rule.name)),
-            Tier::Manual => self.manual(Some(rule), "the agent asked that a human commits".to_owned()),
-            Tier::Prompted => self.prompted(rule, facts, repository, requirements, ttl_seconds, tier),
-            Tier::Standard => Route {
-                tier: Tier::Standard,
-                rule: Some(rule.name.clone()),
-                why: format!(
-                    "rule {:?} trusts runbook {}",
-                    rule.name,
-                    facts.runbook.as_ref().map_or("", RunbookName::as_str)
-                ),
-                requirements: Vec::new(),
-                ttl_seconds,
-                policy: self.hash,
-            },
-        }
-    }
-
-    fn prompted(
-        &self,
-        rule: &Rule,
-        facts: &Facts,
-        repository: &RepositoryName,
-        mut requirements: BTreeSet<Requirement>,
-        ttl_seconds: u32,
-        by_rules: Tier,
-    ) -> Route {
-        if requirements.is_empty() {
-            // A standard rule that was made stricter (by the agent): its approvers decide.
-            for path in &facts.paths {
-                if let Some(rule) = self.rule_for(repository, path)
-                    && let Some(group) = &rule.approvers
-                {
-                    requirements.insert(Requirement {
-                        group: group.clone(),
-                        quorum: rule.quorum,
-                        allow_owner: rule.allow_owner,
-                    });
-                }
-            }
-        }
-        if requirements.is_empty() {
-            return self.manual(Some(rule), format!("rule {:?} names no approvers", rule.name));
-        }
-        // "1 of operators and 2 of operators" is 2 of operators.
-        let all = requirements.clone();
-        requirements.retain(|asked| !all.iter().any(|other| other != asked && other.covers(asked)));
-        let why = if by_rules == Tier::Standard {
-            "the agent asked for people's approval".to_owned()
-        } else if rule.tier == Tier::Standard && facts.revert {
-            format!("rule {:?}: a revert is confirmed by a person", rule.name)
-        } else if rule.tier == Tier::Standard {
-            format!("rule {:?} trusts only its own runbook; other changes are asked", rule.name)
-        } else {
-            format!("rule {:?}", rule.name)
-        };
-        Route {
-            tier: Tier::Prompted,
-            rule: Some(rule.name.clone()),
-            why,
-            requirements: requirements.into_iter().collect(),
-            ttl_seconds,
-            policy: self.hash,
-        }
-    }
-
-    fn manual(&self, rule: Option<&Rule>, why: String) -> Route {
-        Route {
-            tier: Tier::Manual,
-            rule: rule.map(|rule| rule.name.clone()),
-            why,
-            requirements: Vec::new(),
-            ttl_seconds: rule.map_or(TTL_SECONDS_MANUAL, |rule| rule.ttl_seconds),
-            policy: self.hash,
-        }
     }
 
     fn safeguard(&self, facts: &Facts) -> Option<String> {
@@ -395,20 +338,6 @@ impl Policy {
         None
     }
 
-    /// Whether a person may review under a route. `agent` is whoever asked for the change; `None` when a person did.
-    pub fn eligibility(&self, route: &Route, agent: Option<&AgentName>, user: UserId) -> Eligibility {
-        let mut verdict = Eligibility::NotInGroup;
-        for requirement in &route.requirements {
-            if self.groups.get(&requirement.group).is_some_and(|members| members.contains(&user)) {
-                if requirement.allow_owner || !self.owns(user, agent) {
-                    return Eligibility::Eligible;
-                }
-                verdict = Eligibility::OwnsAgent;
-            }
-        }
-        verdict
-    }
-
     /// The groups whose members may stop, retry, sync or revert a proposal: those its route asks, as promised and as this policy would ask
     /// today. A route that asks nobody (manual, standard) leaves it to the approvers named by the rules of its paths, and where these
     /// name none, to every group.
@@ -416,12 +345,18 @@ impl Policy {
         let (repository, facts) = (&proposal.repository, &proposal.revision.facts);
         let today = self.route(repository, facts);
         let asked = proposal.revision.route.requirements.iter().chain(&today.requirements);
-        let asked: BTreeSet<&GroupName> = asked.filter_map(|one| self.known(&one.group)).collect();
+        let helping = |one: &'_ Requirement| one.escalation.as_ref().and_then(|escalation| self.known(&escalation.to));
+        let asked: BTreeSet<&GroupName> = asked
+            .flat_map(|one| one.groups().into_iter().filter_map(|group| self.known(group)).chain(helping(one)))
+            .collect();
         if !asked.is_empty() {
             return asked;
         }
         let rules = facts.paths.iter().filter_map(|path| self.rule_for(repository, path));
-        let named: BTreeSet<&GroupName> = rules.filter_map(|rule| self.known(rule.approvers.as_ref()?)).collect();
+        let named: BTreeSet<&GroupName> = rules
+            .filter_map(|rule| rule.approvers.as_ref())
+            .flat_map(|approvers| approvers.groups().into_iter().filter_map(|group| self.known(group)))
+            .collect();
         if named.is_empty() { self.groups.keys().collect() } else { named }
     }
 
@@ -438,36 +373,6 @@ impl Policy {
 
     fn owns(&self, user: UserId, agent: Option<&AgentName>) -> bool {
         agent.is_some_and(|agent| self.people.get(&user).is_some_and(|person| person.owns.contains(agent)))
-    }
-
-    /// How many of `approvers` count for a requirement under this policy; each person once.
-    pub fn counted(&self, requirement: &Requirement, agent: Option<&AgentName>, approvers: &[UserId]) -> u32 {
-        let members = self.groups.get(&requirement.group);
-        let counts =
-            |user: &UserId| members.is_some_and(|members| members.contains(user)) && (requirement.allow_owner || !self.owns(*user, agent));
-        let people: BTreeSet<UserId> = approvers.iter().copied().filter(counts).collect();
-        u32::try_from(people.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Whether these people complete the quorum of every requirement.
-    pub fn satisfied(&self, route: &Route, agent: Option<&AgentName>, approvers: &[UserId]) -> bool {
-        !route.requirements.is_empty()
-            && route
-                .requirements
-                .iter()
-                .all(|requirement| self.counted(requirement, agent, approvers) >= requirement.quorum)
-    }
-}
-
-/// Only a call of the runbook that the rule names is standard; anything else under such a rule is prompted.
-fn effective_tier(rule: &Rule, facts: &Facts) -> Tier {
-    match rule.tier {
-        Tier::Manual => Tier::Manual,
-        Tier::Prompted => Tier::Prompted,
-        Tier::Standard => {
-            let named = facts.runbook.as_ref().is_some_and(|runbook| rule.runbooks.contains(runbook));
-            if named && !facts.revert { Tier::Standard } else { Tier::Prompted }
-        }
     }
 }
 

@@ -55,6 +55,20 @@ closed_set! {
 }
 
 closed_set! {
+    /// How dangerous a change is, by rules of the service: `Low < Medium < High < Critical` in `Ord`.
+    Risk("risk") {
+        /// Nothing that stands out.
+        Low = "low",
+        /// Worth a second look.
+        Medium = "medium",
+        /// Can interrupt a service or widen what somebody may do.
+        High = "high",
+        /// Can lose data or open the cluster.
+        Critical = "critical",
+    }
+}
+
+closed_set! {
     /// What humans, or the policy, decided.
     Decision("decision") {
         /// Waiting for reviews, or for a human's commit.

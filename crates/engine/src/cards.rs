@@ -186,30 +186,19 @@ impl Engine {
 
     fn requirements(&self, proposal: &Proposal) -> Vec<Requirement> {
         let policy = self.book().policy.clone();
-        proposal
-            .revision
-            .route
-            .requirements
-            .iter()
-            .map(|requirement| {
-                let counts = |user| policy.counted(requirement, proposal.asking_agent(), &[user]) > 0;
-                let have = proposal
-                    .approvals()
-                    .filter(|review| counts(review.by.id))
-                    .map(|review| (review.by.name.clone(), review.at));
-                let voted = proposal.approvers();
-                let eligible = policy
-                    .people()
-                    .filter(|person| counts(person.id) && !voted.contains(&person.id))
-                    .map(|p| p.name.clone());
-                Requirement {
-                    group: requirement.group.to_string(),
-                    quorum: requirement.quorum,
-                    have: have.collect(),
-                    eligible: eligible.collect(),
-                }
-            })
-            .collect()
+        let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
+        let standing = policy.standing(&proposal.revision.route, agent, &approvers, self.now());
+        let places = standing.places.into_iter().map(|place| {
+            let have = proposal.approvals().filter(|review| place.have.contains(&review.by.id));
+            let eligible = place.eligible.iter().filter_map(|id| policy.person(*id));
+            Requirement {
+                have: have.map(|review| (review.by.name.clone(), review.at)).collect(),
+                eligible: eligible.map(|person| person.name.clone()).collect(),
+                group: place.label,
+                quorum: place.quorum,
+            }
+        });
+        places.collect()
     }
 
     /// The buttons that make sense in this state.

@@ -93,6 +93,7 @@ impl Engine {
             facts.runbook = Some(call.runbook.clone());
         }
         facts.requested = request.tier;
+        facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
         let digest = change.digest(&setup.name, setup.branch());
         let (repository, branch) = (setup.name.clone(), setup.branch().to_owned());

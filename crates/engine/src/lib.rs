@@ -26,8 +26,8 @@ pub use act::Failed;
 pub use book::{Book, FileProblem};
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing, Me,
-    ObservationRequest, ProposalRequest, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
+    Listing, Me, ObservationRequest, ProposalRequest, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use workers::Running;

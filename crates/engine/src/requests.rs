@@ -139,14 +139,25 @@ pub struct Evaluation {
     pub digest: Sha256Hash,
     /// What the policy decided.
     pub route: domain::Route,
-    /// Display names of those who could approve, by group.
-    pub approvers: Vec<(String, Vec<String>)>,
+    /// Whom it would ask, and who could approve.
+    pub approvers: Vec<Approvers>,
     /// What the checks found.
     pub checks: Vec<Check>,
     /// The touched applications; `None` when Argo CD is unreachable or not configured: unknown.
     pub applications: Option<Vec<String>>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.
     pub files: Vec<FileSummary>,
+}
+
+/// A group that would be asked.
+#[derive(Debug, Clone)]
+pub struct Approvers {
+    /// The group, with what may be approved instead.
+    pub group: String,
+    /// How many of them must approve.
+    pub quorum: u32,
+    /// The display names of those who could.
+    pub people: Vec<String>,
 }
 
 /// One finding of the service.

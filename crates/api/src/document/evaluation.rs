@@ -28,7 +28,9 @@ pub struct EvaluationDocument {
     pub policy: Sha256Hash,
     /// Seconds that people would have to decide.
     pub ttl_seconds: u32,
-    /// Whose approvals would be asked.
+    /// Whose approvals would be asked, in words such as `1 of sre, and 1 of owners or 2 of leads`; empty when nobody is.
+    pub needs: String,
+    /// Each group that would be asked.
     pub approvers: Vec<RequirementDocument>,
     /// What the checks found.
     pub checks: Vec<CheckDocument>,
@@ -41,7 +43,7 @@ pub struct EvaluationDocument {
 /// A group that would be asked.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RequirementDocument {
-    /// The group of people.
+    /// The group of people; where there is a choice, with what may be approved instead.
     pub group: String,
     /// How many of them must approve.
     pub quorum: u32,
@@ -100,10 +102,7 @@ pub struct FileDocument {
 impl From<Evaluation> for EvaluationDocument {
     fn from(evaluation: Evaluation) -> Self {
         let route = evaluation.route;
-        let people = |group: &str| {
-            let named = evaluation.approvers.iter().find(|(name, _)| name == group);
-            named.map(|(_, people)| people.clone()).unwrap_or_default()
-        };
+        let needs = route.needs();
         Self {
             base: evaluation.base,
             digest: evaluation.digest,
@@ -111,13 +110,14 @@ impl From<Evaluation> for EvaluationDocument {
             why: route.why,
             policy: route.policy,
             ttl_seconds: route.ttl_seconds,
-            approvers: route
-                .requirements
-                .iter()
-                .map(|requirement| RequirementDocument {
-                    group: requirement.group.to_string(),
-                    quorum: requirement.quorum,
-                    people: people(requirement.group.as_str()),
+            needs,
+            approvers: evaluation
+                .approvers
+                .into_iter()
+                .map(|approvers| RequirementDocument {
+                    group: approvers.group,
+                    quorum: approvers.quorum,
+                    people: approvers.people,
                 })
                 .collect(),
             rule: route.rule,

@@ -1,6 +1,7 @@
 use super::*;
 use domain::{
-    ApplicationState, Ending, Facts, ObjectId, Origin, PersonRef, PullRequest, Requirement, Review, Revision, Route, RunbookCall, UserId,
+    ApplicationState, Asked, Ending, Facts, ObjectId, Origin, PersonRef, PullRequest, Requirement, Review, Revision, Route, RunbookCall,
+    UserId,
 };
 
 /// An id that must never be seen by an agent.
@@ -45,13 +46,15 @@ fn proposal() -> Proposal {
                 tier: Tier::Prompted,
                 rule: Some("applications".to_owned()),
                 why: "rule \"applications\"".to_owned(),
-                requirements: vec![Requirement {
+                requirements: vec![Requirement::of(Asked {
                     group: "operators".parse().unwrap(),
+                    or: Vec::new(),
                     quorum: 2,
                     allow_owner: false,
-                }],
+                })],
                 ttl_seconds: 3540,
                 policy: Sha256Hash([0xcd; 32]),
+                waiting: domain::Waiting::default(),
             },
             created_at: at(1),
         },

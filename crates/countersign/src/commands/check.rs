@@ -88,6 +88,15 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         counted(people, "person", "people"),
         book.policy.hash().short()
     );
+    for warning in book.policy.warnings(chrono::Utc::now()) {
+        println!(
+            "warning: {}:{}: {}\n  remedy: {}",
+            shown(settings.policy.file.display().to_string()),
+            warning.line,
+            warning.message,
+            warning.remedy
+        );
+    }
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{Facts, Policy, RepoPath, RepositoryName, Route, RunbookName, Tier};
+use domain::{Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier};
 use engine::Book;
 
 use crate::cli::Failure;
@@ -93,22 +93,36 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
         None => say!("rule: none"),
     }
     say!("why: {}", route.why);
-    match (route.tier, route.requirements.as_slice()) {
-        (Tier::Manual, _) => say!("approvers: none, a human commits"),
-        (Tier::Standard, _) => say!("approvers: none, people are told afterwards"),
-        (Tier::Prompted, needed) => {
-            for one in needed {
-                let owners = if one.allow_owner { "" } else { "; not for an agent that they own" };
-                say!(
-                    "approvers: {} of {} ({}){owners}",
-                    one.quorum,
-                    one.group,
-                    policy.members(&one.group).join(", ")
-                );
-            }
-        }
+    match route.tier {
+        Tier::Manual => say!("approvers: none, a human commits"),
+        Tier::Standard => say!("approvers: none, people are told afterwards"),
+        Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed)),
     }
     say!("waits: {}", domain::span(route.ttl_seconds.into()));
+}
+
+fn approvers(policy: &Policy, needed: &Requirement) {
+    let owners = if needed.asked().any(|asked| asked.allow_owner) {
+        ""
+    } else {
+        "; not for an agent that they own"
+    };
+    let groups = needed.groups();
+    let who: Vec<String> = match groups.len() {
+        1 => groups.iter().map(|group| policy.members(group).join(", ")).collect(),
+        _ => groups
+            .iter()
+            .map(|group| format!("{group}: {}", policy.members(group).join(", ")))
+            .collect(),
+    };
+    say!("approvers: {needed} ({}){owners}", who.join("; "));
+    if let Some(escalation) = &needed.escalation {
+        say!(
+            "after {}: {} may help",
+            domain::span(escalation.after_seconds.into()),
+            escalation.to
+        );
+    }
 }
 
 fn ground(arguments: &Arguments) -> Result<Ground, Failure> {

@@ -3,8 +3,8 @@
 use super::routing::stricter;
 use super::{Decided, REASON_SECONDS, Step, at};
 use crate::{
-    Decision, Delivery, Effect, Eligibility, Ending, Outcome, PersonRef, Policy, Proposal, Refusal, Review, ReviewVerdict, Route,
-    Scheduled, Sha256Hash, Tier, Transition,
+    Decision, Delivery, Effect, Eligibility, Ending, Outcome, PersonRef, Place, Policy, Proposal, Refusal, Review, ReviewVerdict, Route,
+    Scheduled, Sha256Hash, Tier, Timestamp, Transition,
 };
 
 impl Step<'_> {
@@ -37,7 +37,9 @@ impl Step<'_> {
         next.revision.route = route;
         if self.has_said(ReviewVerdict::Approve, &by) {
             // A policy edit can make the approvals of others count again, with nobody left to tap: then a second tap completes them.
-            let complete = self.policy.satisfied(&next.revision.route, next.asking_agent(), &next.approvers());
+            let complete = self
+                .policy
+                .satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
             return if complete {
                 Ok(self.count(next, &by, hold_seconds))
             } else {
@@ -92,7 +94,7 @@ impl Step<'_> {
     fn must_be_asked<const N: usize>(&self, routes: [&Route; N], by: &PersonRef) -> Result<(), Refusal> {
         let mut answer = Err(Refusal::NotEligible);
         for route in routes {
-            match self.policy.eligibility(route, self.proposal.asking_agent(), by.id) {
+            match self.policy.eligibility(route, self.proposal.asking_agent(), by.id, self.now) {
                 Eligibility::Eligible => return Ok(()),
                 Eligibility::OwnsAgent => answer = Err(Refusal::OwnsAgent),
                 Eligibility::NotInGroup => {}
@@ -103,7 +105,9 @@ impl Step<'_> {
 
     fn count(&self, mut next: Proposal, by: &PersonRef, hold_seconds: u32) -> Transition {
         let mut effects = Vec::new();
-        let complete = self.policy.satisfied(&next.revision.route, next.asking_agent(), &next.approvers());
+        let complete = self
+            .policy
+            .satisfied(&next.revision.route, next.asking_agent(), &next.approvers(), self.now);
         let summary = if complete {
             next.decision = Decision::Approved;
             next.decided_at = Some(self.now);
@@ -116,7 +120,7 @@ impl Step<'_> {
             });
             format!("approved by {}: complete", by.name)
         } else {
-            format!("approved by {}: {}", by.name, progress(self.policy, &next))
+            format!("approved by {}: {}", by.name, progress(self.policy, &next, self.now))
         };
         at(&mut effects, self.now, [Effect::EditCards]);
         Transition {
@@ -184,18 +188,9 @@ impl Step<'_> {
     }
 }
 
-/// "1 of 2 of operators" for every group that is asked.
-pub fn progress(policy: &Policy, proposal: &Proposal) -> String {
-    let approvers = proposal.approvers();
-    let parts: Vec<_> = proposal
-        .revision
-        .route
-        .requirements
-        .iter()
-        .map(|requirement| {
-            let have = policy.counted(requirement, proposal.asking_agent(), &approvers);
-            format!("{have} of {} from {}", requirement.quorum, requirement.group)
-        })
-        .collect();
-    parts.join(", ")
+/// "1 of 2 from operators" for every group that is asked, in the way that is nearest to being complete.
+pub fn progress(policy: &Policy, proposal: &Proposal, now: Timestamp) -> String {
+    let standing = policy.standing(&proposal.revision.route, proposal.asking_agent(), &proposal.approvers(), now);
+    let part = |place: &Place| format!("{} of {} from {}", place.have.len(), place.quorum, place.label);
+    standing.places.iter().map(part).collect::<Vec<_>>().join(", ")
 }

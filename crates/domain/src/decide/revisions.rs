@@ -70,7 +70,7 @@ impl Step<'_> {
             Effect::SendCard
         };
         at(&mut effects, self.now, [Effect::EditCards, card]);
-        timers(&next, self.now, &mut effects);
+        timers(&mut next, self.now, &mut effects);
         Ok(Transition {
             next,
             effects,

@@ -1,11 +1,25 @@
 //! The policy in force, asked again at every review and just before the push: a stricter one stops, a looser one changes nothing.
 
 use super::{Step, at, timers};
-use crate::{Decision, Delivery, Effect, Eligibility, Requirement, Route, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Eligibility, Facts, Requirement, Route, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn current_route(&self) -> Route {
-        self.policy.route(&self.proposal.repository, &self.proposal.revision.facts)
+        let facts = &self.proposal.revision.facts;
+        let mut route = match (&facts.agent, self.proposal.asking_agent()) {
+            // Older versions did not store who asked.
+            (None, Some(agent)) => {
+                let facts = Facts {
+                    agent: Some(agent.clone()),
+                    ..facts.clone()
+                };
+                self.policy.route(&self.proposal.repository, &facts)
+            }
+            (Some(_), _) | (None, None) => self.policy.route(&self.proposal.repository, facts),
+        };
+        // People are asked since they were asked, whatever became of the policy.
+        route.waiting.asked_at = self.proposal.revision.route.waiting.asked_at;
+        route
     }
 
     /// The policy got stricter: approvals of the looser one void, and the change goes the stricter way.
@@ -25,7 +39,7 @@ impl Step<'_> {
         let number = next.revision.number;
         let asking = self.proposal.asking_agent();
         next.reviews.retain(|review| {
-            let counts = !voided && self.policy.eligibility(&next.revision.route, asking, review.by.id) == Eligibility::Eligible;
+            let counts = !voided && self.policy.eligibility(&next.revision.route, asking, review.by.id, self.now) == Eligibility::Eligible;
             review.revision != number || counts
         });
         next.expires_at = next
@@ -34,7 +48,7 @@ impl Step<'_> {
         let mut effects = Vec::new();
         let card = if tier == Tier::Manual { Effect::Prepare } else { Effect::SendCard };
         at(&mut effects, self.now, [Effect::EditCards, card]);
-        timers(&next, self.now, &mut effects);
+        timers(&mut next, self.now, &mut effects);
         Transition {
             next,
             effects,
@@ -53,7 +67,7 @@ impl Step<'_> {
                 if route.tier == Tier::Prompted
                     && self
                         .policy
-                        .satisfied(&route, self.proposal.asking_agent(), &self.proposal.approvers()) =>
+                        .satisfied(&route, self.proposal.asking_agent(), &self.proposal.approvers(), self.now) =>
             {
                 None
             }
@@ -77,14 +91,13 @@ pub(super) fn stricter(stored: &Route, current: &Route) -> Route {
     if current.tier < stored.tier {
         return current.clone();
     }
-    let mut merged: Vec<Requirement> = stored.requirements.clone();
-    for requirement in &current.requirements {
-        match merged.iter_mut().find(|known| known.group == requirement.group) {
-            Some(known) => {
-                known.quorum = known.quorum.max(requirement.quorum);
-                known.allow_owner &= requirement.allow_owner;
-            }
-            None => merged.push(requirement.clone()),
+    // Both hold, each by itself; what the other one implies need not be said twice.
+    let both = stored.requirements.iter().chain(&current.requirements);
+    let mut merged: Vec<Requirement> = Vec::new();
+    for requirement in both {
+        if !merged.iter().any(|known| known.covers(requirement)) {
+            merged.retain(|known| !requirement.covers(known));
+            merged.push(requirement.clone());
         }
     }
     if merged == stored.requirements {

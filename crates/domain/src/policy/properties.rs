@@ -147,13 +147,14 @@ proptest! {
         let policy = policy(&lines);
         let route = policy.route(&homelab(), &facts);
         let agent: AgentName = if owned { "bot" } else { "other" }.parse().expect("a name");
-        let satisfied = |people: &[UserId]| policy.satisfied(&route, Some(&agent), people);
+        let now = "2026-06-01T12:00:00Z".parse().expect("a time");
+        let satisfied = |people: &[UserId]| policy.satisfied(&route, Some(&agent), people, now);
         let twice = [some.clone(), some.clone()].concat();
         prop_assert_eq!(satisfied(&twice), satisfied(&some));
         let together = [some.clone(), more].concat();
         prop_assert!(!satisfied(&some) || satisfied(&together));
         prop_assert!(!satisfied(&[]), "silence never approves");
-        let eligible: Vec<_> = together.iter().copied().filter(|user| policy.eligibility(&route, Some(&agent), *user) == Eligibility::Eligible).collect();
+        let eligible: Vec<_> = together.iter().copied().filter(|user| policy.eligibility(&route, Some(&agent), *user, now) == Eligibility::Eligible).collect();
         prop_assert_eq!(satisfied(&eligible), satisfied(&together), "whoever is not eligible does not count");
     }
 }

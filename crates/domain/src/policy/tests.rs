@@ -1,4 +1,5 @@
 use super::*;
+use crate::Timestamp;
 
 const POLICY: &str = r#"
 version = 1
@@ -55,9 +56,13 @@ fn homelab() -> RepositoryName {
     "homelab".parse().expect("name")
 }
 
+fn now() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().expect("a time")
+}
+
 fn routed(facts: &Facts) -> String {
     let route = Policy::parse(POLICY).expect("policy").route(&homelab(), facts);
-    let who: Vec<_> = route.requirements.iter().map(|r| format!("{} of {}", r.quorum, r.group)).collect();
+    let who: Vec<_> = route.requirements.iter().map(ToString::to_string).collect();
     format!("{} · {} · {}", route.tier, route.why, who.join(" + "))
 }
 
@@ -188,15 +193,15 @@ fn who_may_review() {
     let route = policy.route(&homelab(), &facts(&["kubernetes/x.yaml"]));
     let bot: AgentName = "ops-bot".parse().expect("name");
     let other: AgentName = "other-bot".parse().expect("name");
-    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(1001)), Eligibility::Eligible);
-    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(1002)), Eligibility::OwnsAgent);
-    assert_eq!(policy.eligibility(&route, Some(&other), UserId(1002)), Eligibility::Eligible);
-    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(9)), Eligibility::NotInGroup);
+    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(1001), now()), Eligibility::Eligible);
+    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(1002), now()), Eligibility::OwnsAgent);
+    assert_eq!(policy.eligibility(&route, Some(&other), UserId(1002), now()), Eligibility::Eligible);
+    assert_eq!(policy.eligibility(&route, Some(&bot), UserId(9), now()), Eligibility::NotInGroup);
     assert!(
-        !policy.satisfied(&route, Some(&bot), &[UserId(1001), UserId(1002)]),
+        !policy.satisfied(&route, Some(&bot), &[UserId(1001), UserId(1002)], now()),
         "the owner does not count"
     );
-    assert!(policy.satisfied(&route, Some(&bot), &[UserId(1001), UserId(1003)]));
+    assert!(policy.satisfied(&route, Some(&bot), &[UserId(1001), UserId(1003)], now()));
 }
 
 #[test]

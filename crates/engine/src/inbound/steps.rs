@@ -42,7 +42,7 @@ impl Engine {
             return Err(Dead::Refused("this is not a card to approve".to_owned()));
         }
         let policy = self.book().policy.clone();
-        match policy.eligibility(&proposal.revision.route, proposal.asking_agent(), person.id) {
+        match policy.eligibility(&proposal.revision.route, proposal.asking_agent(), person.id, self.now()) {
             Eligibility::Eligible => {}
             Eligibility::NotInGroup => return Err(Dead::Refused(Refusal::NotEligible.to_string())),
             Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),

@@ -2,7 +2,7 @@
 
 use domain::ChangeSet;
 
-use crate::{Agent, Check, Engine, Evaluation, FileSummary, Problem, ProposalRequest};
+use crate::{Agent, Approvers, Check, Engine, Evaluation, FileSummary, Problem, ProposalRequest};
 
 impl Engine {
     /// Tier, rule, approvers, checks and touched applications of a change that is not proposed.
@@ -13,16 +13,16 @@ impl Engine {
         let resolved = self.resolve(agent, &request).await?;
         let setup = self.named_repository(agent, &request.repository)?;
         let policy = self.book().policy.clone();
-        let approvers = resolved
-            .route
-            .requirements
-            .iter()
-            .map(|requirement| {
-                let counts = |person: &&domain::Person| policy.counted(requirement, Some(&agent.name), &[person.id]) > 0;
-                let members = policy.people().filter(counts).map(|person| person.name.clone()).collect();
-                (requirement.group.to_string(), members)
-            })
-            .collect();
+        let standing = policy.standing(&resolved.route, Some(&agent.name), &[], self.now());
+        let approvers = standing.places.into_iter().map(|place| {
+            let people = place.eligible.iter().filter_map(|id| policy.person(*id));
+            Approvers {
+                group: place.label,
+                quorum: place.quorum,
+                people: people.map(|person| person.name.clone()).collect(),
+            }
+        });
+        let approvers = approvers.collect();
         let diff = setup
             .git
             .unified_diff(&resolved.change)

@@ -48,7 +48,7 @@ impl Engine {
                 .unexplained(setup, agent, commit, &request.runbook, why, (409, "already_explained"))
                 .await);
         }
-        match self.verify(setup, commit, &runbook, &request).await {
+        match self.verify(setup, agent, commit, &runbook, &request).await {
             Ok(resolved) => {
                 let now = self.now();
                 let mut proposal = self.new_proposal(agent, None, &resolved, None, None, now);
@@ -98,6 +98,7 @@ impl Engine {
     async fn verify(
         &self,
         setup: &RepositorySetup,
+        agent: &Agent,
         commit: CommitId,
         runbook: &Runbook,
         request: &ObservationRequest,
@@ -136,6 +137,7 @@ impl Engine {
         }
         let mut facts = facts_of(&change);
         facts.runbook = Some(runbook.name().clone());
+        facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
         if route.tier != Tier::Standard {
             return Err(Unverified::Alarm(format!("these paths are {}: {}", route.tier, route.why)));

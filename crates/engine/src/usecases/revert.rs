@@ -115,6 +115,7 @@ impl Engine {
         let now = self.now();
         let mut facts = facts_of(&change);
         facts.revert = true;
+        facts.agent = by.is_none().then(|| agent.name.clone());
         let resolved = Resolved {
             repository: setup.name.clone(),
             branch: setup.branch().to_owned(),

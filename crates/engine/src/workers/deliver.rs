@@ -324,6 +324,7 @@ impl Engine {
         let mut facts = facts_of(change);
         facts.runbook = runbook;
         facts.requested = old.requested;
+        facts.agent = proposal.asking_agent().cloned();
         facts.revert = old.revert;
         Revision {
             number: proposal.revision.number + 1,

@@ -16,11 +16,12 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "send_card",
     "edit_cards",
     "notify",
     "remind",
+    "escalate",
     "expire",
     "deliver",
     "prepare",
@@ -164,6 +165,7 @@ impl Engine {
             Effect::EditCards => self.edit_cards(id).await,
             Effect::Notify => self.notify(id).await,
             Effect::Remind => self.remind(id).await,
+            Effect::Escalate => self.escalate(id).await,
             Effect::Expire => self.quiet(id, Event::Expire).await,
             Effect::CloseReason => self.close_windows(id).await,
             Effect::Alarm { text } => self.post_alarm(Some(id), &text).await,

@@ -293,6 +293,14 @@ impl Engine {
         }
     }
 
+    /// Calls the second group: the cards name it from now on, and people hear that it is waited for.
+    pub(super) async fn escalate(&self, id: ProposalId) -> Ran {
+        match self.edit_cards(id).await {
+            Ran::Done => self.remind(id).await,
+            other => other,
+        }
+    }
+
     async fn post_notice(&self, proposal: &Proposal, notice: Notice) -> Ran {
         let Some(telegram) = self.telegram() else { return Ran::Done };
         let Some(setup) = self.repository(&proposal.repository) else {

@@ -468,3 +468,79 @@ fn content_from_the_agent_does_not_pass_for_a_runbook_s() {
     let story = story(Origin::Runbook(call()), Tier::Prompted).then(revise(Tier::Prompted, 1));
     assert_eq!(story.proposal.origin, Origin::Change);
 }
+
+/// What a rule that reminds and escalates owes when people are asked.
+#[test]
+fn people_are_reminded_and_a_second_group_is_called_from_when_they_were_asked() {
+    let text = |rest: &str| {
+        format!(
+            "version = 1\n[people.alice]\ntelegram_id = 1\n[people.dave]\ntelegram_id = 4\n[groups]\noperators = [\"alice\"]\nplatform = [\"dave\"]\n\
+             [[rules]]\nname = \"apps\"\npaths = [\"apps/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\nttl = \"1h\"\n{rest}"
+        )
+    };
+    let policy = |rest: &str| Rc::new(Policy::parse(&text(rest)).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let owed = |rest: &str| {
+        let step = open(fresh(Origin::Change, &policy(rest)), start());
+        let due = |scheduled: &crate::Scheduled| (scheduled.effect.key(), (scheduled.due - start()).num_seconds());
+        step.effects.iter().map(due).collect::<Vec<_>>()
+    };
+    assert_eq!(owed(""), [("send_card", 0), ("remind", 2700), ("expire", 3600)]);
+    assert_eq!(owed("reminder = 0.5"), [("send_card", 0), ("remind", 1800), ("expire", 3600)]);
+    let escalating = "reminder = \"10m\"\nescalate = { to = \"platform\", after = \"30m\" }";
+    assert_eq!(
+        owed(escalating),
+        [("send_card", 0), ("remind", 600), ("escalate", 1800), ("expire", 3600)]
+    );
+    let too_late = "escalate = { to = \"platform\", after = \"2h\" }";
+    assert_eq!(owed(too_late), [("send_card", 0), ("remind", 2700), ("expire", 3600)]);
+
+    let policy = policy(escalating);
+    let story = || Story {
+        proposal: open(fresh(Origin::Change, &policy), start()).next,
+        policy: policy.clone(),
+        now: later(60),
+        last: None,
+    };
+    let approve = |proposal: &Proposal| review("dave", ReviewVerdict::Approve, proposal, 0);
+    assert_eq!(story().refused(approve), Refusal::NotEligible);
+    assert_eq!(story().at(later(1799)).refused(approve), Refusal::NotEligible);
+    assert_eq!(story().at(later(1800)).then(approve).proposal.decision, Decision::Approved);
+    // New content: people are asked anew, and so is the second group.
+    let revised = story().at(later(1000)).then(|proposal| Event::Revise {
+        revision: Box::new(revision(2, &proposal.origin, &policy, None, later(1000))),
+        title: proposal.title.clone(),
+        reason: proposal.reason.clone(),
+        correlation: None,
+    });
+    assert_eq!(revised.at(later(2000)).refused(approve), Refusal::NotEligible);
+}
+
+/// An agent that was trusted when it asked, and is not when its change is about to be sent.
+#[test]
+fn an_agent_that_lost_trust_meanwhile_needs_one_more() {
+    let text = |rest: &str| {
+        format!(
+            "version = 1\n[people.alice]\ntelegram_id = 1\n[people.carol]\ntelegram_id = 3\n[groups]\noperators = [\"alice\", \"carol\"]\n\
+             [[rules]]\nname = \"apps\"\npaths = [\"apps/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n{rest}"
+        )
+    };
+    let policy = |rest: &str| Rc::new(Policy::parse(&text(rest)).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let trusting = policy("");
+    let mut story = Story {
+        proposal: open(fresh(Origin::Change, &trusting), start()).next,
+        policy: trusting,
+        now: later(60),
+        last: None,
+    };
+    story = story.then(|proposal| review("alice", ReviewVerdict::Approve, proposal, 0));
+    assert_eq!(story.proposal.decision, Decision::Approved);
+    story.policy = policy("[agents.bot]\nuntrusted = true\n");
+    story = story.then(build(1));
+    assert_eq!(
+        (story.proposal.decision, story.proposal.commit),
+        (Decision::Pending, None),
+        "asked again before the push"
+    );
+    story = story.then(|proposal| review("carol", ReviewVerdict::Approve, proposal, 0));
+    assert_eq!(story.proposal.decision, Decision::Approved, "alice's approval still counts");
+}

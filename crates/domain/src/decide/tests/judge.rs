@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::world::*;
-use crate::{Decision, Delivery, Effect, Event, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Event, Origin, Outcome, Proposal, Requirement, ReviewVerdict, Sha256Hash, Tier, Transition};
 
 impl History {
     /// The judge's own count of votes, kept from the events alone.
@@ -129,6 +129,7 @@ impl History {
         let mut asked: Vec<_> = route
             .requirements
             .iter()
+            .flat_map(Requirement::asked)
             .map(|asked| (asked.group.as_str(), asked.quorum as usize, asked.allow_owner))
             .collect();
         if self.sketch.tier == Tier::Manual || proposal.tier() != Tier::Prompted || asked.is_empty() {

@@ -6,4 +6,4 @@ mod history;
 mod judge;
 mod properties;
 mod table;
-mod world;
+pub(crate) mod world;

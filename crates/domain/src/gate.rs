@@ -1,0 +1,69 @@
+//! Whether a delivery may be sent to the remote now: the last question before a commit is built, and what a waiting card says.
+
+use std::collections::BTreeSet;
+
+use crate::policy::Freeze;
+use crate::{Policy, Proposal, Stop, Subject, Timestamp};
+
+/// Why a delivery waits. Its approvals are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// People stopped it.
+    Stopped {
+        /// The stop's number: what `/resume` names.
+        stop: u64,
+        /// One sentence.
+        why: String,
+    },
+    /// The policy allows nothing at this time.
+    Frozen(Freeze),
+}
+
+impl Hold {
+    /// When to look again by oneself; `None`: only people can end it, or no end is in sight.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Stopped { .. } => None,
+            Self::Frozen(freeze) => freeze.until,
+        }
+    }
+}
+
+/// For cards and agents: "waits: …".
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped { stop, why } => write!(f, "waits: {why} (/resume {stop}, by two people)"),
+            Self::Frozen(freeze) => write!(f, "waits: {}", freeze.why),
+        }
+    }
+}
+
+/// Whether a proposal's commit may be sent now; otherwise everything that holds it back, stops first. `overridden` are the names of freezes
+/// that a member of their group let this proposal pass ([`Policy::may_override`]); a stop cannot be passed.
+///
+/// # Errors
+/// What it waits for.
+pub fn may_send(
+    policy: &Policy,
+    stops: &[Stop],
+    proposal: &Proposal,
+    overridden: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<(), Vec<Hold>> {
+    let subject = Subject::from(proposal);
+    let stopped = stops.iter().filter(|stop| stop.covers(&subject)).map(|stop| Hold::Stopped {
+        stop: stop.id,
+        why: stop.why(),
+    });
+    let frozen = policy.freezes(&proposal.repository, &proposal.revision.facts.paths, now);
+    let frozen = frozen
+        .into_iter()
+        .filter(|freeze| !overridden.contains(&freeze.name))
+        .map(Hold::Frozen);
+    let holds: Vec<Hold> = stopped.chain(frozen).collect();
+    if holds.is_empty() { Ok(()) } else { Err(holds) }
+}
+
+#[cfg(test)]
+mod tests;

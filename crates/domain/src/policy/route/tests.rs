@@ -1,0 +1,317 @@
+use std::collections::BTreeSet;
+
+use crate::{Facts, Policy, Raise, RepositoryName, Risk, Route, Tier, replay};
+
+const HEAD: &str = r#"
+version = 1
+reserved = ["policy.toml"]
+[people]
+alice = { telegram_id = 1 }
+bob = { telegram_id = 2 }
+carol = { telegram_id = 3 }
+[groups]
+operators = ["alice", "bob"]
+owners = ["bob", "carol"]
+[agents.wild]
+untrusted = true
+"#;
+
+const RULES: &str = r#"
+[[rules]]
+name = "scaling"
+paths = ["apps/*/replicas.yaml"]
+tier = "standard"
+runbook = "scale"
+approvers = "operators"
+[[rules]]
+name = "apps"
+paths = ["apps/**"]
+tier = "prompted"
+approvers = "operators"
+[[rules]]
+name = "db"
+paths = ["db/**"]
+tier = "prompted"
+approvers = "owners"
+"#;
+
+const RAISES: &str = r#"
+[[classes]]
+name = "storage"
+kinds = ["PersistentVolumeClaim"]
+tier = "manual"
+[[classes]]
+name = "dangerous"
+risk = "high"
+quorum = 2
+[[classes]]
+name = "careful deletes"
+paths = ["db/**"]
+deletes = true
+quorum = 3
+[[floors]]
+paths = ["apps/prod/**"]
+tier = "prompted"
+quorum = 2
+"#;
+
+fn policy(rest: &str) -> Policy {
+    let text = format!("{HEAD}{rest}");
+    Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"))
+}
+
+fn homelab() -> RepositoryName {
+    "homelab".parse().expect("a name")
+}
+
+fn facts(paths: &[&str]) -> Facts {
+    Facts {
+        paths: paths.iter().map(|path| path.parse().expect("a path")).collect(),
+        ..Facts::default()
+    }
+}
+
+fn scale(paths: &[&str]) -> Facts {
+    Facts {
+        runbook: Some("scale".parse().expect("a name")),
+        ..facts(paths)
+    }
+}
+
+fn told(route: &Route) -> String {
+    format!("{} · {} · {}", route.tier, route.why, route.needs())
+}
+
+#[test]
+fn what_raises_a_route() {
+    let policy = policy(&format!("{RULES}{RAISES}"));
+    let app = facts(&["apps/web/x.yaml"]);
+    let wild = Some("wild".parse().expect("a name"));
+    let raise = |tier| Raise {
+        rule: "guard.rbac".to_owned(),
+        why: "a role is widened".to_owned(),
+        tier,
+    };
+    for (facts, expected) in [
+        (app.clone(), "prompted · rule \"apps\" · 1 of operators"),
+        (
+            Facts {
+                kinds: BTreeSet::from(["PersistentVolumeClaim".to_owned()]),
+                ..app.clone()
+            },
+            "manual · class \"storage\": a human commits · ",
+        ),
+        (
+            Facts {
+                risk: Some(Risk::Critical),
+                ..app.clone()
+            },
+            "prompted · rule \"apps\"; 2 people because of class \"dangerous\" · 2 of operators",
+        ),
+        (
+            Facts {
+                risk: Some(Risk::Medium),
+                ..app.clone()
+            },
+            "prompted · rule \"apps\" · 1 of operators",
+        ),
+        // A standard run of high risk asks people.
+        (
+            Facts {
+                risk: Some(Risk::High),
+                ..scale(&["apps/web/replicas.yaml"])
+            },
+            "prompted · class \"dangerous\": people are asked; 2 people because of class \"dangerous\" · 2 of operators",
+        ),
+        (
+            scale(&["apps/web/replicas.yaml"]),
+            "standard · rule \"scaling\" trusts runbook scale · ",
+        ),
+        (
+            facts(&["apps/prod/x.yaml"]),
+            "prompted · rule \"apps\"; 2 people because of the floor for apps/prod/** · 2 of operators",
+        ),
+        (
+            facts(&["apps/prod/x.yaml", "db/x.yaml"]),
+            "prompted · rule \"apps\"; 2 people because of the floor for apps/prod/** · 1 of operators, and 2 of operators or owners, and 1 of owners",
+        ),
+        (
+            Facts {
+                deletes: true,
+                ..facts(&["db/x.yaml"])
+            },
+            "manual · 3 people must approve because of class \"careful deletes\", and only 2 may: a human commits · ",
+        ),
+        (
+            Facts {
+                raised: vec![raise(Tier::Manual)],
+                ..app.clone()
+            },
+            "manual · guard.rbac: a role is widened: a human commits · ",
+        ),
+        (
+            Facts {
+                raised: vec![raise(Tier::Prompted)],
+                ..scale(&["apps/web/replicas.yaml"])
+            },
+            "prompted · guard.rbac: a role is widened: people are asked · 1 of operators",
+        ),
+        // What asks for a looser tier asks for nothing.
+        (
+            Facts {
+                raised: vec![raise(Tier::Standard)],
+                ..app.clone()
+            },
+            "prompted · rule \"apps\" · 1 of operators",
+        ),
+        (
+            Facts {
+                agent: wild.clone(),
+                ..app.clone()
+            },
+            "prompted · rule \"apps\"; 2 people because of untrusted agent wild · 2 of operators",
+        ),
+        (
+            Facts {
+                agent: wild.clone(),
+                ..scale(&["apps/web/replicas.yaml"])
+            },
+            "prompted · untrusted agent wild: people are asked · 1 of operators",
+        ),
+        (
+            Facts {
+                agent: Some("tame".parse().expect("a name")),
+                ..app
+            },
+            "prompted · rule \"apps\" · 1 of operators",
+        ),
+    ] {
+        assert_eq!(told(&policy.route(&homelab(), &facts)), expected);
+    }
+}
+
+#[test]
+fn the_earliest_reminder_counts() {
+    let rules = "[reminders]\nafter = 0.5\n[[rules]]\nname = \"a\"\npaths = [\"a/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\nttl = \"2h\"\n\
+                 [[rules]]\nname = \"b\"\npaths = [\"b/**\"]\ntier = \"prompted\"\napprovers = \"owners\"\nttl = \"4h\"\nreminder = \"20m\"\n";
+    let policy = policy(rules);
+    let reminder = |paths: &[&str]| policy.route(&homelab(), &facts(paths)).waiting.reminder_seconds;
+    assert_eq!(reminder(&["a/x"]), Some(3600));
+    assert_eq!(reminder(&["b/x"]), Some(1200));
+    assert_eq!(reminder(&["a/x", "b/x"]), Some(1200));
+}
+
+#[test]
+fn a_repository_s_rules_stay_above_the_floor() {
+    let own = policy(&format!("{RULES}{RAISES}"));
+    let text = "version = 1\n[[rules]]\nname = \"everything\"\npaths = [\"**\"]\ntier = \"standard\"\nrunbook = \"scale\"\napprovers = \"owners\"\n";
+    let theirs = own.with_repository_rules(text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let route = |facts| told(&theirs.route(&homelab(), &facts));
+    assert_eq!(
+        route(scale(&["apps/web/x"])),
+        "standard · rule \"everything\" trusts runbook scale · "
+    );
+    assert_eq!(
+        route(scale(&["apps/prod/x"])),
+        "prompted · the floor for apps/prod/**: people are asked; 2 people because of the floor for apps/prod/** · 2 of owners"
+    );
+    assert!(route(scale(&["policy.toml"])).starts_with("manual · policy.toml is reserved"));
+    assert_eq!(theirs.rules().len(), 1, "the rules of the service's file are for its local form");
+    assert_ne!(theirs.hash(), own.hash());
+    let other = own.with_repository_rules(&format!("{text}\n")).expect("a policy");
+    assert_ne!(theirs.hash(), other.hash(), "both texts count");
+    assert_ne!(policy(RULES).with_repository_rules(text).expect("a policy").hash(), theirs.hash());
+    let reserved = theirs.reserving([crate::PathGlob::new(".countersign/**").expect("a pattern")]);
+    assert!(reserved.is_reserved(&".countersign/policy.toml".parse().expect("a path")));
+}
+
+#[test]
+fn what_a_change_of_the_policy_would_have_meant() {
+    let old = policy(RULES);
+    let new = policy(
+        &RULES
+            .replace("paths = [\"apps/*/replicas.yaml\"]", "paths = [\"apps/**/*.yaml\"]")
+            .replace(
+                "tier = \"prompted\"\napprovers = \"owners\"",
+                "tier = \"prompted\"\napprovers = \"owners\"\nquorum = 2",
+            ),
+    );
+    let past = [
+        scale(&["apps/web/x.yaml"]),
+        scale(&["apps/api/x.yaml"]),
+        scale(&["apps/web/replicas.yaml"]),
+        facts(&["db/x"]),
+        facts(&["apps/x"]),
+    ];
+    let past = || past.iter().map(|facts| (homelab(), facts.clone()));
+    let words = |shifts: Vec<crate::Shift>| shifts.into_iter().map(|shift| shift.words).collect::<Vec<_>>();
+    assert_eq!(
+        words(replay(&old, &new, past())),
+        [
+            "2 past changes would have gone from prompted to standard",
+            "1 past change would have asked 2 of owners instead of 1 of owners",
+        ]
+    );
+    assert_eq!(
+        words(replay(&new, &old, past())),
+        [
+            "2 past changes would have gone from standard to prompted",
+            "1 past change would have asked 1 of owners instead of 2 of owners",
+        ]
+    );
+    assert!(replay(&old, &old, past()).is_empty());
+}
+
+/// Patterns of every shape: what is measured by the bench is right here.
+#[test]
+fn among_a_thousand_rules_the_first_one_counts() {
+    let shapes = [
+        "apps/app-N/**",
+        "**/secret-N.yaml",
+        "infra/*/x-N.tf",
+        "apps/**/values-N.yaml",
+        "top-N",
+        "apps/*/N/{a,b}.yaml",
+    ];
+    let rule = |number: usize| {
+        let pattern = shapes[number % shapes.len()].replace('N', &number.to_string());
+        format!("[[rules]]\nname = \"r{number}\"\npaths = [\"{pattern}\"]\ntier = \"manual\"\n")
+    };
+    let text: String = (0..1000).map(rule).collect();
+    let policy = policy(&text);
+    let linear = |path: &crate::RepoPath| policy.rules().iter().find(|rule| rule.paths.iter().any(|glob| glob.matches(path)));
+    let mut hits = 0;
+    for number in (0..1000).step_by(7) {
+        for path in [
+            format!("apps/app-{number}/secret-{}.yaml", (number + 1) % 1000),
+            format!("infra/a/x-{number}.tf"),
+            format!("apps/a/values-{number}.yaml"),
+            format!("apps/a/{number}/b.yaml"),
+        ] {
+            let path = path.parse().expect("a path");
+            let (found, expected) = (policy.rule_for(&homelab(), &path), linear(&path));
+            assert_eq!(found.map(|rule| &rule.name), expected.map(|rule| &rule.name), "{path}");
+            hits += usize::from(found.is_some());
+        }
+    }
+    assert!(hits > 50, "{hits}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_index_finds_what_asking_every_rule_finds(
+        patterns in proptest::collection::vec("(a|b|ab|\\*|\\*\\*|a\\*|\\{a,b\\}|\\{a/b,b\\}|[ab?]|\\[ab\\]|\\[a/b\\])(/(a|b|ab|\\*|\\*\\*|b\\*|\\?)){0,3}", 1..6),
+        paths in proptest::collection::vec("(a|b|ab|ba)(/(a|b|ab|ba)){0,4}", 1..6),
+    ) {
+        let rule = |(number, pattern): (usize, &String)| {
+            format!("[[rules]]\nname = \"r{number}\"\npaths = [\"{pattern}\"]\ntier = \"manual\"\n")
+        };
+        let policy = policy(&patterns.iter().enumerate().map(rule).collect::<String>());
+        for path in paths {
+            let path = path.parse().expect("a path");
+            let linear = policy.rules().iter().find(|rule| rule.paths.iter().any(|glob| glob.matches(&path)));
+            let found = policy.rule_for(&homelab(), &path);
+            proptest::prop_assert_eq!(found.map(|rule| &rule.name), linear.map(|rule| &rule.name), "{:?} of {:?}", path, patterns);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is valid in a policy and yet probably not meant: told by `check`, stops nothing.
+
+use super::approvers::Requirement;
+use super::{Policy, Problem};
+use crate::{AgentName, Tier, Timestamp};
+
+impl Policy {
+    /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
+    /// groups that are one and the same. Lines are those of the service's own file.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        let mut add = |line: usize, message: String, remedy: &str| {
+            warnings.push(Problem {
+                line,
+                message,
+                remedy: remedy.to_owned(),
+            });
+        };
+        let name = |id| self.people.get(id).map_or("", |person| person.name.as_str());
+        for delegation in self.delegations.iter().filter(|delegation| delegation.until <= now) {
+            add(
+                delegation.line,
+                format!(
+                    "the delegation of {} to {} ended on {} and is ignored",
+                    name(&delegation.from),
+                    name(&delegation.to),
+                    delegation.until.format("%Y-%m-%d %H:%M UTC")
+                ),
+                "remove it, or set a later until",
+            );
+        }
+        for window in self.windows.iter().filter(|window| !window.is_to_come(now)) {
+            add(
+                window.line,
+                format!("freeze {:?} is over and does not come again", window.name),
+                "remove it, or correct its rrule",
+            );
+        }
+        for (agent, line, why) in self.shut_out(now) {
+            add(line, why, &format!("add people who do not own {agent}, or lower the quorum"));
+        }
+        let groups: Vec<_> = self.groups.iter().collect();
+        for (number, (one, members)) in groups.iter().enumerate() {
+            let same = groups[..number].iter().find(|(_, others)| others == members);
+            if let Some((other, _)) = same.filter(|_| members.len() > 1) {
+                add(
+                    1,
+                    format!("groups {other} and {one} have the same people"),
+                    "one group is enough, unless they will differ",
+                );
+            }
+        }
+        warnings.sort_by_key(|warning| warning.line);
+        warnings
+    }
+
+    /// Rules whose approvers are too few for an agent, because its owners do not count or because it is untrusted.
+    fn shut_out(&self, now: Timestamp) -> Vec<(AgentName, usize, String)> {
+        let mut agents: Vec<&AgentName> = self
+            .people
+            .values()
+            .flat_map(|person| &person.owns)
+            .chain(self.agents.keys())
+            .collect();
+        agents.sort();
+        agents.dedup();
+        let mut found = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.tier != Tier::Manual) {
+            let Some(approvers) = &rule.approvers else { continue };
+            for agent in &agents {
+                if !self.can_be_complete(approvers, Some(agent), now) {
+                    let why = format!(
+                        "rule {:?} can never be passed by agent {agent}: {approvers}, without its owners",
+                        rule.name
+                    );
+                    found.push(((*agent).clone(), rule.line, why));
+                } else if let Some(line) = self.lacks_one_more(agent, approvers) {
+                    let why = format!(
+                        "agent {agent} is untrusted, and rule {:?} has nobody for the one approval more: its changes are manual",
+                        rule.name
+                    );
+                    found.push(((*agent).clone(), line, why));
+                }
+            }
+        }
+        found
+    }
+
+    /// The line of an untrusted agent whose extra approval nobody could give.
+    fn lacks_one_more(&self, agent: &AgentName, approvers: &Requirement) -> Option<usize> {
+        let known = self.agents.get(agent).filter(|known| known.untrusted)?;
+        let mut asked = std::iter::once(approvers.clone()).collect();
+        self.ask_for(approvers.people_min().saturating_add(1), &mut asked)
+            .is_err()
+            .then_some(known.line)
+    }
+}

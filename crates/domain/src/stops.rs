@@ -1,0 +1,175 @@
+//! Stops: while one covers a change, nothing of it is sent to the remote. Approvals are kept. Resuming needs two people.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentName, InvalidId, Origin, PathGlob, PersonRef, Proposal, RepoPath, RunbookName, Tier, Timestamp, UserId};
+
+/// How many people must ask for it before a stop ends.
+pub const RESUME_PEOPLE: usize = 2;
+/// Seconds for which a wish to resume counts: two people who mean the same moment, not one of today and one of last week.
+pub const RESUME_SECONDS: i64 = 3600;
+
+/// What a stop is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// What one agent asked for.
+    Agent(AgentName),
+    /// Changes of some paths.
+    Path(PathGlob),
+    /// Runs of one runbook.
+    Runbook(RunbookName),
+    /// Changes of one tier.
+    Tier(Tier),
+}
+
+/// Somebody said stop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Its number, given by the store.
+    pub id: u64,
+    /// What it is about.
+    pub scope: Scope,
+    /// Who said it.
+    pub by: PersonRef,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// Who wants it to end, in order.
+    #[serde(default)]
+    pub votes: Vec<ResumeVote>,
+}
+
+/// Somebody wants a stop to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeVote {
+    /// Who.
+    pub by: PersonRef,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a wish to resume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resumption {
+    /// The stop ends.
+    Over,
+    /// So many more people must ask for it.
+    Missing(usize),
+}
+
+/// What a stop looks at in a change.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The agent it belongs to.
+    pub agent: &'a AgentName,
+    /// All touched paths.
+    pub paths: &'a [RepoPath],
+    /// The runbook that rendered it.
+    pub runbook: Option<&'a RunbookName>,
+    /// The tier in force.
+    pub tier: Tier,
+}
+
+impl<'a> From<&'a Proposal> for Subject<'a> {
+    fn from(proposal: &'a Proposal) -> Self {
+        let called = match &proposal.origin {
+            Origin::Runbook(call) | Origin::Observed(call) => Some(&call.runbook),
+            Origin::Change | Origin::Revert { .. } => None,
+        };
+        Self {
+            agent: &proposal.agent,
+            paths: &proposal.revision.facts.paths,
+            runbook: called.or(proposal.revision.facts.runbook.as_ref()),
+            tier: proposal.tier(),
+        }
+    }
+}
+
+impl Stop {
+    /// Whether it holds a change back.
+    pub fn covers(&self, subject: &Subject<'_>) -> bool {
+        match &self.scope {
+            Scope::All => true,
+            Scope::Agent(agent) => agent == subject.agent,
+            Scope::Path(glob) => subject.paths.iter().any(|path| glob.matches(path)),
+            Scope::Runbook(runbook) => subject.runbook == Some(runbook),
+            Scope::Tier(tier) => *tier == subject.tier,
+        }
+    }
+
+    /// Counts the wishes to resume, with a new one. `may` says who is entitled to one now: whoever lost that right meanwhile no longer counts,
+    /// nor does a wish that is older than [`RESUME_SECONDS`], or that a clock which was turned back has put into the future.
+    pub fn resume(&mut self, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
+        let now = vote.at;
+        self.votes.retain(|known| known.by.id != vote.by.id);
+        self.votes.push(vote);
+        let fresh = |vote: &&ResumeVote| (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds());
+        let people: BTreeSet<UserId> = self
+            .votes
+            .iter()
+            .filter(fresh)
+            .map(|vote| vote.by.id)
+            .filter(|id| may(*id))
+            .collect();
+        match RESUME_PEOPLE.saturating_sub(people.len()) {
+            0 => Resumption::Over,
+            missing => Resumption::Missing(missing),
+        }
+    }
+
+    /// One sentence for cards and agents.
+    pub fn why(&self) -> String {
+        let reason = if self.reason.trim().is_empty() {
+            String::new()
+        } else {
+            format!(": {}", self.reason.trim())
+        };
+        format!("{} stopped {}{reason}", self.by.name, self.scope)
+    }
+}
+
+/// What a person wrote behind `/stop`: nothing or `all`, `agent NAME`, `path GLOB`, `runbook NAME`, `tier TIER`.
+impl FromStr for Scope {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = || InvalidId {
+            what: "scope",
+            given: text.chars().take(80).collect(),
+            expected: "all, agent NAME, path GLOB, runbook NAME or tier manual|prompted|standard",
+        };
+        let (kind, of) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+        let of = of.trim();
+        match kind {
+            "" | "all" if of.is_empty() => Ok(Self::All),
+            "agent" => of.parse().map(Self::Agent),
+            "runbook" => of.parse().map(Self::Runbook),
+            "tier" => of.parse().map(Self::Tier),
+            "path" if !of.is_empty() && !of.starts_with('/') => PathGlob::new(of).map(Self::Path).map_err(|_| invalid()),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Agent(agent) => write!(f, "agent {agent}"),
+            Self::Path(glob) => write!(f, "path {}", glob.as_str()),
+            Self::Runbook(runbook) => write!(f, "runbook {runbook}"),
+            Self::Tier(tier) => write!(f, "tier {tier}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
