@@ -148,16 +148,14 @@ async fn told(read: &Reader, proposal: &Proposal) -> Result<()> {
     if proposal.outcome.is_none() {
         return Ok(());
     }
+    // What is owed first: between the two reads an edit may be done.
+    let owed = read.effects_waiting(proposal.id).await?;
     let cards = read.cards(proposal.id).await?;
     let Some(card) = cards.iter().rev().find(|card| card.state == CardState::Shown) else {
         return Ok(());
     };
-    if card.shown_version >= proposal.version {
-        return Ok(());
-    }
-    let owed = read.effects_waiting(proposal.id).await?;
     ensure!(
-        owed.iter().any(|owed| owed.key == "edit_cards") || moved_on(read, proposal).await?,
+        card.shown_version >= proposal.version || owed.iter().any(|owed| owed.key == "edit_cards") || moved_on(read, proposal).await?,
         "I6: the card of {} shows version {} of {} and nobody owes the rest",
         proposal.id,
         card.shown_version,

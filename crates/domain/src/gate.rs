@@ -39,6 +39,23 @@ impl std::fmt::Display for Hold {
     }
 }
 
+/// Longest time until a held delivery is looked at again: a policy that no longer freezes it is noticed by then.
+const LOOK_SECONDS: i64 = 15;
+
+/// All reasons in one line.
+pub fn said(holds: &[Hold]) -> String {
+    holds.iter().map(Hold::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// When a held delivery is looked at again: at the end of what holds it longest, and several times a minute
+/// before, as policy and stops may change.
+pub fn look_again(holds: &[Hold], now: Timestamp) -> Timestamp {
+    let soon = now + chrono::Duration::seconds(LOOK_SECONDS);
+    let ends: Option<Vec<Timestamp>> = holds.iter().map(Hold::until).collect();
+    let end = ends.and_then(|ends| ends.into_iter().max());
+    end.map_or(soon, |end| end.clamp(now, soon))
+}
+
 /// Whether a proposal's commit may be sent now; otherwise everything that holds it back, stops first. `overridden` are the names of freezes
 /// that a member of their group let this proposal pass ([`Policy::may_override`]); a stop cannot be passed.
 ///

@@ -20,7 +20,7 @@ pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFi
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
-pub use gate::{Hold, may_send};
+pub use gate::{Hold, look_again, may_send, said};
 pub use hidden::{Hidden, hidden, is_deceptive, is_selector, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,

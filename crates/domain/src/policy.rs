@@ -245,6 +245,11 @@ impl Policy {
         parse::parse(text)
     }
 
+    /// Whether some class asks what a change does inside its files: then [`Facts::risk`] and [`Facts::kinds`] must be filled.
+    pub fn looks_inside(&self) -> bool {
+        self.classes.iter().any(raises::Class::looks_inside)
+    }
+
     /// This policy with the rules of a managed repository's own file in place of its rules. That file may hold rules, classes, freezes and
     /// reminders. It refers to people's groups, and can define neither them nor agents, reserved paths, floors or delegations; what this
     /// policy says of those, and its own classes and freezes, stay in force.

@@ -1,5 +1,7 @@
 //! The one way in which anything happens to a proposal: load, decide, write, in one transaction.
 
+use std::collections::BTreeSet;
+
 use domain::{ChangeSet, Event, Proposal, ProposalId, Refusal, decide};
 use serde_json::json;
 use store::{Actor, Audit, StoreError};
@@ -116,6 +118,14 @@ impl Engine {
             self.0.wake.notify_waiters();
         }
         Ok(acted)
+    }
+
+    /// Whether a delivery may be sent now, under the policy in force.
+    ///
+    /// # Errors
+    /// Everything that holds it back.
+    pub(crate) fn may_send(&self, proposal: &Proposal) -> Result<(), Vec<domain::Hold>> {
+        domain::may_send(&self.book().policy, &[], proposal, &BTreeSet::new(), self.now())
     }
 
     /// Runs a service event whose refusal is ordinary: the world moved on meanwhile.

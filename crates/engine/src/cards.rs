@@ -2,7 +2,6 @@
 
 use changes::summary::{Risk, Severity};
 use domain::{ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
-use gitworker::Entry;
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
     Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Grade, Progress, Requirement,
@@ -118,27 +117,9 @@ impl Engine {
     /// What the change does. `None` while the base cannot be read: the diff says so on the card.
     async fn explain(&self, proposal: &Proposal, contents: &ChangeSet) -> Option<Explained> {
         let setup = self.repository(&proposal.repository)?;
-        let paths: Vec<_> = contents
-            .iter()
-            .filter(|(_, change)| change.old.is_some())
-            .map(|(path, _)| path.clone())
-            .collect();
-        let entries = setup.git.read(proposal.revision.base, &paths).await.ok()?;
-        let old = entries
-            .into_iter()
-            .filter_map(|(path, entry)| match entry {
-                Entry::File { bytes, .. } => Some((path, bytes)),
-                Entry::Absent | Entry::Other { .. } => None,
-            })
-            .collect();
         let applications: Vec<String> = proposal.applications.iter().map(|app| app.name.clone()).collect();
-        let contents = contents.clone();
-        // Reading has a budget, but a large change is more than a moment's work.
-        let summary = tokio::task::spawn_blocking(move || {
-            let known = (!applications.is_empty()).then_some(applications.as_slice());
-            changes::summarize(&contents, &old, known)
-        });
-        summary.await.ok().map(explained)
+        let known = (!applications.is_empty()).then_some(applications);
+        self.summary(setup, proposal.revision.base, contents, known).await.map(explained)
     }
 
     fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
@@ -149,6 +130,9 @@ impl Engine {
         card.note.clone_from(&proposal.note);
         card.expires_at = (proposal.decision == Decision::Pending).then_some(proposal.expires_at);
         card.hold_until = proposal.hold_until;
+        if let (Delivery::Queued, Err(holds)) = (proposal.delivery, self.may_send(proposal)) {
+            card.note = Some(domain::said(&holds));
+        }
         card.reverted_by = proposal.reverted_by;
         card.recovered_at = proposal.recovered_at;
         card.requirements = self.requirements(proposal);

@@ -88,7 +88,7 @@ impl Engine {
             )
             .at("/title"));
         }
-        let mut facts = facts_of(&change);
+        let mut facts = self.facts(setup, base, &change).await;
         if let Origin::Runbook(call) = &origin {
             facts.runbook = Some(call.runbook.clone());
         }
@@ -109,6 +109,56 @@ impl Engine {
             title,
             reason,
         })
+    }
+
+    /// What the policy looks at. What a change does inside its files is read only for a policy that asks.
+    pub(crate) async fn facts(&self, setup: &RepositorySetup, base: CommitId, change: &ChangeSet) -> Facts {
+        let mut facts = facts_of(change);
+        if !self.book().policy.looks_inside() {
+            return facts;
+        }
+        match self.summary(setup, base, change, None).await {
+            Some(summary) => {
+                facts.risk = Some(risk_of(&summary));
+                facts.kinds = summary.objects.into_iter().map(|object| object.kind).collect();
+            }
+            // Nobody could look: the worst is assumed.
+            None => facts.risk = Some(domain::Risk::Critical),
+        }
+        facts
+    }
+
+    /// What a change does, in the service's words. `None` when its base cannot be read at the moment.
+    pub(crate) async fn summary(
+        &self,
+        setup: &RepositorySetup,
+        base: CommitId,
+        change: &ChangeSet,
+        applications: Option<Vec<String>>,
+    ) -> Option<changes::Summary> {
+        let paths: Vec<_> = change
+            .iter()
+            .filter(|(_, file)| file.old.is_some())
+            .map(|(path, _)| path.clone())
+            .collect();
+        let entries = match setup.git.read(base, &paths).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(repository = %setup.name, %error, "the old contents of a change cannot be read");
+                return None;
+            }
+        };
+        let old = entries
+            .into_iter()
+            .filter_map(|(path, entry)| match entry {
+                Entry::File { bytes, .. } => Some((path, bytes)),
+                Entry::Absent | Entry::Other { .. } => None,
+            })
+            .collect();
+        let change = change.clone();
+        // Reading has a budget, but a large change is more than a moment's work.
+        let summary = tokio::task::spawn_blocking(move || changes::summarize(&change, &old, applications.as_deref()));
+        summary.await.ok()
     }
 
     /// A repository by its configured name, if the agent may use it.
@@ -439,8 +489,22 @@ fn no_change(content: &Content) -> Problem {
     Problem::new(422, "no_change", detail, hint).at(pointer)
 }
 
-/// What the policy looks at.
-pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
+/// The risk in the policy's words. An account that had to be cut says nothing about the rest.
+fn risk_of(summary: &changes::Summary) -> domain::Risk {
+    use changes::summary::{OBJECTS_MAX, Risk};
+    if summary.objects.len() >= OBJECTS_MAX {
+        return domain::Risk::Critical;
+    }
+    match summary.risk {
+        Risk::Low => domain::Risk::Low,
+        Risk::Medium => domain::Risk::Medium,
+        Risk::High => domain::Risk::High,
+        Risk::Critical => domain::Risk::Critical,
+    }
+}
+
+/// What the policy sees of a change without looking inside its objects.
+fn facts_of(change: &ChangeSet) -> Facts {
     let mut facts = Facts {
         paths: change.paths().cloned().collect(),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),

@@ -1,9 +1,10 @@
 //! The three tiers from proposal to proof.
 
-use anyhow::Result;
-use domain::{Decision, Delivery, Landed, Outcome, Tier};
+use anyhow::{Result, anyhow};
+use domain::{Decision, Delivery, Landed, Outcome, Policy, Tier};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CAROL, MALLORY};
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, POLICY};
+use engine::Book;
 use serde_json::json;
 use simulators::git::Change;
 
@@ -171,5 +172,59 @@ async fn a_delivered_change_is_reverted_by_one_tap_and_one_confirmation() -> Res
     assert_eq!(lab.ended(revert).await?.outcome, Some(Outcome::Synced));
     assert_eq!(lab.repo.read(VALUES), before);
     lab.until(id, "marked as reverted", |p| p.reverted_by == Some(revert)).await?;
+    lab.invariants().await
+}
+
+/// A freeze keeps approvals and holds the push back; when the policy no longer freezes, it goes out by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
+    let frozen = format!(
+        "{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = \"2020-01-01T00:00:00\"\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n"
+    );
+    let lab = Lab::with(LabOptions {
+        policy: frozen,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    let approved = lab
+        .until(id, "approved", |proposal| proposal.decision == Decision::Approved)
+        .await?;
+    assert_eq!(approved.delivery, Delivery::Queued);
+    let card = lab.said(CHAT, 0, &[&id.short(), "holidays"]).await?;
+    assert!(card.text.contains("waits:"), "{}", card.text);
+    assert_eq!(lab.repo.log(10).len(), 1, "nothing was pushed");
+
+    let thawed = Policy::parse(POLICY).map_err(|problems| anyhow!("{problems:?}"))?;
+    let book = Book::new(thawed, Vec::new());
+    lab.engine.put_in_force(book);
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+/// A class looks inside the files: a high risk takes a second person, whatever the rule of the path says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_of_high_risk_asks_two_people() -> Result<()> {
+    let policy = format!("{POLICY}\n[[classes]]\nname = \"high risk\"\nrisk = \"high\"\nquorum = 2\n");
+    let lab = Lab::with(LabOptions {
+        policy,
+        ..LabOptions::default()
+    })
+    .await?;
+    let stopped = [(VALUES, Some("replicaCount: 0\ntheme:\n  colour: blue\n"))];
+    let id = lab.propose("Stop the blog", &stopped).await?;
+    let card = lab.card(id, "Approve").await?;
+    assert!(card.text.contains("HIGH risk"), "{}", card.text);
+    assert!(card.text.contains("0/2"), "{}", card.text);
+    let route = lab.proposal(id).await?.revision.route;
+    assert!(route.why.contains("high risk"), "{}", route.why);
+    let calm = lab
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
+        .await?;
+    let card = lab.card(calm, "Approve").await?;
+    assert!(card.text.contains("low risk") && card.text.contains("0/1"), "{}", card.text);
     lab.invariants().await
 }

@@ -1,6 +1,9 @@
 //! From the decision to the branch: commits that were built, pushed, missed or refused.
 
+use std::collections::BTreeSet;
+
 use super::{Decided, Step, at};
+use crate::gate::{look_again, may_send, said};
 use crate::{Attempt, CommitId, Decision, Delivery, Effect, Origin, Refusal, Scheduled, Sha256Hash, Transition};
 
 impl Step<'_> {
@@ -23,6 +26,15 @@ impl Step<'_> {
             step.effects.push(Scheduled {
                 effect: Effect::Deliver,
                 due: until,
+            });
+            return Ok(step);
+        }
+        if let Err(holds) = may_send(self.policy, &[], self.proposal, &BTreeSet::new(), self.now) {
+            // The approvals are kept; it is looked at again when the time may have come.
+            let mut step = self.to(self.proposal.clone(), [], said(&holds));
+            step.effects.push(Scheduled {
+                effect: Effect::Deliver,
+                due: look_again(&holds, self.now),
             });
             return Ok(step);
         }

@@ -63,6 +63,11 @@ impl Raised {
 }
 
 impl Class {
+    /// Whether it asks what a change does inside its files.
+    pub(super) fn looks_inside(&self) -> bool {
+        self.risk.is_some() || !self.kinds.is_empty()
+    }
+
     fn matches(&self, repository: &RepositoryName, facts: &Facts) -> bool {
         let paths = |globs: &[PathGlob]| facts.paths.iter().any(|path| globs.iter().any(|glob| glob.matches(path)));
         self.repository.as_ref().is_none_or(|only| only == repository)

@@ -11,7 +11,7 @@ use serde_json::json;
 use store::Actor;
 
 use super::propose::{Opening, check_hour};
-use crate::intake::{Resolved, check_scope, facts_of, render, unavailable};
+use crate::intake::{Resolved, check_scope, render, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
 impl Engine {
@@ -135,7 +135,7 @@ impl Engine {
         if expected.digest(&setup.name, branch) != change.digest(&setup.name, branch) {
             return Err(Unverified::Alarm("it is not what the runbook renders".to_owned()));
         }
-        let mut facts = facts_of(&change);
+        let mut facts = self.facts(setup, parent, &change).await;
         facts.runbook = Some(runbook.name().clone());
         facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);

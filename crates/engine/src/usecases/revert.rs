@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::Actor;
 
 use super::propose::Opening;
-use crate::intake::{Resolved, facts_of, unavailable};
+use crate::intake::{Resolved, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, Problem};
 
 impl Engine {
@@ -113,7 +113,7 @@ impl Engine {
             }
         };
         let now = self.now();
-        let mut facts = facts_of(&change);
+        let mut facts = self.facts(setup, tip, &change).await;
         facts.revert = true;
         facts.agent = by.is_none().then(|| agent.name.clone());
         let resolved = Resolved {

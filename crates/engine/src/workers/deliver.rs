@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::{Held, backoff};
 use crate::act::{Act, Acted};
-use crate::intake::{facts_of, render};
+use crate::intake::render;
 use crate::{Engine, RepositorySetup};
 
 /// Proposals remembered as having to go alone; beyond that the memory starts afresh, which costs a detour.
@@ -99,6 +99,12 @@ impl Engine {
         for held in waiting {
             match self.prepare_one(setup, held, memory).await {
                 Ok(Some(one)) => {
+                    if let Err(holds) = self.may_send(&one.proposal) {
+                        let now = self.now();
+                        let wait = (domain::look_again(&holds, now) - now).to_std().unwrap_or_default();
+                        self.later(held, wait, Some(domain::said(&holds))).await;
+                        continue;
+                    }
                     // Two approvals that touch one path never share a batch: the second would be built on what the first becomes.
                     let clash = one.change.paths().any(|path| touched.contains(path));
                     let alone =
@@ -250,7 +256,7 @@ impl Engine {
         merged: ChangeSet,
         tip: CommitId,
     ) -> Result<(), String> {
-        let revision = self.next_revision(setup, proposal, &merged, tip, None);
+        let revision = self.next_revision(setup, proposal, &merged, tip, None).await;
         let act = Act {
             contents: Some(merged),
             details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
@@ -292,7 +298,8 @@ impl Engine {
             self.happen(proposal.id, Event::AlreadyThere { commit: tip }).await.map_err(text)?;
             return Ok(None);
         }
-        let revision = self.next_revision(setup, proposal, &change, tip, proposal.revision.facts.runbook.clone());
+        let runbook = proposal.revision.facts.runbook.clone();
+        let revision = self.next_revision(setup, proposal, &change, tip, runbook).await;
         let act = Act {
             contents: Some(change.clone()),
             ..Act::service(
@@ -312,7 +319,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn next_revision(
+    pub(super) async fn next_revision(
         &self,
         setup: &RepositorySetup,
         proposal: &Proposal,
@@ -321,7 +328,7 @@ impl Engine {
         runbook: Option<domain::RunbookName>,
     ) -> Revision {
         let old = &proposal.revision.facts;
-        let mut facts = facts_of(change);
+        let mut facts = self.facts(setup, base, change).await;
         facts.runbook = runbook;
         facts.requested = old.requested;
         facts.agent = proposal.asking_agent().cloned();
