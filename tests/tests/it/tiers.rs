@@ -179,7 +179,7 @@ async fn a_delivered_change_is_reverted_by_one_tap_and_one_confirmation() -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
     let frozen = format!(
-        "{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = \"2020-01-01T00:00:00\"\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n"
+        "{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n"
     );
     let lab = Lab::with(LabOptions {
         policy: frozen,
