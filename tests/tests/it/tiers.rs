@@ -178,9 +178,8 @@ async fn a_delivered_change_is_reverted_by_one_tap_and_one_confirmation() -> Res
 /// A freeze keeps approvals and holds the push back; when the policy no longer freezes, it goes out by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
-    let frozen = format!(
-        "{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n"
-    );
+    let frozen =
+        format!("{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n");
     let lab = Lab::with(LabOptions {
         policy: frozen,
         ..LabOptions::default()
