@@ -21,7 +21,8 @@ pub(crate) struct OpenStep {
 }
 
 impl Engine {
-    /// One tap approves what is fully visible, deletes nothing and is no high risk; anything else takes a second step.
+    /// One tap approves what is fully visible, deletes nothing and is no high risk; anything else takes a second step. Going back to what was
+    /// there is one tap, however it looks from here: an older image is what a revert is for.
     pub(super) async fn approve_or_ask(
         &self,
         telegram: &TelegramSetup,
@@ -32,7 +33,8 @@ impl Engine {
     ) -> Result<Toast, Dead> {
         let shown = self.card(proposal, Some(card)).await?;
         let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
-        let grave = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Grade::High);
+        let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Grade::High);
+        let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
         // What is decided already is refused with the decision, whatever it deletes.
         if (complete && !grave && !deletes) || proposal.decision != Decision::Pending {
