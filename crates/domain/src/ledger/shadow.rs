@@ -5,7 +5,7 @@
 pub struct Shadow {
     /// All of them.
     pub runs: u64,
-    /// Those that would have run without asking, had the runbook been `standard` ([`super::Ruling::alone`] at intake).
+    /// Those that would have run without asking, had the runbook been `standard` (what [`super::Ruling`] said at intake).
     pub alone: u64,
     /// Of those, the ones that the humans approved.
     pub agreed: u64,
