@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use octocrab::{Octocrab, service::middleware::retry::RetryConfig};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     Error, NewPull, Polled, Pull, PullState,
@@ -56,6 +56,8 @@ pub struct InvalidOptions(String);
 pub struct GitHub {
     /// Exchanged as a whole with the token.
     octocrab: Arc<RwLock<Octocrab>>,
+    /// The token in use: blotted out of what servers say.
+    token: Arc<RwLock<SecretString>>,
     base_url: String,
     owner: String,
     repo: String,
@@ -99,7 +101,8 @@ impl GitHub {
             return Err(InvalidOptions(message.to_owned()));
         }
         Ok(GitHub {
-            octocrab: Arc::new(RwLock::new(connected(&base_url, token, timeout)?)),
+            octocrab: Arc::new(RwLock::new(connected(&base_url, token.clone(), timeout)?)),
+            token: Arc::new(RwLock::new(token)),
             base_url,
             owner,
             repo,
@@ -112,7 +115,8 @@ impl GitHub {
     /// # Errors
     /// When no client can be built with it; the old token stays in use.
     pub fn set_token(&self, token: SecretString) -> Result<(), InvalidOptions> {
-        let fresh = connected(&self.base_url, token, self.timeout)?;
+        let fresh = connected(&self.base_url, token.clone(), self.timeout)?;
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
         *self.octocrab.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -245,7 +249,11 @@ impl GitHub {
     /// One call within the deadline, its errors sorted.
     async fn sorted<T>(&self, call: impl Future<Output = octocrab::Result<T>>, what: &str, right: &str) -> Result<T, Error> {
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer.map_err(|error| sorted(error, what, right)),
+            // Some gateways put the request, headers and all, into what they answer.
+            Ok(answer) => answer.map_err(|error| {
+                let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
+                sorted(error, what, right).without(token.expose_secret())
+            }),
             Err(_) => Err(Error::Unavailable {
                 detail: format!("no answer within {:?}", self.timeout),
             }),

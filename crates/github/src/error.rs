@@ -61,6 +61,24 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Error::RateLimited { .. } | Error::Unavailable { .. })
     }
+
+    /// The same without a secret that the answer may have quoted.
+    pub(crate) fn without(self, secret: &str) -> Self {
+        let blot = |text: String| if secret.is_empty() { text } else { text.replace(secret, "***") };
+        match self {
+            Error::Unauthorized { message } => Error::Unauthorized { message: blot(message) },
+            Error::Forbidden { right, message } => Error::Forbidden {
+                right: blot(right),
+                message: blot(message),
+            },
+            Error::Unavailable { detail } => Error::Unavailable { detail: blot(detail) },
+            Error::Rejected { status, message } => Error::Rejected {
+                status,
+                message: blot(message),
+            },
+            Error::NotFound { .. } | Error::RateLimited { .. } => self,
+        }
+    }
 }
 
 /// Sorts what octocrab reports. `what` names the thing asked for, `right` the right that the call needs.

@@ -395,3 +395,27 @@ async fn a_replaced_token_is_used_by_every_clone() {
     assert_eq!(clone.whoami().await.unwrap(), "guest");
     assert!(!format!("{clone:?}").contains("guest-token"));
 }
+
+#[tokio::test]
+async fn a_gateway_that_quotes_the_request_does_not_make_us_tell_the_token() {
+    let server = MockServer::start().await;
+    let token = "ghp_canarycanarycanary";
+    let github = client(&server.uri(), token, Duration::from_secs(20));
+    for status in [400, 401, 403, 422, 500] {
+        let answer = ResponseTemplate::new(status).set_body_json(serde_json::json!({
+            "message": format!("refused: Authorization: Bearer {token}"),
+            "errors": [{ "message": format!("header {token}") }],
+        }));
+        let mock = Mock::given(method("GET")).respond_with(answer).mount_as_scoped(&server).await;
+        let error = github.find_pull(BRANCH).await.expect_err("refused");
+        let said = format!("{error} {error:?}");
+        assert!(said.contains("***") && !said.contains("canary"), "{status}: {said}");
+        drop(mock);
+    }
+    let fresh = "ghp_freshcanaryfreshcanary";
+    github.set_token(fresh.to_owned().into()).unwrap();
+    let answer = ResponseTemplate::new(403).set_body_json(serde_json::json!({ "message": format!("Bearer {fresh}") }));
+    Mock::given(method("GET")).respond_with(answer).mount(&server).await;
+    let said = format!("{:?}", github.find_pull(BRANCH).await);
+    assert!(!said.contains("canary"), "{said}");
+}

@@ -149,7 +149,7 @@ async fn verify(connection: &mut SqliteConnection) -> Result<AuditReport, StoreE
         }
     }
     let (count, hash): (i64, String) = sqlx::query_as("select rows, hash from audit_head")
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await
         .map_err(sql::failed)?;
     if sql::count(count) > rows {
@@ -161,13 +161,41 @@ async fn verify(connection: &mut SqliteConnection) -> Result<AuditReport, StoreE
     if sql::count(count) < rows || hash != head.to_string() {
         return Ok(broken(rows, format!("the stored end of the log (row {count}) is not this row")));
     }
-    match named.iter().next() {
-        Some(hash) => Ok(broken(
-            rows + 1,
-            format!("a proposal was decided by the row with hash {hash}, which is not in the log"),
-        )),
-        None => Ok(AuditReport::Intact { rows, head }),
+    if let Some(hash) = named.iter().next() {
+        let why = format!("a proposal was decided by the row with hash {hash}, which is not in the log");
+        return Ok(broken(rows + 1, why));
     }
+    if let Some(id) = unsealed(connection).await? {
+        let why = format!("proposal {id} is approved, and no row of the log says by whom");
+        return Ok(broken(rows + 1, why));
+    }
+    if let Some(id) = vanished(connection).await? {
+        let why = format!("the log tells of proposal {id}, which is not in the database");
+        return Ok(broken(rows + 1, why));
+    }
+    Ok(AuditReport::Intact { rows, head })
+}
+
+/// An approval that names no row of the log: nobody but whoever edited the file has given it.
+async fn unsealed(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    sqlx::query_scalar(
+        "select id from proposals where (decision = 'approved' or document ->> '$.decision' = 'approved')
+         and document ->> '$.audit_head' is null limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(sql::failed)
+}
+
+/// A proposal that the log tells of and that is no longer stored: proposals are never deleted.
+async fn vanished(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    sqlx::query_scalar(
+        "select audit.proposal from audit left join proposals on proposals.id = audit.proposal
+         where audit.proposal is not null and proposals.id is null limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(sql::failed)
 }
 
 /// The rows that decided proposals, as the proposals tell: witnesses outside of the log.

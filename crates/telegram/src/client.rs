@@ -183,16 +183,31 @@ impl Client {
             let code = answer.error_code.unwrap_or(i64::from(status.as_u16()));
             return Err(classify(
                 code,
-                &answer.description,
+                &self.without_token(&answer.description),
                 parameters.retry_after,
                 parameters.migrate_to_chat_id,
             ));
         }
         serde_json::from_value(answer.result).map_err(|e| SendError::Ambiguous {
-            reason: format!("the answer has an unexpected shape: {e}"),
+            reason: self.without_token(&format!("the answer has an unexpected shape: {e}")),
         })
     }
+
+    /// What a server said, without our token: some gateways put the request's path into what they answer.
+    fn without_token(&self, text: &str) -> String {
+        let token = self.shared.token.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let token = token.expose_secret();
+        let text = text.replace(token, "***");
+        match token.split_once(':') {
+            // Shorter ones are no real tokens, and would blot out ordinary words.
+            Some((_, key)) if key.len() >= KEY_MIN => text.replace(key, "***"),
+            _ => text,
+        }
+    }
 }
+
+/// Shortest secret part of a token that is looked for by itself; real ones have 35 characters.
+const KEY_MIN: usize = 8;
 
 fn check_token(token: &SecretString) -> Result<(), ClientError> {
     let good = token.expose_secret().split_once(':').is_some_and(|(id, key)| {

@@ -114,6 +114,37 @@ async fn a_cut_tail_is_seen_even_when_the_stored_end_was_forged() {
 }
 
 #[tokio::test]
+async fn an_approval_without_a_row_and_a_proposal_that_is_gone_are_seen() {
+    for (what, sql, why) in [
+        (
+            "a forged approval",
+            "update proposals set decision = 'approved', document = json_set(document, '$.decision', 'approved')",
+            "no row of the log says by whom",
+        ),
+        (
+            "one forged in its document alone",
+            "update proposals set document = json_set(document, '$.decision', 'approved')",
+            "no row of the log says by whom",
+        ),
+        (
+            "a proposal taken out",
+            "pragma foreign_keys = off; drop trigger if exists proposals_stay; delete from outbox; delete from contents;
+             delete from revisions; delete from proposals",
+            "which is not in the database",
+        ),
+    ] {
+        let it = Fixture::new().await;
+        it.insert(proposal(1)).await;
+        it.sql(sql).await;
+        let report = it.store.verify_audit().await.expect("verifies");
+        assert!(
+            matches!(&report, AuditReport::Broken { why: said, .. } if said.contains(why)),
+            "{what}: {report:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_schema_itself_refuses_to_change_the_log() {
     use sqlx::Executor as _;
     let it = Fixture::new().await;

@@ -60,6 +60,11 @@ async fn the_token_shows_nowhere() {
     let mut said = format!("{client:?} {:?}", options(&server.uri()));
     for answer in [
         ResponseTemplate::new(401).set_body_string(r#"{"ok":false,"error_code":401,"description":"Unauthorized"}"#),
+        // A gateway that puts the request into its answer.
+        ResponseTemplate::new(403).set_body_string(format!(
+            r#"{{"ok":false,"error_code":403,"description":"Forbidden: /bot123:{secret}/sendMessage of {secret}"}}"#
+        )),
+        ResponseTemplate::new(200).set_body_string(format!(r#"{{"ok":true,"result":"{secret}"}}"#)),
         ResponseTemplate::new(200).set_body_string("<html>"),
         ResponseTemplate::new(302).insert_header("location", "http://192.0.2.1/"),
         ResponseTemplate::new(200).set_body_string(r#"{"ok":true,"result":7}"#),
