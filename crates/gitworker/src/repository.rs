@@ -305,6 +305,20 @@ impl Repository {
         blocking(move || inner.mirror.check()).await
     }
 
+    /// Looks into the mirror on disk and clones it anew when it is damaged: also a mirror that nobody uses must not stay so.
+    ///
+    /// # Errors
+    /// When it could not be cloned; damage that comes back at once is not chased.
+    pub async fn repair(&self) -> Result<(), GitError> {
+        self.has_mirror()?;
+        let generation = self.inner.mirror.generation();
+        let inner = self.inner.clone();
+        match blocking(move || inner.mirror.check()).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.heal(generation, error.to_string()).await,
+        }
+    }
+
     /// Whether the credentials may push, as far as a remote tells before a push.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::effects::backoff;
 use crate::{Engine, RepositorySetup};
 
+/// How often the mirror on disk is looked into: `/readyz` must not stay red over a cache that can be made anew.
+const MIRROR_LOOK: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Engine {
     /// Looks at the repository once at the start, and again, with growing pauses, while it cannot be used.
     pub(super) async fn keep_usable(self, name: RepositoryName, cancel: CancellationToken) {
@@ -26,6 +29,7 @@ impl Engine {
                     tokio::select! {
                         () = cancel.cancelled() => return,
                         () = setup.git.troubled() => {}
+                        () = keep_whole(setup) => {}
                     }
                 }
                 Err(error) => {
@@ -38,6 +42,16 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Mends the mirror on disk for as long as the repository can be used.
+async fn keep_whole(setup: &RepositorySetup) {
+    loop {
+        tokio::time::sleep(MIRROR_LOOK).await;
+        if let Err(error) = setup.git.repair().await {
+            tracing::warn!(repository = %setup.name, %error, "the damaged mirror could not be cloned anew; tried again");
         }
     }
 }

@@ -94,6 +94,19 @@ async fn a_mirror_damaged_between_runs_is_cloned_again_at_start() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_nobody_uses_is_repaired() {
+    for (case, damage) in DAMAGES {
+        let remote = Remote::with(SEED);
+        let repository = remote.open().await;
+        repository.refresh(Duration::ZERO).await.expect("a tip");
+        damage(&remote.mirror());
+        assert_eq!(repository.repair().await, Ok(()), "{case}");
+        assert_eq!(repository.health().await, Ok(()), "{case}");
+        works(&repository, case).await;
+    }
+}
+
+#[tokio::test]
 async fn a_mirror_damaged_while_running_heals_by_itself() {
     for (case, damage) in DAMAGES {
         let remote = Remote::with(SEED);
