@@ -319,8 +319,12 @@ async fn somebody_who_pushes_all_the_time_loses_nothing_and_stops_nobody() -> Re
     let lab = Lab::start().await?;
     let repo = lab.repo.clone();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (told, began) = tokio::sync::oneshot::channel::<()>();
     let pusher = tokio::task::spawn_blocking(move || {
-        let mut pushed = Vec::new();
+        // At least one before the first delivery, however fast that is.
+        let first = repo.commit_on_top(&[Change::write("notes/first.md", "note\n")], "A note", "Olivia");
+        let mut pushed: Vec<String> = first.into_iter().collect();
+        told.send(()).ok();
         while stopped
             .recv_timeout(Duration::from_millis(300))
             .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
@@ -331,6 +335,7 @@ async fn somebody_who_pushes_all_the_time_loses_nothing_and_stops_nobody() -> Re
         }
         pushed
     });
+    began.await?;
     let mut ids = Vec::new();
     for n in 0..6 {
         let path = format!("kubernetes/applications/blog/part{n}.yaml");
