@@ -1,6 +1,6 @@
 //! Telegram's side of the use cases: taps, commands, replies. Every check fails closed, in one fixed order, and every refusal says why and leaves an audit row.
 
-use domain::{Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
+use domain::{Effect, Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
 use serde_json::json;
 use store::{Actor, Audit, Card as StoredCard, CardState, StoreError};
 use telegram::{Action, ChatId, Inbound, MessageId, Sender, Tap, Text};
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Act, Acted};
 use crate::cards::CHIPS;
+use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
@@ -291,16 +292,18 @@ impl Engine {
     async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
         let (policy, now, update) = (self.book().policy.clone(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
+        // Only what somebody takes at once is claimed here.
+        let lease_until = self.has_owners().then(|| self.lease_until(now));
         let details = json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) });
-        let acted = self
+        let (acted, claimed) = self
             .store()
             .write(move |tx| {
                 Box::pin(async move {
                     if !tx.consume_update(update, now).await? {
-                        return Ok::<_, StoreError>(None);
+                        return Ok::<_, StoreError>((None, None));
                     }
                     let Some(proposal) = tx.proposal(id).await? else {
-                        return Ok(Some(Acted::Missing));
+                        return Ok((Some(Acted::Missing), None));
                     };
                     let name = event.name();
                     let mut audit = Audit {
@@ -315,13 +318,21 @@ impl Engine {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;
-                            Ok(Some(Acted::Done(Box::new(next), transition.summary)))
+                            let delivers = transition
+                                .effects
+                                .iter()
+                                .any(|owed| owed.effect == Effect::Deliver && owed.due <= now);
+                            let claimed = match lease_until.filter(|_| delivers) {
+                                Some(until) => tx.claim_own(id, &Effect::Deliver, now, until).await?,
+                                None => None,
+                            };
+                            Ok((Some(Acted::Done(Box::new(next), transition.summary)), claimed))
                         }
                         Err(refusal) => {
                             audit.event = format!("refused_{name}");
                             audit.summary = refusal.to_string();
                             tx.audit(audit).await?;
-                            Ok(Some(Acted::Refused(refusal)))
+                            Ok((Some(Acted::Refused(refusal)), None))
                         }
                     }
                 })
@@ -330,6 +341,9 @@ impl Engine {
         match acted {
             None => Err(Dead::Seen),
             Some(Acted::Done(proposal, summary)) => {
+                if let Some(effect_id) = claimed {
+                    self.hand_over(&proposal.repository, Held { effect_id, proposal: id });
+                }
                 tracing::info!(proposal = %proposal.id, "{summary}");
                 self.0.hub.ring(proposal.id);
                 self.0.wake.notify_waiters();

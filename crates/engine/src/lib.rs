@@ -16,7 +16,7 @@ mod usecases;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use domain::{RepositoryName, Timestamp};
@@ -54,6 +54,8 @@ struct Inner {
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// The owners of the branches, once they run.
+    owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
     used: workers::Used,
 }
@@ -86,6 +88,7 @@ impl Engine {
             baselines: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            owners: OnceLock::new(),
             used: workers::Used::default(),
         }))
     }

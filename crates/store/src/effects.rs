@@ -57,6 +57,25 @@ impl Tx {
         Ok(good)
     }
 
+    /// Leases the waiting `effect` of one proposal until `lease_until`, when it is due and none of its kind is running; answers its id. For the job that has
+    /// just made it due: its owner gets it without another transaction.
+    pub async fn claim_own(
+        &mut self,
+        proposal: ProposalId,
+        effect: &Effect,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let query = sqlx::query(CLAIM_OWN)
+            .bind(sql::micros(lease_until))
+            .bind(proposal.to_string())
+            .bind(effect.key())
+            .bind(sql::encode("effect", effect)?)
+            .bind(sql::micros(now));
+        let rows = self.returned(query).await?;
+        rows.first().map(|row| row.try_get(0).map_err(sql::failed)).transpose()
+    }
+
     async fn park_unreadable(
         &mut self,
         effect_id: i64,
@@ -174,6 +193,13 @@ update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in 
         where leased_until is not null and parked = 0 and leased_until <= ?1 and key in (select value from json_each(?4))
     ) order by due, effect_id limit ?3)
 returning effect_id, proposal, key, effect, attempts, due";
+
+pub(crate) const CLAIM_OWN: &str = "
+update outbox set leased_until = ?1, attempts = attempts + 1
+where ifnull(proposal, '') = ?2 and key = ?3 and effect = ?4 and due <= ?5 and leased_until is null and parked = 0
+and not exists (select 1 from outbox running where running.leased_until is not null and running.parked = 0
+    and ifnull(running.proposal, '') = ?2 and running.key = ?3)
+returning effect_id";
 
 /// Asked in the round trip that ends the effect.
 macro_rules! like_waits {
