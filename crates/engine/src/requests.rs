@@ -247,8 +247,10 @@ pub struct Health {
     pub database: Result<(), String>,
     /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
-    /// When Telegram last answered; `None` when never, or not configured.
+    /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
+    /// What is wrong with Telegram, in words that anybody may read.
+    pub telegram_problem: Option<String>,
     /// Whether Telegram is configured.
     pub telegram: bool,
     /// Per Argo CD instance: when it last answered, and what is wrong with it.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
 use end_to_end::invariants::still_there;
-use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, PATIENCE, agent_named};
+use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, PATIENCE, agent_named, files, request};
 use simulators::git::{Change, Fault, GitEndpoint};
 use simulators::telegram::Tap;
 
@@ -69,6 +69,29 @@ async fn a_branch_that_moved_elsewhere_leaves_the_approval_standing() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_is_on_another_branch_only_is_said_to_be_there() -> Result<()> {
+    let lab = Lab::start().await?;
+    let tip = lab.repo.tip().context("a tip")?;
+    let theirs = lab
+        .repo
+        .loose_commit(&tip, &[Change::write("README.md", "more\n")], "Feature", "Olivia")?;
+    lab.repo.on("feature/x").force_push(&theirs)?;
+    let request = engine::ProposalRequest {
+        base: theirs.clone(),
+        ..request("Twice", files(&SOME))
+    };
+    let Err(problem) = lab.engine.propose(&agent_named("ops-bot"), request, None).await else {
+        return Err(anyhow!("it was taken"));
+    };
+    assert_eq!((problem.status, problem.code), (422, "base_not_on_branch"));
+    assert_eq!(
+        problem.detail,
+        format!("commit {} is not on branch main (it is the tip of \"feature/x\")", &theirs[..7])
+    );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_touched_file_that_merges_is_shown_again_and_approved_anew() -> Result<()> {
     let lab = Lab::start().await?;
     lab.repo.commit_on_top(&[Change::write(LONG, long(&[]))], "A long file", "Olivia")?;
@@ -126,6 +149,40 @@ async fn what_somebody_else_committed_already_is_put_aside() -> Result<()> {
     let proposal = lab.ended(id).await?;
     assert_eq!(proposal.outcome, Some(Outcome::Dismissed));
     assert!(proposal.note.unwrap_or_default().contains("already holds all of it"));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_queue_for_one_file_are_rendered_once_more_each_and_hold_up_nobody_else() -> Result<()> {
+    const RUNS: u32 = 6;
+    let lab = Lab::start().await?;
+    close_gate(&lab)?;
+    let scale = async |replicas: u32| lab.run("scale", serde_json::json!({ "app": "web", "replicas": replicas })).await;
+    let first = scale(3).await?;
+    lab.until(first, "being pushed", |p| p.delivery == Delivery::Committing).await?;
+    let mut queued = Vec::new();
+    for replicas in 4..4 + RUNS {
+        queued.push(scale(replicas).await?);
+    }
+    let other = approved(&lab, "Elsewhere", &SOME).await?;
+    open_gate(&lab)?;
+    lab.ended(first).await?;
+    for id in queued {
+        let run = lab.ended(id).await?;
+        assert_eq!(
+            run.revision.number, 2,
+            "rendered anew when its turn came, not at each turn of another"
+        );
+        assert_eq!(own_commits(&lab, id), 1);
+    }
+    lab.ended(other).await?;
+    let log = lab.repo.log(20);
+    let place = log
+        .iter()
+        .position(|commit| commit.message.contains(&other.to_string()))
+        .context("a commit")?;
+    // Newest first: with the first of those that queued, it left all others of them behind.
+    ensure!(place >= (RUNS - 1) as usize, "{place}: {log:#?}");
     lab.invariants().await
 }
 

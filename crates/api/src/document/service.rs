@@ -140,7 +140,9 @@ impl HealthDocument {
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen, None)),
+            telegram: health
+                .telegram
+                .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
             argocd: health
                 .argocd
                 .iter()
@@ -172,6 +174,7 @@ mod tests {
                 ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
+            telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
             argocd: vec![unheard(Some("the token is not accepted"))],
         };
@@ -186,7 +189,7 @@ mod tests {
             "name": "telegram",
             "seen_at": "2026-03-01T12:00:00Z",
             "seen_seconds_ago": 30,
-            "problem": null
+            "problem": "the bot token is not accepted"
           },
           "argocd": [
             {
@@ -206,6 +209,7 @@ mod tests {
             database: Ok(()),
             repositories: Vec::new(),
             telegram_seen: None,
+            telegram_problem: None,
             telegram: false,
             argocd: vec![unheard(Some("the token is not accepted"))],
         };

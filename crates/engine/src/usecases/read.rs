@@ -137,11 +137,18 @@ impl Engine {
                 }
             })
             .collect();
-        let telegram_seen = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let heard = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let standing = self
+            .telegram()
+            .map(|telegram| telegram.queue.client().standing())
+            .unwrap_or_default();
+        let well = standing.well.and_then(|at| chrono::Duration::from_std(at.elapsed()).ok());
+        let telegram_seen = heard.max(well.map(|ago| self.now() - ago));
         Health {
             database,
             repositories,
             telegram_seen,
+            telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),
             argocd,
         }

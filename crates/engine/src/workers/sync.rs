@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use argocd::client::Trouble;
-use argocd::model::AppRef;
+use argocd::model::{AppRef, Application};
 use argocd::repo::Target;
 use argocd::touched::{Class, Touched};
 use argocd::verdict::{Baseline, Change, Combined, Contains, Ending, Judgement, Tracking, Verdict, Want, combine, judge, moved_by};
@@ -44,6 +44,8 @@ struct Flight {
     target: Target,
     follows: Vec<Follow>,
     discovered: bool,
+    /// There may be more applications than those that were found.
+    rediscover: bool,
     wake: Timestamp,
     interest: Option<Interest>,
     /// Ended badly; watched a while longer.
@@ -96,9 +98,9 @@ impl Engine {
                 }
                 change = changes.recv() => {
                     let Some(change) = change else { return };
-                    self.mark(&change, &flights, &mut dirty);
+                    self.mark(&change, &mut flights, &mut dirty);
                     while let Ok(change) = changes.try_recv() {
-                        self.mark(&change, &flights, &mut dirty);
+                        self.mark(&change, &mut flights, &mut dirty);
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -169,6 +171,7 @@ impl Engine {
             pushed_at: proposal.pushed_at.unwrap_or(now),
             target: target(setup),
             discovered: !follows.is_empty(),
+            rediscover: !follows.is_empty(),
             follows,
             wake: now,
             interest: None,
@@ -178,14 +181,27 @@ impl Engine {
         })
     }
 
-    fn mark(&self, (instance, changed): &(String, Changed), flights: &BTreeMap<ProposalId, Flight>, dirty: &mut BTreeSet<ProposalId>) {
+    fn mark(&self, (instance, changed): &(String, Changed), flights: &mut BTreeMap<ProposalId, Flight>, dirty: &mut BTreeSet<ProposalId>) {
+        let Some(state) = self.0.argocd.get(instance).map(|instance| instance.watch.snapshot()) else {
+            return;
+        };
         for (id, flight) in flights {
             let here = self
                 .repository(&flight.proposal.repository)
                 .is_some_and(|setup| setup.argocd.as_ref() == Some(instance));
             let concerned = match changed {
-                Changed::All => true,
-                Changed::App(key) => !flight.discovered || flight.follows.iter().any(|follow| follow.app.key() == *key),
+                Changed::All => {
+                    flight.rediscover = true;
+                    true
+                }
+                Changed::App(_) if !flight.discovered => true,
+                Changed::App(key) if flight.follows.iter().any(|follow| follow.app.key() == *key) => true,
+                // It may have appeared, or come to track these files, since the others were found.
+                Changed::App(key) => {
+                    let touches = here && state.application(key).is_some_and(|app| !certain(flight, [app]).is_empty());
+                    flight.rediscover |= touches;
+                    touches
+                }
             };
             if here && concerned {
                 dirty.insert(*id);
@@ -252,40 +268,21 @@ impl Engine {
     }
 
     fn discover(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, state: &State) {
-        let paths: Vec<String> = flight.proposal.revision.facts.paths.iter().map(ToString::to_string).collect();
-        let found = argocd::touched::touched(state.applications(), &flight.target, &paths);
-        let certain = found.iter().any(|touched| touched.class == Class::Touched);
-        let wanted = |touched: &&Touched| {
-            if certain {
-                touched.class == Class::Touched
-            } else {
-                touched.class == Class::Maybe
-            }
-        };
         let before = self
             .0
             .baselines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&flight.proposal.id);
+        let mut found = found(flight, state.applications());
+        let certain = found.iter().any(|touched| touched.class == Class::Touched);
+        // Those that may be concerned count only while nobody certainly is.
+        found.retain(|touched| touched.class == if certain { Class::Touched } else { Class::Maybe });
         flight.follows = found
-            .iter()
-            .filter(wanted)
+            .into_iter()
             .map(|touched| {
                 let known = before.as_ref().and_then(|before| before.application(&touched.app.key()));
-                let memory = Memory {
-                    tracking: Tracking::default(),
-                    baseline: known.map(Baseline::of),
-                    class: touched.class,
-                };
-                Follow {
-                    app: touched.app.clone(),
-                    memory,
-                    verdict: Verdict::NotSeenYet {
-                        compared: None,
-                        refreshes: 0,
-                    },
-                }
+                followed(touched, known.map(Baseline::of))
             })
             .collect();
         flight.discovered = true;
@@ -295,12 +292,32 @@ impl Engine {
         tracing::debug!(proposal = %flight.proposal.id, repository = %setup.name, applications = flight.follows.len(), "applications found");
     }
 
+    /// Applications that appeared, or came to track these files, since the first were found: they are followed too. What they were like before
+    /// the push is unknown, and nothing is asked for their sake: Argo CD has just compared them by itself.
+    fn discover_more(&self, flight: &mut Flight, state: &State) {
+        flight.rediscover = false;
+        let new: Vec<Touched> = certain(flight, state.applications())
+            .into_iter()
+            .filter(|touched| !flight.follows.iter().any(|follow| follow.app.key() == touched.app.key()))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        tracing::debug!(proposal = %flight.proposal.id, applications = new.len(), "more applications found");
+        flight.follows.extend(new.into_iter().map(|touched| followed(touched, None)));
+        // Taken anew below, with the new ones.
+        flight.interest = None;
+    }
+
     async fn judge_all(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, answers: &mut Answers) -> bool {
         let now = self.now();
+        let state = instance.watch.snapshot();
+        if flight.rediscover && state.complete && !flight.failed {
+            self.discover_more(flight, &state);
+        }
         if flight.interest.is_none() {
             flight.interest = Some(instance.watch.interest(flight.follows.iter().map(|follow| follow.app.key())));
         }
-        let state = instance.watch.snapshot();
         let change = |follow: &Follow| Change {
             commit: flight.commit.to_string(),
             pushed_at: flight.pushed_at,
@@ -548,6 +565,33 @@ pub(crate) fn touched<'a>(setup: &RepositorySetup, state: &State, paths: impl It
         .filter(|touched| touched.class == Class::Touched)
         .map(|touched| touched.app)
         .collect()
+}
+
+fn found<'a>(flight: &Flight, applications: impl IntoIterator<Item = &'a Application>) -> Vec<Touched> {
+    let paths: Vec<String> = flight.proposal.revision.facts.paths.iter().map(ToString::to_string).collect();
+    argocd::touched::touched(applications, &flight.target, &paths)
+}
+
+/// Those that a commit certainly touches.
+fn certain<'a>(flight: &Flight, applications: impl IntoIterator<Item = &'a Application>) -> Vec<Touched> {
+    let mut found = found(flight, applications);
+    found.retain(|touched| touched.class == Class::Touched);
+    found
+}
+
+fn followed(touched: Touched, baseline: Option<Baseline>) -> Follow {
+    Follow {
+        app: touched.app,
+        memory: Memory {
+            tracking: Tracking::default(),
+            baseline,
+            class: touched.class,
+        },
+        verdict: Verdict::NotSeenYet {
+            compared: None,
+            refreshes: 0,
+        },
+    }
 }
 
 fn target(setup: &RepositorySetup) -> Target {
