@@ -375,6 +375,18 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
     ] {
         assert!(good.out.contains(expected), "{expected}:\n{}", good.out);
     }
+    // Who refuses the bot itself refuses no chat.
+    world.telegram.fail_next("getMe", simulators::telegram::Fault::Status(403), 1);
+    let refused = world.run(&["check", "--online"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .err
+            .contains("problem: telegram token: Telegram, or what stands before it, refuses the bot itself (")
+            && !refused.err.contains("chat"),
+        "{}",
+        refused.err
+    );
     world.write("telegram-token", "7000000001:wrong");
     world.write("git-password", "wrong");
     world.write("argocd-token", "a.wrong.token");
@@ -387,6 +399,27 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
     ] {
         assert!(bad.err.contains(expected), "{expected}:\n{}", bad.err);
     }
+}
+
+#[tokio::test]
+async fn check_tells_what_is_wrong_with_every_secret_at_once() {
+    let world = World::start().await;
+    world.configure(
+        "token_file = \"telegram-token\"",
+        "token_file = \"telegram-token\"\nmode = \"webhook\"\nwebhook = { url = \"https://countersign.example.com/telegram/webhook\", secret = \"no spaces\" }",
+    );
+    world.write("telegram-token", "no token");
+    std::fs::remove_file(world.path("git-password")).unwrap();
+    let said = world.run(&["check"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for expected in [
+        "problem: telegram.token_file: the Telegram bot token must look like",
+        "problem: telegram.webhook.secret: it is not 1 to 256 of",
+        "problem: repositories[0].credentials.password_file (file ",
+    ] {
+        assert!(said.err.contains(expected), "{expected}:\n{}", said.err);
+    }
+    assert_eq!(said.err.matches("problem: ").count(), 3, "{}", said.err);
 }
 
 #[tokio::test]

@@ -79,6 +79,24 @@ async fn a_second_serve_on_one_database_is_refused() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serve_on_a_used_port_touches_nothing() {
+    let world = World::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    world.configure("bind = ", &format!("bind = \"{address}\""));
+    let refused = world.run(&["serve"]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""));
+    let expected = format!("server.bind: cannot listen on {address}");
+    assert!(refused.err.contains(&expected), "{}", refused.err);
+    assert!(!world.path("countersign.db").exists() && !world.path("mirrors").exists());
+    assert_eq!(
+        (world.git.requests(), world.telegram.calls(None).len()),
+        (Vec::new(), 0),
+        "nobody was asked"
+    );
+}
+
 /// Proposes a file; status and document of the answer.
 async fn propose(service: &Service, token: &str, key: &str) -> (u16, serde_json::Value) {
     let body = serde_json::json!({"repository": "homelab", "base": "head", "title": "t", "reason": "r", "changes": [{"path": "a", "content": "b"}]});
@@ -191,11 +209,18 @@ async fn secret_files_are_read_again_when_they_change() {
     world.write("telegram-token", "7000000001:old-one");
     let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
     assert!(world.telegram.calls(Some("getUpdates")).iter().all(|call| call.status != Some(200)));
+    let telegram = async |problem: Option<&str>| {
+        let document: serde_json::Value = serde_json::from_str(&get(service.api_addr(), "/readyz").await.1).unwrap();
+        (document["telegram"]["problem"].as_str() == problem).then(|| document["telegram"]["seen_at"].is_string())
+    };
+    let refused = async || telegram(Some("the bot token is not accepted")).await;
+    assert!(!eventually("the trouble", refused).await, "a refusal is no sign of life");
     world.write("telegram-token", &format!("{BOT_TOKEN}\n"));
     eventually("polling with the new token", async || {
         (!world.telegram.calls(Some("getUpdates")).is_empty()).then_some(())
     })
     .await;
+    assert!(eventually("no trouble", async || telegram(None).await).await, "it was seen");
     service.stop().await;
 }
 

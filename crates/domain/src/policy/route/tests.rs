@@ -135,7 +135,7 @@ fn what_raises_a_route() {
                 requested: Some(Tier::Prompted),
                 ..facts(&["policy.toml"])
             },
-            "manual · policy.toml is reserved: a human commits it; the agent asked for prompted, which is looser and not taken · ",
+            "manual · policy.toml is reserved: policy, runbooks and Countersign itself are always committed by a human; the agent asked for prompted, which is looser and not taken · ",
         ),
         // A standard run of high risk asks people.
         (
