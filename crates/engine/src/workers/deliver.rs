@@ -39,6 +39,8 @@ struct Memory {
     alone: BTreeSet<ProposalId>,
     /// How often each was postponed.
     failures: BTreeMap<ProposalId, u32>,
+    /// What the cards of each say that it waits for.
+    waits: BTreeMap<ProposalId, String>,
 }
 
 impl Engine {
@@ -100,9 +102,7 @@ impl Engine {
             match self.prepare_one(setup, held, memory).await {
                 Ok(Some(one)) => {
                     if let Err(holds) = self.may_send(&one.proposal) {
-                        let now = self.now();
-                        let wait = (domain::look_again(&holds, now) - now).to_std().unwrap_or_default();
-                        self.later(held, wait, Some(domain::said(&holds))).await;
+                        self.hold_back(held, &holds, memory).await;
                         continue;
                     }
                     // Two approvals that touch one path never share a batch: the second would be built on what the first becomes.
@@ -124,6 +124,19 @@ impl Engine {
         ready
     }
 
+    /// Waits for what holds a delivery back; its cards say so as soon as that changes.
+    async fn hold_back(&self, held: Held, holds: &[domain::Hold], memory: &mut Memory) {
+        let (now, why) = (self.now(), domain::said(holds));
+        if memory.waits.get(&held.proposal) != Some(&why) {
+            match self.owe_edit(held.proposal).await {
+                Ok(()) => _ = memory.waits.insert(held.proposal, why.clone()),
+                Err(error) => tracing::error!(proposal = %held.proposal, %error, "the cards do not tell what it waits for"),
+            }
+        }
+        let wait = (domain::look_again(holds, now) - now).to_std().unwrap_or_default();
+        self.later(held, wait, Some(why)).await;
+    }
+
     /// Looks at one held delivery: nothing left to do (`None`), ready, or a passing failure.
     async fn prepare_one(&self, setup: &RepositorySetup, held: Held, memory: &mut Memory) -> Result<Option<Ready>, String> {
         let id = held.proposal;
@@ -138,10 +151,6 @@ impl Engine {
         }
         if proposal.delivery != Delivery::Queued {
             return Ok(None);
-        }
-        if let Some(until) = proposal.hold_until.filter(|until| *until > self.now()) {
-            // Only a clock that was set back leads here.
-            return Err(format!("held until {until}"));
         }
         let Some(change) = self.store().read().contents(id, proposal.revision.number).await.map_err(text)? else {
             let why = "the contents are no longer stored".to_owned();
@@ -541,6 +550,7 @@ impl Engine {
 
     async fn done(&self, held: Held, memory: &mut Memory) {
         memory.failures.remove(&held.proposal);
+        memory.waits.remove(&held.proposal);
         if memory.alone.len() > ALONE_MAX {
             memory.alone.clear();
         }
