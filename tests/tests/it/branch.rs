@@ -332,6 +332,23 @@ async fn two_approvals_that_touch_one_file_are_pushed_one_after_the_other() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watched_commit_that_a_force_push_takes_away_ends_as_lost() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", simulators::argocd::Behaviour::Progressing);
+    let before = lab.repo.tip().context("a tip")?;
+    let id = approved(&lab, "Twice", &SOME).await?;
+    lab.until(id, "followed", |p| p.delivery == Delivery::Syncing).await?;
+    lab.repo.force_push(&before)?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Lost));
+    let note = proposal.note.unwrap_or_default();
+    assert!(note.contains("somebody force-pushed it"), "{note}");
+    let notice = lab.said(CHAT, 0, &["Why:", "somebody force-pushed it"]).await?;
+    assert!(!notice.silent);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_to_the_push_still_makes_exactly_one_commit() -> Result<()> {
     let lab = Lab::start().await?;
     for round in 0..5 {

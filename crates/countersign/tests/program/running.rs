@@ -111,6 +111,72 @@ async fn propose(service: &Service, token: &str, key: &str) -> (u16, serde_json:
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
+/// The example that agents' authors copy, as it stands in the README, with nothing but Python's standard library.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_python_example_runs() {
+    let readme = include_str!("../../../../README.md");
+    let example = readme
+        .split_once("```python\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .unwrap()
+        .0;
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 here");
+        return;
+    }
+    let world = World::start().await;
+    world
+        .repo
+        .on("main")
+        .commit_on_top(
+            &[simulators::git::Change::write(
+                "kubernetes/applications/web/values.yaml",
+                "replicas: 2\n",
+            )],
+            "seed",
+            "Olivia",
+        )
+        .unwrap();
+    let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+    let url = format!("http://{}", service.api_addr());
+    let token = world.run(&["agent", "add", "ops-agent"]).await.out.trim().to_owned();
+    let running = std::process::Command::new("python3")
+        .args(["-c", example])
+        .env("COUNTERSIGN_URL", &url)
+        .env("COUNTERSIGN_TOKEN", &token)
+        .env_remove("http_proxy")
+        .env_remove("HTTP_PROXY")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let client = reqwest::Client::new();
+    let path = eventually("the proposal", async || {
+        let page = client.get(format!("{url}/v1/proposals")).bearer_auth(&token).send().await.unwrap();
+        let page: serde_json::Value = page.json().await.unwrap();
+        page["proposals"][0]["links"]["self"].as_str().map(str::to_owned)
+    })
+    .await;
+    let withdrawn = client
+        .post(format!("{url}{path}/withdraw"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(withdrawn.status().as_u16(), 200);
+    let said = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap())
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        text(&said.stdout).starts_with("withdrawn None "),
+        "{} {}",
+        text(&said.stdout),
+        text(&said.stderr)
+    );
+    service.stop().await;
+}
+
 /// What `/readyz` says is missing; `None` when it is ready.
 async fn missing(service: &Service) -> Option<String> {
     let (status, text) = get(service.api_addr(), "/readyz").await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::SubsecRound as _;
 use domain::{Decision, Proposal, ProposalId};
 use store::{Cursor, ListFilter};
 
@@ -143,7 +144,8 @@ impl Engine {
             .map(|telegram| telegram.queue.client().standing())
             .unwrap_or_default();
         let well = standing.well.and_then(|at| chrono::Duration::from_std(at.elapsed()).ok());
-        let telegram_seen = heard.max(well.map(|ago| self.now() - ago));
+        // Whole seconds: the two clocks agree no better.
+        let telegram_seen = heard.max(well.map(|ago| self.now() - ago)).map(|seen| seen.trunc_subsecs(0));
         Health {
             database,
             repositories,
