@@ -1,20 +1,23 @@
 //! Policy and runbooks in force, exchanged as one when their files change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{Policy, RunbookName};
+use domain::{Policy, RunbookName, UserId};
 
 /// The policy and the runbooks that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
-    /// The policy.
+    /// The policy; whoever took their own rights away is in no group of it.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
     source: Option<Source>,
+    /// The policy with everybody's rights, and who has none at the moment.
+    whole: Arc<Policy>,
+    locked: BTreeSet<UserId>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,11 +56,42 @@ impl Book {
             .into_iter()
             .map(|runbook| (runbook.name().clone(), Arc::new(runbook)))
             .collect();
+        let policy = Arc::new(policy);
         Self {
-            policy: Arc::new(policy),
+            whole: policy.clone(),
+            policy,
             runbooks: Arc::new(runbooks),
             source: None,
+            locked: BTreeSet::new(),
         }
+    }
+
+    /// The same book while these people have no rights, and only these.
+    pub(crate) fn locking(mut self, locked: BTreeSet<UserId>) -> Self {
+        self.policy = self.under(&locked);
+        self.locked = locked;
+        self
+    }
+
+    /// Whether exactly these people have no rights in it.
+    pub(crate) fn locks(&self, locked: &BTreeSet<UserId>) -> bool {
+        self.locked == *locked
+    }
+
+    /// The policy while these people have no rights: what a transaction that has just read who they are decides under.
+    pub(crate) fn under(&self, locked: &BTreeSet<UserId>) -> Arc<Policy> {
+        if self.locks(locked) {
+            self.policy.clone()
+        } else if locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(locked))
+        }
+    }
+
+    /// The policy with everybody's rights, as its file says it.
+    pub(crate) fn whole(&self) -> Arc<Policy> {
+        self.whole.clone()
     }
 
     /// Loads and checks a policy file and a folder of `*.toml` runbooks.

@@ -9,6 +9,7 @@ mod cards;
 mod hub;
 mod inbound;
 mod intake;
+pub mod orders;
 mod problem;
 mod requests;
 mod settings;
@@ -53,6 +54,12 @@ struct Inner {
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
+    /// What people ordered about sending, as of the last look; what decides is read from the database.
+    ordered: ArcSwap<store::Ordered>,
+    /// One look at the orders at a time.
+    following: tokio::sync::Mutex<()>,
+    /// One change of what is in force at a time.
+    enforcing: Mutex<()>,
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
@@ -89,6 +96,9 @@ impl Engine {
             strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
+            ordered: ArcSwap::from_pointee(store::Ordered::default()),
+            following: tokio::sync::Mutex::default(),
+            enforcing: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             owners: OnceLock::new(),
@@ -113,7 +123,17 @@ impl Engine {
 
     /// Puts another policy and other runbooks in force. Pending proposals meet them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        self.0.book.store(Arc::new(book));
+        let _one = self.0.enforcing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.0.book.store(Arc::new(book.locking(self.locked())));
+    }
+
+    /// Takes the rights of those who gave them up out of the policy in force, and gives them back to the others.
+    pub(crate) fn lock_in_force(&self) {
+        let _one = self.0.enforcing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let book = self.book();
+        if !book.locks(&self.locked()) {
+            self.0.book.store(Arc::new(book.as_ref().clone().locking(self.locked())));
+        }
     }
 
     /// Reads policy and runbooks again; a file with problems changes nothing.

@@ -143,6 +143,8 @@ pub struct Evaluation {
     pub approvers: Vec<Approvers>,
     /// What the checks found.
     pub checks: Vec<Check>,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each.
+    pub waits: Vec<String>,
     /// The touched applications; `None` when Argo CD is unreachable or not configured: unknown.
     pub applications: Option<Vec<String>>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.
@@ -208,6 +210,8 @@ pub struct Me {
     pub open: (u64, u64),
     /// Proposals of the last hour and how many may be.
     pub hour: (u64, u64),
+    /// The stops that may hold this agent's changes back.
+    pub stops: Vec<domain::Stop>,
 }
 
 /// Which proposals to list.

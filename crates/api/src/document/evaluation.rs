@@ -34,6 +34,8 @@ pub struct EvaluationDocument {
     pub approvers: Vec<RequirementDocument>,
     /// What the checks found.
     pub checks: Vec<CheckDocument>,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each; empty when nothing does.
+    pub waits: Vec<String>,
     /// The touched applications, or `unknown` while Argo CD cannot tell.
     pub applications: Applications,
     /// The changed files in numbers.
@@ -122,6 +124,7 @@ impl From<Evaluation> for EvaluationDocument {
                 .collect(),
             rule: route.rule,
             checks: evaluation.checks.into_iter().map(CheckDocument::from).collect(),
+            waits: evaluation.waits,
             applications: evaluation
                 .applications
                 .map_or(Applications::Unknown(Unknown::Unknown), Applications::Known),

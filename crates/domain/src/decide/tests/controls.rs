@@ -23,7 +23,7 @@ fn broken() -> Vec<(&'static str, Decide, &'static str)> {
         (
             "the policy is not asked again before the push",
             |proposal, event, policy, now| match &event {
-                Event::CommitBuilt { commit, parent, digest }
+                Event::CommitBuilt { commit, parent, digest, .. }
                     if proposal.delivery == Delivery::Queued && *digest == proposal.revision.digest && proposal.hold_until.is_none() =>
                 {
                     let mut next = proposal.clone();
