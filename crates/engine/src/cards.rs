@@ -202,7 +202,11 @@ impl Engine {
             );
         }
         let passes = self.store().read().overrides(proposal.id).await?;
-        said.extend(passes.iter().map(|pass| format!("{} let it pass the freeze {:?}", pass.by.name, pass.freeze)));
+        said.extend(
+            passes
+                .iter()
+                .map(|pass| format!("{} let it pass the freeze {:?}", pass.by.name, pass.freeze)),
+        );
         card.note = (!said.is_empty()).then(|| said.join("; "));
         Ok(())
     }

@@ -89,25 +89,34 @@ pub enum Passed {
 /// # Errors
 /// When the database refuses: then nothing was stopped.
 pub async fn stop(store: &Store, by: Orderer, request: StopRequest, now: Timestamp) -> Result<Stopped, StoreError> {
-    store.write(move |tx| {
-        Box::pin(async move {
-            let standing = tx.standing_stops().await?;
-            if let Some(same) = standing.into_iter().find(|stop| stop.scope == request.scope) {
-                return Ok::<_, StoreError>(Stopped::Standing(same));
-            }
-            let stop = tx.put_stop(request.scope, by.person, now, request.reason).await?;
-            let details = json!({ "stop": stop.id, "scope": stop.scope, "reason": stop.reason });
-            tx.audit(audit(None, by.actor, "stop", format!("stop {}: {}", stop.id, stop.why()), details, now))
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let standing = tx.standing_stops().await?;
+                if let Some(same) = standing.into_iter().find(|stop| stop.scope == request.scope) {
+                    return Ok::<_, StoreError>(Stopped::Standing(same));
+                }
+                let stop = tx.put_stop(request.scope, by.person, now, request.reason).await?;
+                let details = json!({ "stop": stop.id, "scope": stop.scope, "reason": stop.reason });
+                tx.audit(audit(
+                    None,
+                    by.actor,
+                    "stop",
+                    format!("stop {}: {}", stop.id, stop.why()),
+                    details,
+                    now,
+                ))
                 .await?;
-            let text = format!(
-                "⛔ {}.\nNothing that it covers is sent; approvals are kept. /resume {} by two people ends it.",
-                stop.why(),
-                stop.id
-            );
-            tx.schedule(None, &Effect::Announce { text }, now).await?;
-            Ok(Stopped::New(stop))
+                let text = format!(
+                    "⛔ {}.\nNothing that it covers is sent; approvals are kept. /resume {} by two people ends it.",
+                    stop.why(),
+                    stop.id
+                );
+                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                Ok(Stopped::New(stop))
+            })
         })
-    }).await
+        .await
 }
 
 /// One person's wish that a stop ends; `number` may be left out while only one stands. `policy` is the one in force, without regard to locks.
@@ -121,33 +130,35 @@ pub async fn resume(
     policy: Arc<Policy>,
     now: Timestamp,
 ) -> Result<Ended<Stop>, StoreError> {
-    store.write(move |tx| {
-        Box::pin(async move {
-            let mut standing = tx.standing_stops().await?;
-            standing.retain(|stop| number.is_none_or(|number| stop.id == number));
-            let Some(mut stop) = standing.pop() else {
-                return Ok::<_, StoreError>(Ended::Nothing);
-            };
-            if !standing.is_empty() {
-                standing.push(stop);
-                return Ok(Ended::Which(standing));
-            }
-            let may = entitled(tx, &policy).await?;
-            if !may(by.person.id) {
-                refused(tx, by, "resume", format!("may not ask for stop {} to end", stop.id), now).await?;
-                return Ok(Ended::NotEntitled);
-            }
-            let end = stop.resume(vote(&by, now), &may);
-            let (over, words) = told(&end, &by, &format!("stop {} ({})", stop.id, stop.scope));
-            tx.set_stop(&stop, over.then_some(now)).await?;
-            let details = json!({ "stop": stop.id, "scope": stop.scope, "over": over });
-            end_told(tx, by, "resume", "▶️", words, details, over, now).await?;
-            Ok(match end {
-                Resumption::Over => Ended::Over(stop),
-                Resumption::Missing(missing) => Ended::Missing(stop, missing),
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut standing = tx.standing_stops().await?;
+                standing.retain(|stop| number.is_none_or(|number| stop.id == number));
+                let Some(mut stop) = standing.pop() else {
+                    return Ok::<_, StoreError>(Ended::Nothing);
+                };
+                if !standing.is_empty() {
+                    standing.push(stop);
+                    return Ok(Ended::Which(standing));
+                }
+                let may = entitled(tx, &policy).await?;
+                if !may(by.person.id) {
+                    refused(tx, by, "resume", format!("may not ask for stop {} to end", stop.id), now).await?;
+                    return Ok(Ended::NotEntitled);
+                }
+                let end = stop.resume(vote(&by, now), &may);
+                let (over, words) = told(&end, &by, &format!("stop {} ({})", stop.id, stop.scope));
+                tx.set_stop(&stop, over.then_some(now)).await?;
+                let details = json!({ "stop": stop.id, "scope": stop.scope, "over": over });
+                end_told(tx, by, "resume", "▶️", words, details, over, now).await?;
+                Ok(match end {
+                    Resumption::Over => Ended::Over(stop),
+                    Resumption::Missing(missing) => Ended::Missing(stop, missing),
+                })
             })
         })
-    }).await
+        .await
 }
 
 /// Takes a person's own rights away, and what they approved of all that is not sent yet. Answers whether that is new.
@@ -155,35 +166,37 @@ pub async fn resume(
 /// # Errors
 /// When the database refuses: then they have them still.
 pub async fn lock(store: &Store, person: PersonRef, policy: Arc<Policy>, now: Timestamp) -> Result<bool, StoreError> {
-    store.write(move |tx| {
-        Box::pin(async move {
-            if !tx.put_lock(&person, now).await? {
-                return Ok::<_, StoreError>(false);
-            }
-            let actor = Actor::Person(person.clone());
-            let summary = format!("{} gave up all rights", person.name);
-            tx.audit(audit(None, actor.clone(), "lockme", summary, json!({ "person": person.name }), now))
-                .await?;
-            let policy = policy.without(&locked(tx).await?);
-            for waiting in tx.in_delivery(&[Delivery::None, Delivery::Queued]).await? {
-                let Some(proposal) = tx.proposal(waiting.id).await? else { continue };
-                let event = Event::Locked { by: person.clone() };
-                let name = event.name();
-                // Refused where they approved nothing: that is most of them.
-                if let Ok(transition) = decide(&proposal, event, &policy, now) {
-                    let entry = audit(Some(proposal.id), actor.clone(), name, transition.summary.clone(), json!({}), now);
-                    tx.apply(&transition, entry).await?;
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.put_lock(&person, now).await? {
+                    return Ok::<_, StoreError>(false);
                 }
-            }
-            let text = format!(
-                "🔒 {0} gave up all rights: nothing that {0} approves counts, nor anything approved before that is not sent yet.\n\
+                let actor = Actor::Person(person.clone());
+                let summary = format!("{} gave up all rights", person.name);
+                tx.audit(audit(None, actor.clone(), "lockme", summary, json!({ "person": person.name }), now))
+                    .await?;
+                let policy = policy.without(&locked(tx).await?);
+                for waiting in tx.in_delivery(&[Delivery::None, Delivery::Queued]).await? {
+                    let Some(proposal) = tx.proposal(waiting.id).await? else { continue };
+                    let event = Event::Locked { by: person.clone() };
+                    let name = event.name();
+                    // Refused where they approved nothing: that is most of them.
+                    if let Ok(transition) = decide(&proposal, event, &policy, now) {
+                        let entry = audit(Some(proposal.id), actor.clone(), name, transition.summary.clone(), json!({}), now);
+                        tx.apply(&transition, entry).await?;
+                    }
+                }
+                let text = format!(
+                    "🔒 {0} gave up all rights: nothing that {0} approves counts, nor anything approved before that is not sent yet.\n\
                  /unlock {0} by two others gives them back.",
-                person.name
-            );
-            tx.schedule(None, &Effect::Announce { text }, now).await?;
-            Ok(true)
+                    person.name
+                );
+                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                Ok(true)
+            })
         })
-    }).await
+        .await
 }
 
 /// One person's wish that somebody gets their rights back; `name` may be left out while only one is locked.
@@ -197,34 +210,36 @@ pub async fn unlock(
     policy: Arc<Policy>,
     now: Timestamp,
 ) -> Result<Ended<Lock>, StoreError> {
-    store.write(move |tx| {
-        Box::pin(async move {
-            let mut standing = tx.standing_locks().await?;
-            standing.retain(|lock| name.as_ref().is_none_or(|name| lock.person.name.eq_ignore_ascii_case(name)));
-            let Some(mut lock) = standing.pop() else {
-                return Ok::<_, StoreError>(Ended::Nothing);
-            };
-            if !standing.is_empty() {
-                standing.push(lock);
-                return Ok(Ended::Which(standing));
-            }
-            let may = entitled(tx, &policy).await?;
-            if lock.person.id == by.person.id || !may(by.person.id) {
-                let words = format!("may not give {} their rights back", lock.person.name);
-                refused(tx, by, "unlock", words, now).await?;
-                return Ok(Ended::NotEntitled);
-            }
-            let end = lock.restore(vote(&by, now), &may);
-            let (over, words) = told(&end, &by, &format!("the lock of {}", lock.person.name));
-            tx.set_lock(&lock, over.then_some(now)).await?;
-            let details = json!({ "lock": lock.id, "person": lock.person.name, "over": over });
-            end_told(tx, by, "unlock", "🔓", words, details, over, now).await?;
-            Ok(match end {
-                Resumption::Over => Ended::Over(lock),
-                Resumption::Missing(missing) => Ended::Missing(lock, missing),
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut standing = tx.standing_locks().await?;
+                standing.retain(|lock| name.as_ref().is_none_or(|name| lock.person.name.eq_ignore_ascii_case(name)));
+                let Some(mut lock) = standing.pop() else {
+                    return Ok::<_, StoreError>(Ended::Nothing);
+                };
+                if !standing.is_empty() {
+                    standing.push(lock);
+                    return Ok(Ended::Which(standing));
+                }
+                let may = entitled(tx, &policy).await?;
+                if lock.person.id == by.person.id || !may(by.person.id) {
+                    let words = format!("may not give {} their rights back", lock.person.name);
+                    refused(tx, by, "unlock", words, now).await?;
+                    return Ok(Ended::NotEntitled);
+                }
+                let end = lock.restore(vote(&by, now), &may);
+                let (over, words) = told(&end, &by, &format!("the lock of {}", lock.person.name));
+                tx.set_lock(&lock, over.then_some(now)).await?;
+                let details = json!({ "lock": lock.id, "person": lock.person.name, "over": over });
+                end_told(tx, by, "unlock", "🔓", words, details, over, now).await?;
+                Ok(match end {
+                    Resumption::Over => Ended::Over(lock),
+                    Resumption::Missing(missing) => Ended::Missing(lock, missing),
+                })
             })
         })
-    }).await
+        .await
 }
 
 /// Lets a waiting proposal pass every freeze whose group the person is in. `update` is a tap that is taken in within the same transaction;
@@ -240,45 +255,47 @@ pub(crate) async fn pass(
     policy: Arc<Policy>,
     now: Timestamp,
 ) -> Result<Option<Passed>, StoreError> {
-    store.write(move |tx| {
-        Box::pin(async move {
-            if let Some(update) = update
-                && !tx.consume_update(update, now).await?
-            {
-                return Ok::<_, StoreError>(None);
-            }
-            let Some(proposal) = tx.proposal(id).await?.filter(|proposal| proposal.delivery == Delivery::Queued) else {
-                return Ok(Some(Passed::NotWaiting));
-            };
-            let (orders, locked) = tx.orders(id).await?;
-            let policy = policy.without(&locked);
-            let freezes = frozen(&policy, &proposal, &orders.overridden, now);
-            let (passed, rest): (Vec<Freeze>, Vec<Freeze>) =
-                freezes.into_iter().partition(|freeze| policy.may_override(freeze, person.id, now));
-            let actor = Actor::Person(person.clone());
-            if passed.is_empty() {
-                if rest.is_empty() {
-                    return Ok(Some(Passed::NotFrozen));
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if let Some(update) = update
+                    && !tx.consume_update(update, now).await?
+                {
+                    return Ok::<_, StoreError>(None);
                 }
-                let words = format!("may not let it pass {}", names(&rest));
-                tx.audit(audit(Some(id), actor, "refused_override", words, json!({}), now)).await?;
-                return Ok(Some(Passed::NotEntitled(rest)));
-            }
-            for freeze in &passed {
-                let pass = Override {
-                    freeze: freeze.name.clone(),
-                    by: person.clone(),
-                    at: now,
+                let Some(proposal) = tx.proposal(id).await?.filter(|proposal| proposal.delivery == Delivery::Queued) else {
+                    return Ok(Some(Passed::NotWaiting));
                 };
-                tx.put_override(id, &pass).await?;
-            }
-            let summary = format!("{} let it pass {}", person.name, names(&passed));
-            let freezes: Vec<_> = passed.iter().map(|freeze| freeze.name.as_str()).collect();
-            let details = json!({ "freezes": freezes });
-            tx.audit(audit(Some(id), actor, "override", summary, details, now)).await?;
-            Ok(Some(Passed::Done(passed, rest)))
+                let (orders, locked) = tx.orders(id).await?;
+                let policy = policy.without(&locked);
+                let freezes = frozen(&policy, &proposal, &orders.overridden, now);
+                let (passed, rest): (Vec<Freeze>, Vec<Freeze>) =
+                    freezes.into_iter().partition(|freeze| policy.may_override(freeze, person.id, now));
+                let actor = Actor::Person(person.clone());
+                if passed.is_empty() {
+                    if rest.is_empty() {
+                        return Ok(Some(Passed::NotFrozen));
+                    }
+                    let words = format!("may not let it pass {}", names(&rest));
+                    tx.audit(audit(Some(id), actor, "refused_override", words, json!({}), now)).await?;
+                    return Ok(Some(Passed::NotEntitled(rest)));
+                }
+                for freeze in &passed {
+                    let pass = Override {
+                        freeze: freeze.name.clone(),
+                        by: person.clone(),
+                        at: now,
+                    };
+                    tx.put_override(id, &pass).await?;
+                }
+                let summary = format!("{} let it pass {}", person.name, names(&passed));
+                let freezes: Vec<_> = passed.iter().map(|freeze| freeze.name.as_str()).collect();
+                let details = json!({ "freezes": freezes });
+                tx.audit(audit(Some(id), actor, "override", summary, details, now)).await?;
+                Ok(Some(Passed::Done(passed, rest)))
+            })
         })
-    }).await
+        .await
 }
 
 /// The freezes that hold a proposal and that nobody has let it pass yet.
@@ -341,7 +358,8 @@ async fn end_told(
 }
 
 async fn refused(tx: &mut Tx, by: Orderer, what: &str, words: String, now: Timestamp) -> Result<(), StoreError> {
-    tx.audit(audit(None, by.actor, &format!("refused_{what}"), words, json!({}), now)).await?;
+    tx.audit(audit(None, by.actor, &format!("refused_{what}"), words, json!({}), now))
+        .await?;
     Ok(())
 }
 

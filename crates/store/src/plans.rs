@@ -220,7 +220,6 @@ async fn hot_questions_never_walk_through_history() {
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
-    SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     STOPS: SCAN stops USING INDEX stops_standing
     LOCKS: SCAN locks USING INDEX locks_standing
     OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)

@@ -140,7 +140,10 @@ pub(crate) async fn overrides(connection: &mut SqliteConnection, proposal: Propo
 }
 
 pub(crate) async fn ordered(connection: &mut SqliteConnection) -> Result<Ordered, StoreError> {
-    let rows: Vec<OverrideColumns> = sqlx::query_as(OPEN_OVERRIDES).fetch_all(&mut *connection).await.map_err(sql::failed)?;
+    let rows: Vec<OverrideColumns> = sqlx::query_as(OPEN_OVERRIDES)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(sql::failed)?;
     let mut ordered = Ordered {
         stops: standing_stops(connection).await?,
         locks: standing_locks(connection).await?,

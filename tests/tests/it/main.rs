@@ -8,6 +8,7 @@ mod manual;
 mod observations;
 mod replaced;
 mod steps;
+mod stops;
 mod taps;
 mod telegram;
 mod tiers;

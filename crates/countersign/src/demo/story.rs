@@ -1,5 +1,7 @@
 //! `demo --auto`: the story, told with times. Every end is checked; the first that is wrong fails the run.
 
+mod orders;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -34,6 +36,8 @@ pub(super) async fn run() -> Result<()> {
     teller.rejected().await?;
     teller.deleted().await?;
     teller.reverted(&blog).await?;
+    teller.stopped().await?;
+    teller.frozen().await?;
     teller.log()?;
     teller.say("done", "every end is what it must be");
     teller.world.service.stop().await;
@@ -209,7 +213,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 6, "the branch has {} commits instead of 6", log.len());
+        ensure!(log.len() == 8, "the branch has {} commits instead of 8", log.len());
         Ok(())
     }
 

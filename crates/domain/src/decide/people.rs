@@ -199,7 +199,9 @@ impl Step<'_> {
             return Ok(self.to(less, [Effect::EditCards], summary));
         }
         let mut step = self.rerouted(stricter(&self.proposal.revision.route, &self.current_route()));
-        step.next.reviews.retain(|review| review.by.id != by.id || review.revision != number);
+        step.next
+            .reviews
+            .retain(|review| review.by.id != by.id || review.revision != number);
         step.next.note = Some(summary.clone());
         step.summary = summary;
         Ok(step)

@@ -176,7 +176,10 @@ impl Engine {
         let (mut cards, mut more, mut cursor) = (Vec::new(), false, None);
         'pages: loop {
             let (proposals, next) = self.store().read().list(&filter, cursor, PAGE).await?;
-            for proposal in proposals.iter().filter(|proposal| self.waits(proposal) == (which == Listed::Waiting)) {
+            for proposal in proposals
+                .iter()
+                .filter(|proposal| self.waits(proposal) == (which == Listed::Waiting))
+            {
                 if cards.len() == LIST_MAX {
                     more = true;
                     break 'pages;
@@ -196,7 +199,11 @@ impl Engine {
         Ok(match (which, cards.is_empty()) {
             (Listed::Waiting, true) => telegram::message(&format!("Nothing waits for anybody.{stops}")),
             (Listed::Others, true) => telegram::message("Nothing is under way, and nothing has ended yet."),
-            (Listed::Waiting, false) => telegram::list(&format!("Waiting for somebody{newest}{stops}"), &cards, &self.options(telegram, None)),
+            (Listed::Waiting, false) => telegram::list(
+                &format!("Waiting for somebody{newest}{stops}"),
+                &cards,
+                &self.options(telegram, None),
+            ),
             (Listed::Others, false) => telegram::list(&format!("Under way or ended{newest}"), &cards, &self.options(telegram, None)),
         })
     }

@@ -47,7 +47,10 @@ impl Engine {
         Ok(match stopped {
             Stopped::New(stop) => {
                 tracing::warn!(stop = stop.id, "{}", stop.why());
-                format!("Stop {} stands: {}. /resume {} by two people ends it.", stop.id, stop.scope, stop.id)
+                format!(
+                    "Stop {} stands: {}. /resume {} by two people ends it.",
+                    stop.id, stop.scope, stop.id
+                )
             }
             Stopped::Standing(stop) => format!("Stopped already: {} (stop {}).", stop.why(), stop.id),
         })
@@ -82,7 +85,9 @@ impl Engine {
         self.follow_orders().await?;
         self.0.hub.ring_all();
         Ok(if new {
-            format!("You are locked: nothing that you approved and that is not sent yet counts any more. /unlock {name} by two others ends it. You can still /stop.")
+            format!(
+                "You are locked: nothing that you approved and that is not sent yet counts any more. /unlock {name} by two others ends it. You can still /stop."
+            )
         } else {
             format!("You are locked already. /unlock {name} by two others ends it.")
         })
@@ -93,7 +98,10 @@ impl Engine {
         let ended = orders::unlock(self.store(), by, name, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         Ok(match ended {
-            Ended::Over(lock) => format!("{} has all rights again; what was approved before has to be approved again.", lock.person.name),
+            Ended::Over(lock) => format!(
+                "{} has all rights again; what was approved before has to be approved again.",
+                lock.person.name
+            ),
             Ended::Missing(lock, missing) => {
                 format!("Noted. {missing} more must write /unlock {} within the hour.", lock.person.name)
             }
@@ -190,7 +198,11 @@ fn pass_words(passed: &Passed) -> String {
 }
 
 fn not_entitled(freezes: &[Freeze]) -> String {
-    let mut groups: Vec<_> = freezes.iter().filter_map(|freeze| freeze.override_group.as_ref()).map(ToString::to_string).collect();
+    let mut groups: Vec<_> = freezes
+        .iter()
+        .filter_map(|freeze| freeze.override_group.as_ref())
+        .map(ToString::to_string)
+        .collect();
     groups.dedup();
     if groups.is_empty() {
         format!("nobody may let it pass {}", names(freezes))

@@ -86,7 +86,11 @@ impl Engine {
             if !told.insert((place.chat, place.thread)) {
                 continue;
             }
-            match telegram.queue.send(place.chat, place.thread, telegram::message(text), true, None).await {
+            match telegram
+                .queue
+                .send(place.chat, place.thread, telegram::message(text), true, None)
+                .await
+            {
                 Ok(_) | Err(telegram::SendError::Ambiguous { .. }) => {}
                 Err(error) => return Ran::Failed(error.to_string()),
             }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::{
-    Delivery, Effect, Event, Landed, Orders, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Revision, RevisionAuthor, Scheduled,
-    Sha256Hash, Tier, Timestamp, Transition, UserId, open,
+    Delivery, Effect, Event, Landed, Orders, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Revision, RevisionAuthor,
+    Scheduled, Sha256Hash, Tier, Timestamp, Transition, UserId, open,
 };
 
 pub type Decide = fn(&Proposal, Event, &Policy, Timestamp) -> Result<Transition, Refusal>;
