@@ -16,6 +16,7 @@ mod model;
 mod open;
 #[cfg(test)]
 mod plans;
+mod policies;
 mod proposals;
 mod reads;
 mod recover;
@@ -31,6 +32,7 @@ pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
     OpenOffer, Owed, Pruned, Scopes, Standing, StoredAnswer,
 };
+pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;
 pub use reads::Reader;
 pub use reports::RefusedReports;

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, ledger, open, proposals};
+use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -51,6 +51,7 @@ const HOT: &[(&str, &str)] = hot![
     ledger::OFFER,
     ledger::DECLINED,
     ledger::SHADOW,
+    policies::DECIDED,
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
@@ -204,6 +205,7 @@ async fn hot_questions_never_walk_through_history() {
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
+    DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
     ");
     connection.close().await.expect("closes");
 }

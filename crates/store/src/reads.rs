@@ -2,12 +2,14 @@
 
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
+    AgentName, ChangeSet, CommitId, Delivery, Facts, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
 };
 use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
-use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, ledger, proposals, reports, sql};
+use crate::{
+    RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
+};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
 #[derive(Debug, Clone)]
@@ -117,4 +119,8 @@ reads! {
     ledger::open_offer(key: &LedgerKey) -> Option<OpenOffer>;
     /// What the runbook would have done by itself, over the runs that people decided.
     ledger::shadow(key: &LedgerKey) -> Shadow;
+    /// What is known of the policy that a repository carries itself.
+    policies::repository_policy(repository: &RepositoryName) -> Option<RepositoryPolicy>;
+    /// What the policy looked at in the repository's last decisions, newest first, at most `limit`.
+    policies::decided_facts(repository: &RepositoryName, limit: u32) -> Vec<Facts>;
 }

@@ -75,6 +75,9 @@ struct ByRules<'a> {
 impl Policy {
     /// Routes a change.
     pub fn route(&self, repository: &RepositoryName, facts: &Facts) -> Route {
+        if let Some(theirs) = self.repositories.get(repository) {
+            return theirs.route(repository, facts);
+        }
         if let Some(why) = self.safeguard(facts) {
             return self.manual(None, why);
         }
