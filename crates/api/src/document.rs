@@ -66,6 +66,9 @@ pub struct ProposalDocument {
     /// The hash of the policy that decided.
     #[schema(schema_with = words::sha256)]
     pub policy: Sha256Hash,
+    /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_replay: Vec<String>,
     /// What was decided.
     #[schema(schema_with = words::decision)]
     pub decision: Decision,
@@ -295,6 +298,7 @@ impl From<&Proposal> for ProposalDocument {
             rule: route.rule.clone(),
             why: route.why.clone(),
             policy: route.policy,
+            policy_replay: revision.replay.clone(),
             decision: proposal.decision,
             delivery: proposal.delivery,
             outcome: proposal.outcome,

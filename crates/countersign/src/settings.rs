@@ -116,6 +116,8 @@ pub struct RepositorySettings {
     pub url_aliases: Vec<String>,
     /// Where a commit can be looked at; holds `{commit}`.
     pub commit_url: Option<String>,
+    /// Where the policy stands that it carries itself.
+    pub policy: Option<domain::RepoPath>,
     /// Pull requests for the manual tier.
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
@@ -218,6 +220,8 @@ pub struct Limits {
     pub pull_poll_seconds: u64,
     /// Approvals in one push.
     pub approvals_per_push: usize,
+    /// Past decisions that a new policy of a repository is replayed over.
+    pub replayed_decisions: u32,
     /// Telegram: messages and edits a minute in one chat.
     pub messages_per_chat_minute: u32,
     /// Telegram: messages and edits a second in one chat, once a burst is used up.
@@ -332,6 +336,7 @@ impl Limits {
             landing_poll: Duration::from_secs(self.landing_poll_seconds),
             pull_poll: Duration::from_secs(self.pull_poll_seconds),
             batch: self.approvals_per_push,
+            replayed: self.replayed_decisions,
         }
     }
 

@@ -5,15 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{Policy, RunbookName};
+use domain::{CommitId, Policy, RepoPath, RepositoryName, RunbookName};
+
+mod theirs;
+
+pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub(crate) use theirs::{AtTip, Theirs};
 
 /// The policy and the runbooks that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
-    /// The policy.
+    /// The policy: the service's own, with those of repositories that carry one themselves.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
+    own: Arc<Policy>,
+    theirs: BTreeMap<RepositoryName, Theirs>,
     source: Option<Source>,
 }
 
@@ -36,6 +43,17 @@ pub struct FileProblem {
     pub remedy: String,
 }
 
+impl FileProblem {
+    fn of(file: &str, problem: domain::Problem) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: problem.line,
+            message: problem.message,
+            remedy: problem.remedy,
+        }
+    }
+}
+
 impl std::fmt::Display for FileProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.line == 0 {
@@ -53,11 +71,92 @@ impl Book {
             .into_iter()
             .map(|runbook| (runbook.name().clone(), Arc::new(runbook)))
             .collect();
+        let policy = Arc::new(policy);
         Self {
-            policy: Arc::new(policy),
+            policy: policy.clone(),
             runbooks: Arc::new(runbooks),
+            own: policy,
+            theirs: BTreeMap::new(),
             source: None,
         }
+    }
+
+    /// Where the rules for a repository stand; `None` for a book that comes from no file.
+    pub fn home(&self, repository: &RepositoryName) -> Option<PolicyHome> {
+        let local = || self.source.as_ref().map(|source| PolicyHome::Local(source.policy.clone()));
+        let theirs = self.theirs.get(repository).map(|theirs| PolicyHome::Repository(theirs.path.clone()));
+        theirs.or_else(local)
+    }
+
+    /// The policy that would be in force for a repository with this text as its own file; `file` names it in problems.
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn with_text(&self, repository: &RepositoryName, file: &str, text: &str) -> Result<Policy, Vec<FileProblem>> {
+        let policy = theirs::joined(&self.own, &self.runbooks, file, text)?;
+        Ok(Policy::clone(&self.own).with_repository(repository.clone(), policy))
+    }
+
+    /// The book as a service has it in force that last found this text in a repository, at a commit of its branch.
+    #[must_use]
+    pub fn with_repository_policy(self, repository: &RepositoryName, path: RepoPath, valid: Option<(String, CommitId)>) -> Self {
+        self.homed([(repository.clone(), path)])
+            .recalling(repository, valid.map(|(text, commit)| (text.into(), commit)))
+    }
+
+    /// The same book, with files of their own for some repositories, which nobody has read yet.
+    pub(crate) fn homed(mut self, homes: impl IntoIterator<Item = (RepositoryName, RepoPath)>) -> Self {
+        let homes = homes.into_iter().map(|(name, path)| (name, Theirs::new(path)));
+        self.theirs = homes.collect();
+        self.joined()
+    }
+
+    /// The same book, with what was valid last for a repository.
+    pub(crate) fn recalling(mut self, repository: &RepositoryName, valid: Option<(Arc<str>, CommitId)>) -> Self {
+        if let Some(theirs) = self.theirs.get_mut(repository) {
+            theirs.valid = valid;
+        }
+        self.joined()
+    }
+
+    /// The same book, with what stands at the tip of a repository's branch.
+    pub(crate) fn holding(mut self, repository: &RepositoryName, at_tip: AtTip, commit: CommitId) -> Self {
+        if let Some(theirs) = self.theirs.get_mut(repository) {
+            (theirs.at_tip, theirs.commit) = (at_tip, Some(commit));
+        }
+        self.joined()
+    }
+
+    /// The same book, with what another one knows of the repositories.
+    pub(crate) fn with_theirs_of(mut self, other: &Self) -> Self {
+        self.theirs = other.theirs.clone();
+        self.joined()
+    }
+
+    /// What is known of a repository's own policy, where it carries one.
+    pub(crate) fn theirs(&self, repository: &RepositoryName) -> Option<&Theirs> {
+        self.theirs.get(repository)
+    }
+
+    /// Whether service's policy and runbooks are the same as in another book.
+    pub(crate) fn same_files(&self, other: &Self) -> bool {
+        self.own.hash() == other.own.hash()
+            && self.runbooks.len() == other.runbooks.len()
+            && self
+                .runbooks
+                .iter()
+                .zip(other.runbooks.iter())
+                .all(|(a, b)| a.0 == b.0 && a.1.content_hash() == b.1.content_hash())
+    }
+
+    fn joined(mut self) -> Self {
+        let mut policy = Policy::clone(&self.own);
+        for (name, theirs) in &mut self.theirs {
+            let judged = theirs.judge(&self.own, &self.runbooks);
+            policy = policy.with_repository(name.clone(), judged);
+        }
+        self.policy = Arc::new(policy);
+        self
     }
 
     /// Loads and checks a policy file and a folder of `*.toml` runbooks.
@@ -68,22 +167,16 @@ impl Book {
         let mut problems = Vec::new();
         let parsed = read(policy).and_then(|text| {
             Policy::parse(&text).map_err(|found| {
-                found
-                    .into_iter()
-                    .map(|p| FileProblem {
-                        file: policy.display().to_string(),
-                        line: p.line,
-                        message: p.message,
-                        remedy: p.remedy,
-                    })
-                    .collect()
+                let file = policy.display().to_string();
+                found.into_iter().map(|problem| FileProblem::of(&file, problem)).collect()
             })
         });
         let parsed = parsed.map_err(|found| problems.extend::<Vec<_>>(found)).ok();
         let books = runbooks.map_or_else(|| Ok(Vec::new()), load_runbooks);
         let books = books.map_err(|found| problems.extend(found)).ok();
         if let (Some(policy_parsed), Some(books)) = (&parsed, &books) {
-            problems.extend(unknown_runbooks(policy, policy_parsed, books));
+            let known = |name: &RunbookName| books.iter().any(|runbook| runbook.name() == name);
+            problems.extend(unknown_runbooks(&policy.display().to_string(), policy_parsed, known));
         }
         match (parsed, books) {
             (Some(parsed), Some(books)) if problems.is_empty() => {
@@ -167,13 +260,13 @@ fn load_runbooks(folder: &Path) -> Result<Vec<Runbook>, Vec<FileProblem>> {
     if problems.is_empty() { Ok(runbooks) } else { Err(problems) }
 }
 
-fn unknown_runbooks(file: &Path, policy: &Policy, runbooks: &[Runbook]) -> Vec<FileProblem> {
+fn unknown_runbooks(file: &str, policy: &Policy, known: impl Fn(&RunbookName) -> bool) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for rule in policy.rules() {
         for name in &rule.runbooks {
-            if !runbooks.iter().any(|runbook| runbook.name() == name) {
+            if !known(name) {
                 problems.push(FileProblem {
-                    file: file.display().to_string(),
+                    file: file.to_owned(),
                     line: rule.line,
                     message: format!("rule {:?} trusts runbook {name}, which does not exist", rule.name),
                     remedy: "add its file to the runbook folder, or correct the name".to_owned(),

@@ -106,6 +106,8 @@ impl Engine {
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());
         }
         card.explained = self.explain(proposal, &contents).await;
+        card.remarks
+            .extend(proposal.revision.replay.iter().map(|said| format!("replay: {said}")));
         card.remarks.extend(
             changes::inspect(&contents)
                 .into_iter()

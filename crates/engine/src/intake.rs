@@ -9,7 +9,7 @@ use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Rou
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
-use crate::{Agent, Content, Engine, FileEdit, FileRequest, Problem, ProposalRequest, RepositorySetup};
+use crate::{Agent, Content, Engine, FileEdit, FileProblem, FileRequest, Problem, ProposalRequest, RepositorySetup};
 
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
@@ -26,6 +26,8 @@ pub(crate) struct Resolved {
     pub change: ChangeSet,
     pub facts: Facts,
     pub route: Route,
+    /// What a change of the repository's policy would have meant.
+    pub replay: Vec<String>,
     pub digest: Sha256Hash,
     pub origin: Origin,
     pub title: String,
@@ -95,6 +97,10 @@ impl Engine {
         facts.requested = request.tier;
         facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
+        let replay = self
+            .foresee(setup, &change)
+            .await
+            .map_err(|problems| placed(refused_policy(setup, &request.content, &problems)))?;
         let digest = change.digest(&setup.name, setup.branch());
         let (repository, branch) = (setup.name.clone(), setup.branch().to_owned());
         Ok(Resolved {
@@ -104,6 +110,7 @@ impl Engine {
             change,
             facts,
             route,
+            replay,
             digest,
             origin,
             title,
@@ -188,8 +195,14 @@ impl Engine {
         })
     }
 
-    /// The base commit, and the tip that it was compared with.
+    /// The base commit, and the tip that it was compared with. The policy of that tip is in force then.
     async fn base(&self, setup: &RepositorySetup, base: &str) -> Result<(CommitId, CommitId), Problem> {
+        let found = self.base_and_tip(setup, base).await?;
+        self.follow_policy(setup).await.map_err(|error| unavailable(setup, &error))?;
+        Ok(found)
+    }
+
+    async fn base_and_tip(&self, setup: &RepositorySetup, base: &str) -> Result<(CommitId, CommitId), Problem> {
         let tip = setup
             .git
             .refresh(self.limits().tip_age)
@@ -464,6 +477,18 @@ fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
         .collect::<Vec<_>>()
         .join("; ");
     Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
+}
+
+/// The repository's policy must stay valid: nobody is asked about one that is not.
+fn refused_policy(setup: &RepositorySetup, content: &Content, problems: &[FileProblem]) -> Problem {
+    let detail: Vec<String> = problems.iter().map(crate::policies::said).collect();
+    let hint = "correct the policy; `countersign check --repository-policy FILE` tells the same";
+    let problem = Problem::new(422, "policy_invalid", detail.join("; "), hint);
+    let index = match (content, &setup.policy) {
+        (Content::Files(files), Some(path)) => files.iter().position(|file| file.path == path.as_str()),
+        (Content::Files(_) | Content::Diff(_) | Content::Runbook { .. }, _) => None,
+    };
+    problem.at(index.map_or_else(|| "/changes".to_owned(), |index| format!("/changes/{index}/content")))
 }
 
 /// Nothing would differ, said about what the caller sent.

@@ -9,6 +9,7 @@ mod cards;
 mod hub;
 mod inbound;
 mod intake;
+mod policies;
 mod problem;
 mod requests;
 mod settings;
@@ -23,7 +24,7 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem};
+pub use book::{Book, FileProblem, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 pub use problem::Problem;
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
@@ -54,6 +55,8 @@ struct Inner {
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// The policies that repositories carry themselves.
+    following: policies::Following,
     /// When agents last called, not written yet.
     used: workers::Used,
 }
@@ -61,6 +64,11 @@ struct Inner {
 impl Engine {
     /// Puts the rooms together. Nothing runs before [`Engine::start`].
     pub fn new(options: EngineOptions) -> Self {
+        let homes = options
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
+        let book = options.book.homed(homes);
         let repositories = options
             .repositories
             .into_iter()
@@ -73,7 +81,7 @@ impl Engine {
             .collect();
         Self(Arc::new(Inner {
             store: options.store,
-            book: ArcSwap::from_pointee(options.book),
+            book: ArcSwap::from_pointee(book),
             repositories,
             telegram: options.telegram,
             argocd,
@@ -86,6 +94,7 @@ impl Engine {
             baselines: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            following: policies::Following::default(),
             used: workers::Used::default(),
         }))
     }
@@ -105,9 +114,10 @@ impl Engine {
         self.0.book.load_full()
     }
 
-    /// Puts another policy and other runbooks in force. Pending proposals meet them at the next tap, and before their push.
+    /// Puts another policy of the service's own and other runbooks in force; what repositories carry themselves stays. Pending proposals meet
+    /// them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        self.0.book.store(Arc::new(book));
+        self.exchange(|current| book.with_theirs_of(&current));
     }
 
     /// Reads policy and runbooks again; a file with problems changes nothing.
@@ -117,13 +127,7 @@ impl Engine {
     pub fn reload_book(&self) -> Result<bool, Vec<FileProblem>> {
         let current = self.book();
         let fresh = current.reload()?;
-        let same = fresh.policy.hash() == current.policy.hash()
-            && fresh.runbooks.len() == current.runbooks.len()
-            && fresh
-                .runbooks
-                .iter()
-                .zip(current.runbooks.iter())
-                .all(|(a, b)| a.0 == b.0 && a.1.content_hash() == b.1.content_hash());
+        let same = fresh.same_files(&current);
         if !same {
             self.put_in_force(fresh);
         }

@@ -247,6 +247,8 @@ pub struct Health {
     pub database: Result<(), String>,
     /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
+    /// The repositories whose own policy is not valid at the tip: the last valid one routes.
+    pub invalid_policies: Vec<RepositoryName>,
     /// When Telegram last answered; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
     /// Whether Telegram is configured.

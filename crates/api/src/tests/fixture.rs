@@ -127,6 +127,7 @@ async fn repository(folder: &Path) -> RepositorySetup {
         github: None,
         commit_url: None,
         machine_identities: Vec::new(),
+        policy: None,
     }
 }
 

@@ -267,6 +267,7 @@ impl Checker<'_> {
             ("landing_poll_seconds", limits.landing_poll_seconds),
             ("pull_poll_seconds", limits.pull_poll_seconds),
             ("approvals_per_push", limits.approvals_per_push as u64),
+            ("replayed_decisions", limits.replayed_decisions.into()),
             ("messages_per_chat_minute", u64::from(limits.messages_per_chat_minute)),
             ("messages_per_chat_second", u64::from(limits.messages_per_chat_second)),
             ("messages_burst", u64::from(limits.messages_burst)),
@@ -471,6 +472,7 @@ impl Checker<'_> {
                 "write for example https://git.example.com/team/homelab/commit/{commit}",
             );
         }
+        let policy = self.place_of_policy(&key("policy"), raw.policy.as_deref());
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
         let name = name?;
@@ -497,12 +499,26 @@ impl Checker<'_> {
             argocd: raw.argocd,
             url_aliases: raw.url_aliases,
             commit_url: raw.commit_url,
+            policy,
             github: match github {
                 None => None,
                 Some(github) => Some(github?),
             },
             machine_identities: raw.machine_identities,
         })
+    }
+
+    /// A path in the repository that means itself as a pattern, too: it is reserved.
+    fn place_of_policy(&mut self, key: &str, text: Option<&str>) -> Option<domain::RepoPath> {
+        let text = text?;
+        let remedy = "write a plain path relative to the repository's root, such as \".countersign/policy.toml\"";
+        if text.contains(['*', '?', '[', ']', '{', '}', '!']) {
+            self.problem(key, format!("{text:?} holds characters of a path pattern"), remedy);
+            return None;
+        }
+        text.parse()
+            .map_err(|error: domain::PathRefusal| self.problem(key, error.to_string(), remedy))
+            .ok()
     }
 
     fn credentials(&mut self, at: &str, raw: RawCredentials, ssh: bool) -> Option<gitworker::Credentials> {

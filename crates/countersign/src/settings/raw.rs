@@ -104,6 +104,7 @@ pub(super) struct RawRepository {
     #[serde(default)]
     pub url_aliases: Vec<String>,
     pub commit_url: Option<String>,
+    pub policy: Option<String>,
     pub github: Option<RawGithub>,
     #[serde(default)]
     pub machine_identities: Vec<String>,

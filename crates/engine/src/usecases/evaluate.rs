@@ -42,13 +42,20 @@ impl Engine {
                 })
             })
             .collect();
+        let mut checks = checks(&resolved.change);
+        checks.extend(resolved.replay.iter().map(|said| Check {
+            name: "policy_replay".to_owned(),
+            result: "remark",
+            message: said.clone(),
+            path: setup.policy.as_ref().map(ToString::to_string),
+        }));
         let applications = self.touched_names(setup, &resolved.change);
         Ok(Evaluation {
             base: resolved.base,
             digest: resolved.digest,
             route: resolved.route,
             approvers,
-            checks: checks(&resolved.change),
+            checks,
             applications,
             files,
         })

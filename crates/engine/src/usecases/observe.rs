@@ -105,6 +105,7 @@ impl Engine {
     ) -> Result<Resolved, Unverified> {
         let ask = |error: &gitworker::GitError| Unverified::Ask(unavailable(setup, error));
         setup.git.refresh(Duration::ZERO).await.map_err(|error| ask(&error))?;
+        self.follow_policy(setup).await.map_err(|error| ask(&error))?;
         if setup.git.known_commit(commit).await.map_err(|error| ask(&error))? != Known::OnBranch {
             return Err(Unverified::Alarm(format!("it is not on branch {}", setup.branch())));
         }
@@ -155,6 +156,7 @@ impl Engine {
             change,
             facts,
             route,
+            replay: Vec::new(),
             origin: Origin::Observed(call),
             title: words.title,
             reason: format!("pushed by the agent as {}", commit.short()),

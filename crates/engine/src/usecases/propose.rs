@@ -91,6 +91,7 @@ impl Engine {
                 facts: resolved.facts.clone(),
                 route: resolved.route.clone(),
                 created_at: now,
+                replay: resolved.replay.clone(),
             },
             reviews: Vec::new(),
             decision: Decision::Pending,

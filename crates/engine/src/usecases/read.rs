@@ -141,6 +141,7 @@ impl Engine {
         Health {
             database,
             repositories,
+            invalid_policies: self.invalid_policies(),
             telegram_seen,
             telegram: self.telegram().is_some(),
             argocd,

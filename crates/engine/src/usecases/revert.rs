@@ -84,6 +84,7 @@ impl Engine {
             .await
             .map_err(|error| unavailable(setup, &error))?
             .commit;
+        self.follow_policy(setup).await.map_err(|error| unavailable(setup, &error))?;
         let change = match setup.git.inverse(commit, tip).await.map_err(|error| unavailable(setup, &error))? {
             Inverse::Change(change) => change,
             Inverse::NothingLeft => {
@@ -123,6 +124,7 @@ impl Engine {
             digest: change.digest(&setup.name, setup.branch()),
             route: self.book().policy.route(&setup.name, &facts),
             facts,
+            replay: self.foreseen(setup, &change).await,
             change,
             origin: Origin::Revert { of: delivered.id, commit },
             title: format!("Revert: {}", delivered.title).chars().take(200).collect(),

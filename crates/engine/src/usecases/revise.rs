@@ -58,6 +58,7 @@ impl Engine {
             facts: resolved.facts,
             route: resolved.route,
             created_at: self.now(),
+            replay: resolved.replay,
         };
         let act = Act {
             id,

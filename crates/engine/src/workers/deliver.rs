@@ -341,6 +341,7 @@ impl Engine {
             route: self.book().policy.route(&setup.name, &facts),
             facts,
             created_at: self.now(),
+            replay: self.foreseen(setup, change).await,
         }
     }
 
@@ -356,6 +357,11 @@ impl Engine {
                 }
             },
         };
+        // What is sent on this tip is judged by the policy that stands there.
+        if let Err(error) = self.follow_policy(setup).await {
+            self.all_failed(ready, memory, error.to_string()).await;
+            return Vec::new();
+        }
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
         let built = match setup.git.build(tip, &specs).await {
             Ok(built) => built,
@@ -446,6 +452,9 @@ impl Engine {
         tracing::debug!(repository = %setup.name, commits = ready.len(), parent = %built.parent.short(), ?outcome, "pushed");
         match outcome {
             PushOutcome::Confirmed => {
+                if let Err(error) = self.follow_policy(setup).await {
+                    tracing::warn!(repository = %setup.name, %error, "the repository's policy could not be looked at after a push");
+                }
                 let events = ready
                     .iter()
                     .zip(&built.commits)

@@ -140,11 +140,16 @@ impl Engine {
 /// The pull request's text: our facts first, the agent's words fenced below them.
 pub(super) fn pull_body(proposal: &Proposal) -> String {
     let fence = "~".repeat(longest_run(&proposal.reason, '~').max(3) + 1);
+    let replay: String = proposal.revision.replay.iter().map(|said| format!("- {said}\n")).collect();
+    let replay = match replay.as_str() {
+        "" => replay,
+        _ => format!("\nWhat this policy would have meant:\n{replay}"),
+    };
     let files: Vec<_> = proposal.revision.facts.paths.iter().map(|path| format!("- `{path}`")).collect();
     format!(
         "Prepared by Countersign; a human merges.\n\n\
          | | |\n|---|---|\n| Proposal | `{}` |\n| Agent | `{}` |\n| Tier | {}: {} |\n| Digest | `{}` |\n| Policy | `{}` |\n\n\
-         Files:\n{}\n\nThe agent says:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
+         Files:\n{}\n{replay}\nThe agent says:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
         proposal.id,
         proposal.agent,
         proposal.tier(),

@@ -53,6 +53,7 @@ impl Engine {
         let tracker = TaskTracker::new();
         // This process holds the lock file, so whatever is leased was leased by one that is gone.
         self.store().write(|tx| Box::pin(async move { tx.release_leases().await })).await?;
+        self.recall_policies().await?;
         let (observed, to_observe) = mpsc::unbounded_channel();
         let mut owners = std::collections::BTreeMap::new();
         for setup in self.repositories() {
@@ -125,6 +126,7 @@ impl Engine {
                 }
                 Err(error) => tracing::error!(%error, "the policy could not be read"),
             }
+            self.tell_policies().await;
         }
     }
 }
