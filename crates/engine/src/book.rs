@@ -9,8 +9,8 @@ use domain::{CommitId, Policy, RepoPath, RepositoryName, RunbookName};
 
 mod theirs;
 
-pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 pub(crate) use theirs::{AtTip, Theirs};
+pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 
 /// The policy and the runbooks that are in force together.
 #[derive(Debug, Clone)]
@@ -84,7 +84,10 @@ impl Book {
     /// Where the rules for a repository stand; `None` for a book that comes from no file.
     pub fn home(&self, repository: &RepositoryName) -> Option<PolicyHome> {
         let local = || self.source.as_ref().map(|source| PolicyHome::Local(source.policy.clone()));
-        let theirs = self.theirs.get(repository).map(|theirs| PolicyHome::Repository(theirs.path.clone()));
+        let theirs = self
+            .theirs
+            .get(repository)
+            .map(|theirs| PolicyHome::Repository(theirs.path.clone()));
         theirs.or_else(local)
     }
 

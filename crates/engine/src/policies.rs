@@ -155,15 +155,26 @@ impl Engine {
             return Ok(());
         }
         let hash = book.policy.for_repository(&setup.name).hash();
-        let at = theirs.commit.map(|commit| format!(" at commit {}", commit.short())).unwrap_or_default();
+        let at = theirs
+            .commit
+            .map(|commit| format!(" at commit {}", commit.short()))
+            .unwrap_or_default();
         let (event, alarm, text) = match (next.told, stored.told) {
             (Some(now), before) if before != Some(now) => ("policy_invalid", true, self::trouble(theirs, &at)),
             (None, Some(_)) => (
                 "policy_valid",
                 true,
-                format!("the policy {}{at} is valid again and in force (policy {})", theirs.path, hash.short()),
+                format!(
+                    "the policy {}{at} is valid again and in force (policy {})",
+                    theirs.path,
+                    hash.short()
+                ),
             ),
-            (_, _) => ("policy_changed", false, format!("the policy {}{at} is in force (policy {})", theirs.path, hash.short())),
+            (_, _) => (
+                "policy_changed",
+                false,
+                format!("the policy {}{at} is in force (policy {})", theirs.path, hash.short()),
+            ),
         };
         let (name, now, put) = (setup.name.clone(), self.now(), next.clone());
         match event {
@@ -296,8 +307,14 @@ fn trouble(theirs: &Theirs, at: &str) -> String {
         more => format!("; and {}", domain::counted(more, "more problem", "more problems")),
     };
     let meanwhile = match theirs.valid {
-        Some((_, commit)) => format!("The last valid one, of commit {}, goes on routing, and nothing is standard", commit.short()),
+        Some((_, commit)) => format!(
+            "The last valid one, of commit {}, goes on routing, and nothing is standard",
+            commit.short()
+        ),
         None => "No earlier one is known, so a human commits every change".to_owned(),
     };
-    format!("the policy {}{at} is not valid: {shown}{more}. {meanwhile} until it is mended", theirs.path)
+    format!(
+        "the policy {}{at} is not valid: {shown}{more}. {meanwhile} until it is mended",
+        theirs.path
+    )
 }

@@ -5,6 +5,7 @@ mod branch;
 mod crashes;
 mod manual;
 mod observations;
+mod policies;
 mod taps;
 mod telegram;
 mod tiers;

@@ -134,9 +134,12 @@ pub(super) fn joined(
             remedy: "use fewer rules with wider patterns".to_owned(),
         }]);
     }
-    let policy = own
-        .with_repository_rules(text)
-        .map_err(|problems| problems.into_iter().map(|problem| FileProblem::of(file, problem)).collect::<Vec<_>>())?;
+    let policy = own.with_repository_rules(text).map_err(|problems| {
+        problems
+            .into_iter()
+            .map(|problem| FileProblem::of(file, problem))
+            .collect::<Vec<_>>()
+    })?;
     let unknown = unknown_runbooks(file, &policy, |name| runbooks.contains_key(name));
     if unknown.is_empty() { Ok(policy) } else { Err(unknown) }
 }

@@ -249,7 +249,10 @@ fn each_repository_goes_by_its_own_policy() {
     let now = "2026-03-01T12:00:00Z".parse().expect("a time");
     assert!(both.frozen(&homelab(), &path, now).is_some() && both.frozen(&elsewhere, &path, now).is_none());
     assert!(both.looks_inside() && !own.looks_inside());
-    assert_eq!(both.rule_for(&homelab(), &path[0]).map(|rule| rule.name.as_str()), Some("everything"));
+    assert_eq!(
+        both.rule_for(&homelab(), &path[0]).map(|rule| rule.name.as_str()),
+        Some("everything")
+    );
     assert_eq!(both.hash(), own.hash());
 }
 
@@ -262,10 +265,19 @@ fn a_capped_policy_gives_nothing_looser() {
     let capped = |tier| open.clone().capped(Some((tier, "the policy at the tip is not valid".to_owned())));
     let asked = capped(crate::Tier::Prompted);
     let said = told(&asked.route(&homelab(), &run));
-    assert!(said.starts_with("prompted · the policy at the tip is not valid: people are asked"), "{said}");
-    assert_eq!(told(&asked.route(&homelab(), &facts(&["apps/x"]))), told(&open.route(&homelab(), &facts(&["apps/x"]))));
+    assert!(
+        said.starts_with("prompted · the policy at the tip is not valid: people are asked"),
+        "{said}"
+    );
+    assert_eq!(
+        told(&asked.route(&homelab(), &facts(&["apps/x"]))),
+        told(&open.route(&homelab(), &facts(&["apps/x"])))
+    );
     let closed = told(&capped(crate::Tier::Manual).route(&homelab(), &facts(&["apps/x"])));
-    assert!(closed.starts_with("manual · the policy at the tip is not valid: a human commits"), "{closed}");
+    assert!(
+        closed.starts_with("manual · the policy at the tip is not valid: a human commits"),
+        "{closed}"
+    );
     assert_eq!(asked.capped(None).route(&homelab(), &run).tier, crate::Tier::Standard);
 }
 
