@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{CommitId, Policy, RepoPath, RepositoryName, RunbookName};
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName};
 
 mod theirs;
 
@@ -98,6 +98,23 @@ impl Book {
     pub fn with_text(&self, repository: &RepositoryName, file: &str, text: &str) -> Result<Policy, Vec<FileProblem>> {
         let policy = theirs::joined(&self.own, &self.runbooks, file, text)?;
         Ok(Policy::clone(&self.own).with_repository(repository.clone(), policy))
+    }
+
+    /// What another policy would have meant for past decisions of a repository, in sentences. What holds back the present one only for the moment
+    /// is left out.
+    pub fn replay(&self, new: &Policy, repository: &RepositoryName, decided: Vec<Facts>) -> Vec<String> {
+        if decided.is_empty() {
+            return vec!["there are no past decisions to compare with".to_owned()];
+        }
+        let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
+        let old = self.policy.for_repository(repository).clone().capped(None);
+        let shifts = domain::replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
+        if shifts.is_empty() {
+            return vec![format!("{over}, none would have gone another way")];
+        }
+        std::iter::once(format!("{over}:"))
+            .chain(shifts.into_iter().map(|shift| shift.words))
+            .collect()
     }
 
     /// The book as a service has it in force that last found this text in a repository, at a commit of its branch.

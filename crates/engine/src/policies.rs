@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use domain::{ChangeSet, CommitId, Effect, RepositoryName, replay};
+use domain::{ChangeSet, CommitId, Effect, RepositoryName};
 use gitworker::{Entry, GitError};
 use serde_json::json;
 use store::{Actor, Audit, RepositoryPolicy, StoreError};
@@ -24,6 +24,8 @@ pub(crate) struct Following {
     stored: Mutex<BTreeMap<RepositoryName, RepositoryPolicy>>,
     /// One look at a time: an older tip never takes the place of a newer one.
     looking: tokio::sync::Mutex<()>,
+    /// One proposed policy is read at a time: reading a hostile one keeps a processor busy for a while.
+    reading: tokio::sync::Mutex<()>,
     /// Held while one book takes the place of another.
     changing: Mutex<()>,
 }
@@ -230,8 +232,8 @@ impl Engine {
             }]
         })?;
         let (book, name, file) = (self.book(), setup.name.clone(), path.to_string());
-        // A hostile text is bounded in size, yet reading it is more than a moment's work.
         let read = {
+            let _one = self.0.following.reading.lock().await;
             let (book, name) = (book.clone(), name.clone());
             tokio::task::spawn_blocking(move || book.with_text(&name, &file, &text)).await
         };
@@ -250,7 +252,7 @@ impl Engine {
                 return Ok(vec!["the past decisions cannot be read at the moment: no replay".to_owned()]);
             }
         };
-        let said = tokio::task::spawn_blocking(move || replayed(&book, &new, &name, decided)).await;
+        let said = tokio::task::spawn_blocking(move || book.replay(&new, &name, decided)).await;
         Ok(said.unwrap_or_default())
     }
 
@@ -271,23 +273,6 @@ pub(crate) fn said(problem: &FileProblem) -> String {
         line => format!("{}:{line}", problem.file),
     };
     format!("{place}: {} (remedy: {})", problem.message, problem.remedy)
-}
-
-/// The replay in sentences. What holds back the present policy only for the moment is left out.
-fn replayed(book: &Book, new: &domain::Policy, repository: &RepositoryName, decided: Vec<domain::Facts>) -> Vec<String> {
-    let past = decided.len();
-    let old = book.policy.for_repository(repository).clone().capped(None);
-    let shifts = replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
-    if past == 0 {
-        return vec!["there are no past decisions to compare with".to_owned()];
-    }
-    let over = format!("of the last {}", domain::counted(past, "decision", "decisions"));
-    if shifts.is_empty() {
-        return vec![format!("{over}, none would have gone another way")];
-    }
-    let mut said = vec![format!("{over}:")];
-    said.extend(shifts.into_iter().map(|shift| shift.words));
-    said
 }
 
 /// The newest tip that is known, without asking the remote.

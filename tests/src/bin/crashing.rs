@@ -36,6 +36,7 @@ async fn main() -> Result<()> {
     let options = LabOptions {
         crash: deadly(point, nth),
         clock: shifted(world.folder.join("clock")),
+        repository_policy: std::fs::read_to_string(world.folder.join("repository-policy")).ok(),
         ..LabOptions::default()
     };
     let cancel = CancellationToken::new();

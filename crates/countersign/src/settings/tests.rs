@@ -129,7 +129,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             replaced("name = \"homelab\"", "name = \"homelab\"\nbranhc = \"x\""),
             &[],
-            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out",
+            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, policy, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out",
         ),
         (
             replaced("branch = \"main\"\n", ""),
@@ -263,6 +263,11 @@ fn bad_configurations_and_their_exact_answers() {
             replaced("branch = \"main\"", "branch = \"refs/heads/main\""),
             &[],
             "repositories[0].branch (file c.toml): \"refs/heads/main\" is not a branch\n  remedy: write its short name, such as \"main\"",
+        ),
+        (
+            replaced("branch = \"main\"", "branch = \"main\"\npolicy = \"**/policy.toml\""),
+            &[],
+            "repositories[0].policy (file c.toml): \"**/policy.toml\" holds characters of a path pattern\n  remedy: write a plain path relative to the repository's root, such as \".countersign/policy.toml\"",
         ),
         (
             replaced("branch = \"main\"", "branch = \"main\"\ncommit_url = \"https://x.example.com\""),

@@ -155,6 +155,59 @@ fn a_policy_is_refused_with_file_line_and_remedy() {
     }
 }
 
+/// What a repository's CI asks, and an operator before an edit.
+#[tokio::test]
+async fn a_repository_s_own_policy_is_checked_explained_and_replayed() {
+    let world = World::start().await;
+    world.configure(
+        "approvals",
+        &format!("policy = \".countersign/policy.toml\"\napprovals = [{{ chat = {CHAT} }}]"),
+    );
+    let rule = "version = 1\n[[rules]]\nname = \"here\"\npaths = [\"kubernetes/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n";
+    world.write("good.toml", rule);
+    world.write("bad.toml", &format!("{rule}[people.mallory]\ntelegram_id = 6666\n"));
+    let (good, bad) = (
+        world.path("good.toml").display().to_string(),
+        world.path("bad.toml").display().to_string(),
+    );
+    let said = world.run(&["check", "--repository-policy", &good]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.out
+            .contains(&format!("ok policy of repository homelab, {good}: 1 rule, hash ")),
+        "{said:?}"
+    );
+    let said = world.run(&["check", "--repository-policy", &bad]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let line = format!("problem: {bad}:7: people: a repository's policy cannot define people and their ids\n  remedy: move it");
+    assert!(said.err.contains(&line), "{said:?}");
+    let said = world.run(&["check", "--repository-policy", &good, "--repository", "other"]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+
+    let said = world.run(&["explain", "kubernetes/x", "--repository-policy", &good]).await;
+    assert!(
+        said.out.contains(&format!("rule: here ({good}:2)")) && said.code == Some(0),
+        "{said:?}"
+    );
+    let said = world.run(&["explain", ".countersign/policy.toml"]).await;
+    assert!(
+        said.out.contains("is reserved") && said.err.contains("no .countersign/policy.toml"),
+        "{said:?}"
+    );
+
+    let said = world.run(&["policy", "replay", &good]).await;
+    assert!(said.code == Some(1) && said.err.contains("there is no database"), "{said:?}");
+    world.run(&["agent", "add", "ops-agent"]).await;
+    let said = world.run(&["policy", "replay", &good]).await;
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), "there are no past decisions to compare with\n"),
+        "{said:?}"
+    );
+    let said = world.run(&["policy", "replay", &bad]).await;
+    assert!(said.code == Some(2) && said.err.contains(&format!("{bad}:7: people")), "{said:?}");
+}
+
 #[tokio::test]
 async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
     let world = World::start().await;

@@ -10,8 +10,8 @@ use domain::{CommitId, PathGlob, Policy, RepoPath, RunbookName, Sha256Hash, Tier
 
 use super::{FileProblem, unknown_runbooks};
 
-/// Longest policy of a repository, in bytes: a thousand rules fit several times, and reading it costs a bounded amount of work.
-pub const REPOSITORY_POLICY_BYTES_MAX: usize = 256 * 1024;
+/// Longest policy of a repository, in bytes: a thousand rules fit, and an agent cannot make the service compile patterns for long.
+pub const REPOSITORY_POLICY_BYTES_MAX: usize = 128 * 1024;
 
 /// Where the rules for a repository stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,4 +148,126 @@ pub(super) fn joined(
 fn reserving(policy: Policy, path: &RepoPath) -> Policy {
     // The configuration takes only paths that are patterns of themselves.
     policy.reserving(PathGlob::new(path.as_str()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Book;
+
+    const OWN: &str = "version = 1\n[people.alice]\ntelegram_id = 1\n[people.bob]\ntelegram_id = 2\n[groups]\noperators = [\"alice\", \"bob\"]\n\
+                       [[rules]]\nname = \"own\"\npaths = [\"**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n";
+    const RULE: &str = "version = 1\n[[rules]]\nname = \"theirs\"\npaths = [\"**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n";
+
+    fn homelab() -> domain::RepositoryName {
+        "homelab".parse().expect("a name")
+    }
+
+    fn book() -> Book {
+        let own = Policy::parse(OWN).expect("a policy");
+        Book::new(own, Vec::new()).homed([(homelab(), "policy.toml".parse().expect("a path"))])
+    }
+
+    fn at(number: u8) -> CommitId {
+        CommitId::from_bytes([number; 20])
+    }
+
+    fn text(text: &str) -> AtTip {
+        AtTip::Text(text.into())
+    }
+
+    /// Tier, rule and whether something is wrong, for a change of this path.
+    fn told(book: &Book, path: &str) -> String {
+        let facts = domain::Facts {
+            paths: vec![path.parse().expect("a path")],
+            ..Default::default()
+        };
+        let route = book.policy.route(&homelab(), &facts);
+        let trouble = book.theirs(&homelab()).map_or(0, |theirs| theirs.trouble.len());
+        format!("{} {} {trouble}", route.tier, route.rule.as_deref().unwrap_or("-"))
+    }
+
+    #[test]
+    fn what_stands_at_the_tip_and_what_was_valid_last_give_the_policy() {
+        let broken = || text("version = 2\n");
+        let unusable = || AtTip::Unusable("it is not a regular file (mode 120000)".to_owned());
+        assert_eq!(told(&book(), "x"), "prompted own 0", "nobody has looked yet");
+        assert_eq!(told(&book(), "policy.toml"), "manual - 0", "reserved from the beginning");
+        assert_eq!(told(&book().holding(&homelab(), AtTip::Missing, at(1)), "x"), "prompted own 0");
+        for bad in [broken(), unusable()] {
+            assert_eq!(
+                told(&book().holding(&homelab(), bad, at(1)), "x"),
+                "manual own 1",
+                "there was no valid one"
+            );
+        }
+        let valid = book().holding(&homelab(), text(RULE), at(1));
+        assert_eq!(told(&valid, "x"), "prompted theirs 0");
+        assert_eq!(told(&valid, "policy.toml"), "manual - 0");
+        for bad in [broken(), unusable(), AtTip::Missing] {
+            let after = valid.clone().holding(&homelab(), bad, at(2));
+            assert_eq!(told(&after, "x"), "prompted theirs 1");
+            assert_eq!(
+                after
+                    .theirs(&homelab())
+                    .and_then(|theirs| theirs.valid.clone())
+                    .map(|valid| valid.1),
+                Some(at(1))
+            );
+            assert_eq!(
+                after.policy.for_repository(&homelab()).hash(),
+                valid.policy.for_repository(&homelab()).hash()
+            );
+            assert_eq!(told(&after.holding(&homelab(), text(RULE), at(3)), "x"), "prompted theirs 0");
+        }
+        let recalled = book().recalling(&homelab(), Some((RULE.into(), at(1))));
+        assert_eq!(told(&recalled, "x"), "prompted theirs 0");
+        assert_eq!(told(&recalled.holding(&homelab(), broken(), at(2)), "x"), "prompted theirs 1");
+    }
+
+    #[test]
+    fn every_mistake_has_its_line_and_remedy() {
+        let rule = |more: &str| format!("version = 1\n[[rules]]\nname = \"r\"\npaths = [\"**\"]\ntier = \"prompted\"\n{more}\n");
+        let huge = format!("version = 1\n#{}", "x".repeat(REPOSITORY_POLICY_BYTES_MAX));
+        for (text, line, words) in [
+            (rule("approvers = \"nobody\""), 6, "asks group nobody, which does not exist"),
+            (
+                rule("approvers = \"operators\"\nquorum = 3"),
+                7,
+                "needs 3 of group operators, which has 2",
+            ),
+            (rule("approvers = { all = [] }"), 6, ""),
+            (
+                rule("approvers = { all = [{ group = \"operators\", count = 2 }, \"operators\"] }"),
+                6,
+                "share too many people",
+            ),
+            (
+                rule("approvers = \"operators\"").replace("prompted\"", "standard\"\nrunbook = \"gone\""),
+                2,
+                "trusts runbook gone",
+            ),
+            (
+                format!("{RULE}[[delegations]]\nfrom = \"alice\"\nto = \"bob\"\nuntil = 2020-01-01\n"),
+                7,
+                "delegations: a repository's policy cannot define",
+            ),
+            (
+                format!("[groups]\na = [\"b\"]\nb = [\"a\"]\n{RULE}"),
+                2,
+                "groups: a repository's policy cannot define",
+            ),
+            (format!("{RULE}allow_owner = true\n"), 7, "allow_owner"),
+            ("version = 1\n[[rules]\n".to_owned(), 2, ""),
+            (huge, 0, "more than"),
+        ] {
+            let found = book().with_text(&homelab(), "policy.toml", &text);
+            let found = found.err().unwrap_or_else(|| panic!("taken: {text}"));
+            let told = found
+                .iter()
+                .find(|problem| problem.message.contains(words) && !problem.remedy.is_empty());
+            let told = told.map(|problem| (problem.file.as_str(), problem.line));
+            assert_eq!(told, Some(("policy.toml", line)), "{found:?}");
+        }
+    }
 }
