@@ -1,6 +1,6 @@
 //! Commands, their output and their exit codes.
 
-use crate::world::{Said, World, run};
+use crate::world::{CHAT, Said, World, run};
 
 fn here(arguments: &[&str]) -> Said {
     run(&std::env::temp_dir(), arguments)

@@ -254,7 +254,7 @@ mod tests {
             ),
             (
                 format!("[groups]\na = [\"b\"]\nb = [\"a\"]\n{RULE}"),
-                2,
+                1,
                 "groups: a repository's policy cannot define",
             ),
             (format!("{RULE}allow_owner = true\n"), 7, "allow_owner"),
