@@ -67,7 +67,6 @@ pub struct ProposalDocument {
     #[schema(schema_with = words::sha256)]
     pub policy: Sha256Hash,
     /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy_replay: Vec<String>,
     /// What was decided.
     #[schema(schema_with = words::decision)]

@@ -257,7 +257,7 @@ mod tests {
                 1,
                 "groups: a repository's policy cannot define",
             ),
-            (format!("{RULE}allow_owner = true\n"), 7, "allow_owner"),
+            (format!("{RULE}allow_owner = true\n"), 7, "owners approve for their own agents"),
             ("version = 1\n[[rules]\n".to_owned(), 2, ""),
             (huge, 0, "more than"),
         ] {
