@@ -1,10 +1,11 @@
 //! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
 
-use changes::summary::{Risk, Severity};
-use domain::{ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
+use domain::{
+    ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text,
+};
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
-    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Grade, Progress, Requirement,
+    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress, Requirement,
     Superseded,
 };
 
@@ -73,8 +74,10 @@ impl Engine {
         let route = &proposal.revision.route;
         card.rule = route.rule.clone().unwrap_or_default();
         card.why.clone_from(&route.why);
-        card.title.clone_from(&proposal.title);
-        card.reason.clone_from(&proposal.reason);
+        let (title, reason) = told(proposal);
+        card.title = title.to_owned();
+        card.reason = reason.to_owned();
+        card.requested_by = proposal.requested_by.as_ref().map(|person| person.name.clone());
         card.branch.clone_from(&proposal.branch);
         card.base = Some(proposal.revision.base);
         card.digest = Some(proposal.revision.digest);
@@ -129,9 +132,15 @@ impl Engine {
         card.landed = proposal.landed;
         card.note.clone_from(&proposal.note);
         card.expires_at = (proposal.decision == Decision::Pending).then_some(proposal.expires_at);
-        card.hold_until = proposal.hold_until;
-        if let (Delivery::Queued, Err(holds)) = (proposal.delivery, self.may_send(proposal)) {
-            card.note = Some(domain::said(&holds));
+        if let (Delivery::Queued, Err(mut holds)) = (proposal.delivery, self.may_send(proposal)) {
+            let promised = |hold: &domain::Hold| matches!(hold, domain::Hold::Promised { .. });
+            if holds.iter().all(promised) {
+                card.hold_until = proposal.hold_until;
+            } else {
+                // What waits for a freeze can be cancelled for longer than the time to think again.
+                holds.retain(|hold| !promised(hold));
+                card.note = Some(domain::said(&holds));
+            }
         }
         card.reverted_by = proposal.reverted_by;
         card.recovered_at = proposal.recovered_at;
@@ -225,6 +234,24 @@ impl Engine {
     }
 }
 
+/// Whose words are shown. What the service wrote itself is not the agent's claim: of a revert that a person asked for only what the agent
+/// had called the change it takes back is left, and of an agent's one its reason, if it gave one.
+fn told(proposal: &Proposal) -> (&str, &str) {
+    let (title, reason) = (proposal.title.as_str(), proposal.reason.as_str());
+    let Origin::Revert { of, commit } = &proposal.origin else {
+        return (title, reason);
+    };
+    let reason = if reason == crate::usecases::revert::revert_reason(*of, *commit) {
+        ""
+    } else {
+        reason
+    };
+    match &proposal.requested_by {
+        Some(_) => (title.strip_prefix(crate::usecases::revert::REVERT_PREFIX).unwrap_or(title), ""),
+        None => (title, reason),
+    }
+}
+
 fn kind_of(proposal: &Proposal) -> CardKind {
     match (&proposal.origin, proposal.tier()) {
         (Origin::Observed(_), _) => CardKind::ObservedNote,
@@ -248,24 +275,10 @@ fn explained(summary: changes::Summary) -> Explained {
     let reach = [named("application", applications), named("namespace", namespaces)];
     Explained {
         verb: summary.verb,
-        risk: match summary.risk {
-            Risk::Low => Grade::Low,
-            Risk::Medium => Grade::Medium,
-            Risk::High => Grade::High,
-            Risk::Critical => Grade::Critical,
-        },
-        lines: summary.lines.into_iter().map(|line| (grade(line.severity), line.text)).collect(),
+        risk: summary.risk,
+        lines: summary.lines.into_iter().map(|line| (line.severity.risk(), line.text)).collect(),
         more: summary.more,
         reach: reach.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-    }
-}
-
-const fn grade(severity: Severity) -> Grade {
-    match severity {
-        Severity::Info | Severity::Low => Grade::Low,
-        Severity::Medium => Grade::Medium,
-        Severity::High => Grade::High,
-        Severity::Critical => Grade::Critical,
     }
 }
 
@@ -281,7 +294,7 @@ fn worst_line(card: &Card) -> String {
         return format!("deletes {}", deleted.join(", "));
     }
     let worst = card.explained.as_ref().and_then(|explained| explained.lines.first());
-    if let Some((Grade::High | Grade::Critical, line)) = worst {
+    if let Some((Risk::High | Risk::Critical, line)) = worst {
         return line.clone();
     }
     if let Some(remark) = card.remarks.first() {
@@ -310,10 +323,13 @@ fn decided(proposal: &Proposal) -> Option<Decided> {
             reason: ending.reason.clone(),
         });
     }
-    let verdict = if proposal.decision == Decision::Rejected {
-        ReviewVerdict::Reject
-    } else {
-        ReviewVerdict::Approve
+    // Who approved did not expire or put aside what ended by itself.
+    let verdict = match proposal.decision {
+        Decision::Approved => ReviewVerdict::Approve,
+        Decision::Rejected => ReviewVerdict::Reject,
+        Decision::Pending | Decision::NotRequired | Decision::Expired | Decision::Withdrawn | Decision::Refused | Decision::Dismissed => {
+            return None;
+        }
     };
     let names: Vec<_> = proposal
         .current_reviews()

@@ -373,7 +373,7 @@ impl Engine {
     }
 
     async fn tapped_revert(&self, tap: &Tap, proposal: &Proposal, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.may_handle(proposal, person.id) {
+        if !self.book().policy.may_handle(proposal, person.id, self.now()) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         self.consume_once(tap).await?;
@@ -381,12 +381,12 @@ impl Engine {
             Ok(crate::Created::New(revert)) => Toast::say(format!("revert {} is prepared: see its card", revert.id.short())),
             Ok(crate::Created::Existing(revert)) => Toast::say(format!("revert {} waits already", revert.id.short())),
             Ok(crate::Created::Replayed(_)) => Toast::say("done already"),
-            Err(problem) => Toast::alert(cut(&problem.detail, 190)),
+            Err(problem) => Toast::alert(cut(&short_ids(&problem.detail), 190)),
         })
     }
 
     async fn tapped_sync(&self, tap: &Tap, proposal: &Proposal, index: usize, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.may_handle(proposal, person.id) {
+        if !self.book().policy.may_handle(proposal, person.id, self.now()) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         let instance = self.repository(&proposal.repository).and_then(|setup| self.instance_of(setup));
@@ -463,7 +463,7 @@ impl Engine {
         }
     }
 
-    async fn owe_edit(&self, id: ProposalId) -> Result<(), StoreError> {
+    pub(crate) async fn owe_edit(&self, id: ProposalId) -> Result<(), StoreError> {
         let now = self.now();
         self.store()
             .write(move |tx| Box::pin(async move { tx.schedule(Some(id), &domain::Effect::EditCards, now).await }))
@@ -493,6 +493,21 @@ impl Engine {
             Actor::Person,
         )
     }
+}
+
+/// Agents are told whole ids; in a chat the digits that cards show are enough.
+fn short_ids(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("prp_") {
+        let (before, from) = rest.split_at(at);
+        let length = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(from.len());
+        let (word, after) = from.split_at(length);
+        said.push_str(before);
+        said.push_str(&word.parse().map_or_else(|_| word.to_owned(), |id: ProposalId| id.short()));
+        rest = after;
+    }
+    said + rest
 }
 
 fn cut(text: &str, characters: usize) -> String {

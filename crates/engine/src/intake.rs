@@ -501,17 +501,12 @@ fn no_change(content: &Content) -> Problem {
     Problem::new(422, "no_change", detail, hint).at(pointer)
 }
 
-/// The risk in the policy's words. An account that had to be cut says nothing about the rest.
+/// The risk for the policy. An account that had to be cut says nothing about the rest.
 fn risk_of(summary: &changes::Summary) -> domain::Risk {
-    use changes::summary::{OBJECTS_MAX, Risk};
-    if summary.objects.len() >= OBJECTS_MAX {
-        return domain::Risk::Critical;
-    }
-    match summary.risk {
-        Risk::Low => domain::Risk::Low,
-        Risk::Medium => domain::Risk::Medium,
-        Risk::High => domain::Risk::High,
-        Risk::Critical => domain::Risk::Critical,
+    if summary.objects.len() >= changes::summary::OBJECTS_MAX {
+        domain::Risk::Critical
+    } else {
+        summary.risk
     }
 }
 

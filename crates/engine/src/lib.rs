@@ -48,6 +48,8 @@ struct Inner {
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
     confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
+    /// When strangers were last told their id.
+    strangers: Mutex<BTreeMap<domain::UserId, Timestamp>>,
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
@@ -84,6 +86,7 @@ impl Engine {
             crash: options.crash,
             hub: hub::Hub::default(),
             confirming: Mutex::new(BTreeMap::new()),
+            strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
             moved: Mutex::default(),

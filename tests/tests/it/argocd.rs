@@ -172,6 +172,27 @@ async fn files_that_no_application_tracks_end_as_pushed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_may_ask_for_a_sync_there_is_no_button_and_none_works() -> Result<()> {
+    let mut lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::AutoSyncOff);
+    let id = approved(&lab, 2).await?;
+    shows(&lab, id, "needs_sync").await?;
+    let old = lab.forged(ALICE, id, "Sync blog").await?;
+    lab.reconfigure(|options| options.sync_on_request = false);
+    lab.restart().await?;
+    lab.telegram
+        .wait_for(PATIENCE, |state| {
+            let card = state.message(CHAT, old.message_id)?;
+            (!card.keyboard_text().contains("Sync")).then_some(())
+        })
+        .await
+        .with_context(|| format!("the button stays: {:#?}", lab.texts()))?;
+    assert_eq!(lab.send(old).await.text(), "syncing from here is not allowed");
+    assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()> {
     let lab = Lab::start().await?;
     lab.argocd.set_behaviour("blog", Behaviour::AutoSyncOff);

@@ -134,6 +134,9 @@ async fn the_same_lines_changed_elsewhere_are_a_conflict_and_people_are_told() -
     assert_eq!(proposal.outcome, Some(Outcome::Conflicted));
     let notice = lab.said(CHAT, 0, &["Why:", "the branch changed the same lines", VALUES]).await?;
     assert!(!notice.silent);
+    for told in lab.texts() {
+        assert!(told.matches("the branch changed the same lines").count() <= 1, "{told}");
+    }
     assert_eq!(own_commits(&lab, id), 0);
     lab.invariants().await
 }
@@ -193,9 +196,15 @@ async fn a_refusing_hook_blocks_the_push_with_its_own_words_until_a_human_retrie
         .install_hook("pre-receive", "#!/bin/sh\necho 'no pushes on Sunday' >&2\nexit 1\n")?;
     let id = approved(&lab, "Twice", &SOME).await?;
     let note = blocked(&lab, id).await?.note.unwrap_or_default();
-    assert!(note.contains("no pushes on Sunday"), "{note}");
+    assert_eq!(
+        note,
+        "the remote refused the commit: pre-receive hook declined; no pushes on Sunday"
+    );
     let notice = lab.said(CHAT, 0, &["Why:", "no pushes on Sunday"]).await?;
     assert!(!notice.silent);
+    for told in lab.texts() {
+        assert!(!told.contains("refs/heads"), "the protocol's words: {told}");
+    }
     lab.tap(BOB, id, "Retry").await?;
     blocked(&lab, id).await?;
     lab.repo.remove_hook("pre-receive")?;
@@ -217,8 +226,35 @@ async fn a_blocked_push_that_a_human_gives_up_is_push_refused() -> Result<()> {
         (proposal.decision, proposal.outcome),
         (Decision::Approved, Some(Outcome::PushRefused))
     );
+    lab.said(CHAT, 0, &[&id.short(), "not pushed: given up by bob at"]).await?;
     lab.git.set_read_only(false);
     assert_eq!(own_commits(&lab, id), 0);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_push_was_blocked_is_gone_once_the_agent_took_it_back() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.git.set_read_only(true);
+    let id = approved(&lab, "Twice", &SOME).await?;
+    blocked(&lab, id).await?;
+    let card = lab.card(id, "Retry").await?;
+    assert!(card.text.contains("Why:"), "{}", card.text);
+    lab.engine
+        .withdraw(&agent_named("ops-bot"), id, None)
+        .await
+        .map_err(|problem| anyhow!("{problem}"))?;
+    assert_eq!(lab.ended(id).await?.note, None);
+    let withdrawn = |message: &simulators::telegram::Message| message.text.contains("withdrawn by ops-bot at");
+    let told = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            state.message(CHAT, card.id).filter(|message| withdrawn(message)).cloned()
+        })
+        .await
+        .context("the card was not edited")?;
+    assert!(!told.text.contains("Why:"), "{}", told.text);
+    lab.git.set_read_only(false);
     lab.invariants().await
 }
 

@@ -2,9 +2,12 @@
 
 mod argocd;
 mod branch;
+mod commands;
 mod crashes;
 mod manual;
 mod observations;
+mod replaced;
+mod steps;
 mod taps;
 mod telegram;
 mod tiers;

@@ -204,6 +204,30 @@ async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
     lab.invariants().await
 }
 
+/// The time to think again ends while a freeze goes on: the card says what it waits for now, not the time that is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_begins_in_the_time_to_cancel_takes_its_place_on_the_card() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        hold_seconds: 30,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.said(CHAT, 0, &[&id.short(), "approved, held back for a moment", "Held back until"]).await?;
+    let frozen =
+        format!("{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n");
+    let frozen = Policy::parse(&frozen).map_err(|problems| anyhow!("{problems:?}"))?;
+    lab.engine.put_in_force(Book::new(frozen, Vec::new()));
+    lab.advance(std::time::Duration::from_secs(31));
+    let card = lab.said(CHAT, 0, &[&id.short(), "approved, waits", "waits: ", "holidays"]).await?;
+    assert!(!card.text.contains("eld back"), "{}", card.text);
+    assert_eq!(lab.tap(BOB, id, "Cancel").await?.text(), "cancelled by bob");
+    lab.invariants().await
+}
+
 /// A class looks inside the files: a high risk takes a second person, whatever the rule of the path says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_of_high_risk_asks_two_people() -> Result<()> {

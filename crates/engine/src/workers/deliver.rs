@@ -54,6 +54,8 @@ struct Memory {
     backlog: VecDeque<Held>,
     /// The files of what was put off once. A hint that spares reading it again only to put it off again; it never admits anything.
     files: BTreeMap<ProposalId, Vec<RepoPath>>,
+    /// What the cards of each say that it waits for.
+    waits: BTreeMap<ProposalId, String>,
 }
 
 impl Memory {
@@ -133,9 +135,7 @@ impl Engine {
             match self.prepare_one(setup, held, &touched, memory).await {
                 Ok(Looked::Ready(one)) => {
                     if let Err(holds) = self.may_send(&one.proposal) {
-                        let now = self.now();
-                        let wait = (domain::look_again(&holds, now) - now).to_std().unwrap_or_default();
-                        self.later(held, wait, Some(domain::said(&holds))).await;
+                        self.hold_back(held, &holds, memory).await;
                         continue;
                     }
                     let clash = one.change.paths().any(|path| touched.contains(path));
@@ -156,6 +156,19 @@ impl Engine {
         }
         ready.sort_by_key(|one| (one.proposal.decided_at, one.proposal.id));
         ready
+    }
+
+    /// Waits for what holds a delivery back; its cards say so as soon as that changes.
+    async fn hold_back(&self, held: Held, holds: &[domain::Hold], memory: &mut Memory) {
+        let (now, why) = (self.now(), domain::said(holds));
+        if memory.waits.get(&held.proposal) != Some(&why) {
+            match self.owe_edit(held.proposal).await {
+                Ok(()) => _ = memory.waits.insert(held.proposal, why.clone()),
+                Err(error) => tracing::error!(proposal = %held.proposal, %error, "the cards do not tell what it waits for"),
+            }
+        }
+        let wait = (domain::look_again(holds, now) - now).to_std().unwrap_or_default();
+        self.later(held, wait, Some(why)).await;
     }
 
     /// Looks at one held delivery. Two approvals that touch one path never share a batch: the second would be built on what the first becomes,
@@ -179,10 +192,6 @@ impl Engine {
         }
         if proposal.delivery != Delivery::Queued {
             return Ok(Looked::Over);
-        }
-        if let Some(until) = proposal.hold_until.filter(|until| *until > self.now()) {
-            // Only a clock that was set back leads here.
-            return Err(format!("held until {until}"));
         }
         let Some(change) = self.store().read().contents(id, proposal.revision.number).await.map_err(text)? else {
             let why = "the contents are no longer stored".to_owned();
@@ -588,6 +597,7 @@ impl Engine {
     async fn done(&self, held: Held, memory: &mut Memory) {
         memory.failures.remove(&held.proposal);
         memory.files.remove(&held.proposal);
+        memory.waits.remove(&held.proposal);
         if memory.alone.len() > ALONE_MAX {
             memory.alone.clear();
         }
