@@ -216,7 +216,8 @@ async fn a_freeze_that_begins_in_the_time_to_cancel_takes_its_place_on_the_card(
         .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
         .await?;
     lab.tap(ALICE, id, "Approve").await?;
-    lab.said(CHAT, 0, &[&id.short(), "approved, held back for a moment", "Held back until"]).await?;
+    lab.said(CHAT, 0, &[&id.short(), "approved, held back for a moment", "Held back until"])
+        .await?;
     let frozen =
         format!("{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n");
     let frozen = Policy::parse(&frozen).map_err(|problems| anyhow!("{problems:?}"))?;
