@@ -9,6 +9,7 @@ use telegram::{
     Superseded,
 };
 
+use crate::usecases::revert::{REVERT_PREFIX, revert_reason};
 use crate::{Engine, RepositorySetup};
 
 /// Reasons that a reject can carry with one more tap.
@@ -74,9 +75,7 @@ impl Engine {
         let route = &proposal.revision.route;
         card.rule = route.rule.clone().unwrap_or_default();
         card.why.clone_from(&route.why);
-        let (title, reason) = told(proposal);
-        card.title = title.to_owned();
-        card.reason = reason.to_owned();
+        (card.title, card.reason) = self.told(proposal);
         card.requested_by = proposal.requested_by.as_ref().map(|person| person.name.clone());
         card.branch.clone_from(&proposal.branch);
         card.base = Some(proposal.revision.base);
@@ -123,6 +122,31 @@ impl Engine {
         let applications: Vec<String> = proposal.applications.iter().map(|app| app.name.clone()).collect();
         let known = (!applications.is_empty()).then_some(applications);
         self.summary(setup, proposal.revision.base, contents, known).await.map(explained)
+    }
+
+    /// Title and reason as far as they are somebody else's words. What the service wrote itself is nobody's claim: of a revert that a person
+    /// asked for only what the agent had called the change it takes back is left, and what a runbook words stands on the card already.
+    fn told(&self, proposal: &Proposal) -> (String, String) {
+        let given = |given: &str, own: &str| if given == own { String::new() } else { given.to_owned() };
+        match &proposal.origin {
+            Origin::Change | Origin::Observed(_) => (proposal.title.clone(), proposal.reason.clone()),
+            Origin::Revert { of, commit } => {
+                let reason = given(&proposal.reason, &revert_reason(*of, *commit));
+                match (&proposal.requested_by, proposal.title.strip_prefix(REVERT_PREFIX)) {
+                    (Some(_), Some(title)) => (title.to_owned(), reason),
+                    (Some(_) | None, _) => (proposal.title.clone(), reason),
+                }
+            }
+            Origin::Runbook(call) => {
+                let book = self.book();
+                let runbook = book
+                    .runbooks
+                    .get(&call.runbook)
+                    .filter(|runbook| runbook.content_hash() == call.hash);
+                let (title, reason) = runbook.and_then(|runbook| runbook.words(&call.parameters).ok()).unwrap_or_default();
+                (given(&proposal.title, &title), given(&proposal.reason, &reason))
+            }
+        }
     }
 
     fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
@@ -231,24 +255,6 @@ impl Engine {
             }
         }
         buttons
-    }
-}
-
-/// Whose words are shown. What the service wrote itself is not the agent's claim: of a revert that a person asked for only what the agent
-/// had called the change it takes back is left, and of an agent's one its reason, if it gave one.
-fn told(proposal: &Proposal) -> (&str, &str) {
-    let (title, reason) = (proposal.title.as_str(), proposal.reason.as_str());
-    let Origin::Revert { of, commit } = &proposal.origin else {
-        return (title, reason);
-    };
-    let reason = if reason == crate::usecases::revert::revert_reason(*of, *commit) {
-        ""
-    } else {
-        reason
-    };
-    match &proposal.requested_by {
-        Some(_) => (title.strip_prefix(crate::usecases::revert::REVERT_PREFIX).unwrap_or(title), ""),
-        None => (title, reason),
     }
 }
 
