@@ -101,6 +101,8 @@ pub struct LabOptions {
     pub github: bool,
     /// How long a commit may take to be synced and healthy.
     pub argocd_deadline: Duration,
+    /// Whether people may ask for a sync.
+    pub sync_on_request: bool,
     /// Deadlines of git's network steps.
     pub git_deadlines: gitworker::Deadlines,
     /// The service's clock; [`Lab::advance`] moves the lab's own.
@@ -128,6 +130,7 @@ impl Default for LabOptions {
             crash: CrashPoints::default(),
             github: false,
             argocd_deadline: Duration::from_secs(60),
+            sync_on_request: true,
             git_deadlines: gitworker::Deadlines::default(),
             clock: Clock::system(),
         }

@@ -180,7 +180,7 @@ fn instance(name: &str, url: &str, world: &Addresses, options: &LabOptions, canc
         name: name.to_owned(),
         watch: argocd::watch::Watch::start(client.clone(), watching, cancel.clone()),
         client,
-        sync_on_request: true,
+        sync_on_request: options.sync_on_request,
         deadline: options.argocd_deadline,
         patience: quick(),
     })

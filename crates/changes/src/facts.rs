@@ -27,6 +27,8 @@ pub enum RemarkKind {
     Deceptive,
     /// Control characters other than tab and line ends ([`Hidden::Control`]).
     Control,
+    /// Blanks that are no plain space ([`Hidden::Blank`]). They raise nothing.
+    Blank,
     /// A line that is too long to be read on a card.
     LongLine,
 }
@@ -67,7 +69,7 @@ pub fn inspect(changes: &ChangeSet) -> Vec<Remark> {
 }
 
 fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
-    let mut seen = [0usize; 3];
+    let mut seen = [0usize; 4];
     let first = remarks.len();
     for (nth, line) in text.split_inclusive('\n').enumerate() {
         for (slot, (kind, message)) in line_remarks(line).into_iter().enumerate() {
@@ -90,7 +92,7 @@ fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
 }
 
 /// `line` with its end: a carriage return is ordinary only before a line feed.
-fn line_remarks(line: &str) -> [(RemarkKind, Option<String>); 3] {
+fn line_remarks(line: &str) -> [(RemarkKind, Option<String>); 4] {
     let found = |odd: Hidden| {
         const SHOWN: usize = 5;
         let all: Vec<String> = hidden(line)
@@ -103,11 +105,13 @@ fn line_remarks(line: &str) -> [(RemarkKind, Option<String>); 3] {
     };
     let deceptive = found(Hidden::Deceptive).map(|which| format!("characters that hide or reorder text: {which}"));
     let control = found(Hidden::Control).map(|which| format!("control characters: {which}"));
+    let blank = found(Hidden::Blank).map(|which| format!("blanks that are no plain space: {which}"));
     let length = line.trim_end_matches(['\n', '\r']).chars().count();
     let long = (length > LINE_CHARS_MAX).then(|| format!("{length} characters on one line"));
     [
         (RemarkKind::Deceptive, deceptive),
         (RemarkKind::Control, control),
+        (RemarkKind::Blank, blank),
         (RemarkKind::LongLine, long),
     ]
 }

@@ -47,6 +47,12 @@ fn odd_content_is_named_with_its_line() {
             RemarkKind::Deceptive,
             "characters that hide or reorder text: U+2800, U+FE0F, U+3164, U+E0041",
         ),
+        (
+            "a: b\u{a0}c\u{1680}\n".as_bytes(),
+            Some(1),
+            RemarkKind::Blank,
+            "blanks that are no plain space: U+00A0, U+1680",
+        ),
         (long.as_bytes(), Some(2), RemarkKind::LongLine, "503 characters on one line"),
     ] {
         let found = remarks(bytes);

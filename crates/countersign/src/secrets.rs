@@ -95,7 +95,7 @@ impl Secret {
     pub(crate) fn for_git(&self) -> gitworker::SecretSource {
         match &self.source {
             Source::Value(secret) => gitworker::SecretSource::Value(secret.clone()),
-            Source::File(path) => gitworker::SecretSource::File(path.clone()),
+            Source::File(path) => gitworker::SecretSource::file(path.clone()),
         }
     }
 }

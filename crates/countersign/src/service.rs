@@ -69,7 +69,7 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Opens everything and starts.
     ///
-    /// A first clone is waited for up to `limits.start_seconds`. Git remotes, Telegram, Argo CD and GitHub may be away: they are tried again in
+    /// A first clone is waited for up to `limits.start_seconds`; callers who come meanwhile wait in line. Git remotes, Telegram, Argo CD and GitHub may be away: they are tried again in
     /// the background, and `/readyz` tells.
     ///
     /// # Errors
@@ -80,7 +80,14 @@ impl Service {
         if let Some(problem) = settings.check_files().first() {
             anyhow::bail!("{problem}");
         }
+        // First what only one can have: a second start on the same database or port ends here, before anything is written, asked or cloned.
         let lock = folder_of(&settings.database).and_then(|()| Ok(Store::lock(&settings.database)?))?;
+        let api = listen("server.bind", settings.server.bind).await?;
+        let metrics = listen("server.metrics_bind", settings.server.metrics_bind).await?;
+        let (api_addr, metrics_addr) = (api.local_addr()?, metrics.local_addr()?);
+        if let Some(tls) = &settings.server.tls {
+            check_tls(tls).await?;
+        }
         let store = Store::open(&settings.database, StoreOptions::default()).await?;
         let book = load_book(&settings)?;
         let cancel = CancellationToken::new();
@@ -108,12 +115,6 @@ impl Service {
             clock: hooks.clock,
             crash: hooks.crash,
         });
-        if let Some(tls) = &settings.server.tls {
-            check_tls(tls).await?;
-        }
-        let api = listen("server.bind", settings.server.bind).await?;
-        let metrics = listen("server.metrics_bind", settings.server.metrics_bind).await?;
-        let (api_addr, metrics_addr) = (api.local_addr()?, metrics.local_addr()?);
         let webhook = settings.telegram.as_ref().and_then(|telegram| telegram.webhook.clone());
         let running = engine.start(webhook.is_none(), cancel.clone()).await?;
 

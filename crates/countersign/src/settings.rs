@@ -307,11 +307,29 @@ impl Settings {
     /// Reads layers that were collected before.
     ///
     /// # Errors
-    /// The first structural problem (an unknown key, another kind of value), or every problem of sense.
+    /// Every problem found: unknown keys, other kinds of values, and what makes no sense. A missing key of a list's entry ends the search.
     pub fn from_layers(layers: &Layers) -> Result<Self, Vec<Problem>> {
         let merged = layers::Merged::new(layers)?;
-        let raw = merged.read()?;
-        convert::convert(raw, &merged, layers)
+        let layers::Read { raw, mut problems } = merged.read();
+        let Some(raw) = raw else { return Err(problems) };
+        match convert::convert(raw, &merged, layers) {
+            Ok(settings) if problems.is_empty() => Ok(settings),
+            Ok(_) => Err(problems),
+            Err(senseless) => {
+                // A default stands where something could not be read: what is said about that, or only because of it, is no further problem.
+                let follows = |problem: &Problem, read: &Problem| {
+                    let (key, unread) = (problem.key.as_str(), read.key.as_str());
+                    key.starts_with(unread) || unread.starts_with(key) || (unread == "telegram.mode" && key == "telegram.webhook")
+                };
+                let known = problems.len();
+                for problem in senseless {
+                    if !problems[..known].iter().any(|read| follows(&problem, read)) {
+                        problems.push(problem);
+                    }
+                }
+                Err(problems)
+            }
+        }
     }
 
     /// Tries to read every file that the settings name. Apart from [`Settings::load`], because a check of the shipped example must

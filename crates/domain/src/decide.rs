@@ -147,6 +147,8 @@ impl Step<'_> {
         }
     }
 
+    /// The end. What was said about an earlier state (a blocked push, a merge to be looked at) says nothing about it: an end that has a
+    /// reason gives it afterwards.
     fn end(&self, mut next: Proposal, decision: Decision, outcome: Outcome, ending: Option<Ending>, summary: String) -> Transition {
         if next.decided_at.is_none() {
             next.decided_at = Some(self.now);
@@ -156,6 +158,7 @@ impl Step<'_> {
         next.outcome = Some(outcome);
         next.ended_at = Some(self.now);
         next.hold_until = None;
+        next.note = None;
         if ending.is_some() {
             next.ended_by = ending;
         }

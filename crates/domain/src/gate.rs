@@ -17,6 +17,11 @@ pub enum Hold {
     },
     /// The policy allows nothing at this time.
     Frozen(Freeze),
+    /// People were promised this time to think again.
+    Promised {
+        /// Until when.
+        until: Timestamp,
+    },
 }
 
 impl Hold {
@@ -25,6 +30,7 @@ impl Hold {
         match self {
             Self::Stopped { .. } => None,
             Self::Frozen(freeze) => freeze.until,
+            Self::Promised { until } => Some(*until),
         }
     }
 }
@@ -35,6 +41,11 @@ impl std::fmt::Display for Hold {
         match self {
             Self::Stopped { stop, why } => write!(f, "waits: {why} (/resume {stop}, by two people)"),
             Self::Frozen(freeze) => write!(f, "waits: {}", freeze.why),
+            Self::Promised { until } => write!(
+                f,
+                "held back until {}, so that people can still cancel",
+                until.format("%H:%M:%S UTC")
+            ),
         }
     }
 }
@@ -56,8 +67,9 @@ pub fn look_again(holds: &[Hold], now: Timestamp) -> Timestamp {
     end.map_or(soon, |end| end.clamp(now, soon))
 }
 
-/// Whether a proposal's commit may be sent now; otherwise everything that holds it back, stops first. `overridden` are the names of freezes
-/// that a member of their group let this proposal pass ([`Policy::may_override`]); a stop cannot be passed.
+/// Whether a proposal's commit may be sent now; otherwise everything that holds it back: stops, freezes, and the time people were promised to
+/// think again. `overridden` are the names of freezes that a member of their group let this proposal pass ([`Policy::may_override`]); a stop
+/// cannot be passed.
 ///
 /// # Errors
 /// What it waits for.
@@ -78,7 +90,9 @@ pub fn may_send(
         .into_iter()
         .filter(|freeze| !overridden.contains(&freeze.name))
         .map(Hold::Frozen);
-    let holds: Vec<Hold> = stopped.chain(frozen).collect();
+    let promised = proposal.hold_until.filter(|until| *until > now);
+    let promised = promised.map(|until| Hold::Promised { until });
+    let holds: Vec<Hold> = stopped.chain(frozen).chain(promised).collect();
     if holds.is_empty() { Ok(()) } else { Err(holds) }
 }
 

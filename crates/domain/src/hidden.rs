@@ -7,6 +7,8 @@ pub enum Hidden {
     Deceptive,
     /// A control character, or a carriage return that ends no line: terminals and readers disagree about what they show.
     Control,
+    /// A blank that is not the plain space, such as U+00A0: it looks like one, and programs do not take it for one.
+    Blank,
 }
 
 /// The odd characters of a text, in order, each with its byte offset. Line feeds, tabs, carriage returns before a line feed and the
@@ -31,6 +33,7 @@ fn judge(previous: Option<char>, c: char, next: Option<char>) -> Option<Hidden> 
         ' '..='~' | '\n' | '\t' => None,
         '\r' if next == Some('\n') => None,
         c if c.is_control() => Some(Hidden::Control),
+        c if is_blank(c) => Some(Hidden::Blank),
         c if is_deceptive(c) || (is_selector(c) && !styles_emoji(previous, c)) => Some(Hidden::Deceptive),
         _ => None,
     }
@@ -46,6 +49,28 @@ pub fn is_deceptive(c: char) -> bool {
         | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E00FF}'
         | '\u{E01F0}'..='\u{E0FFF}'
     )
+}
+
+/// Blanks other than the plain space (Unicode's space separators). Ordinary in some languages' texts, so they hide nothing by themselves.
+pub fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}'
+    )
+}
+
+/// A text in quotation marks for a message: everything that a reader would not see, or would take for a space, as `<U+00A0>`.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        if c.is_control() || is_deceptive(c) || is_selector(c) || is_blank(c) {
+            out.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        } else {
+            out.extend(c.escape_debug());
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Variation selectors: they draw nothing, choose a form of the character before them, and can carry hidden bytes anywhere else.
@@ -87,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_odd_character_has_its_kind() {
-        use Hidden::{Control, Deceptive};
+        use Hidden::{Blank, Control, Deceptive};
         for (text, expected) in [
             ("replicas: 5\r\n\tünï 東京 🚀 e\u{301}\n", vec![]),
             ("a\u{202e}b\u{200b}", vec![Deceptive, Deceptive]),
@@ -104,9 +129,14 @@ mod tests {
             ("a\r", vec![Control]),
             ("a\r\r\n", vec![Control]),
             ("a\u{2028}b", vec![Deceptive]),
+            ("a\u{a0}\u{1680}\u{2003}\u{202f}\u{205f}\u{3000}b", vec![Blank; 6]),
         ] {
             assert_eq!(hidden(text).map(|(_, _, kind)| kind).collect::<Vec<_>>(), expected, "{text:?}");
         }
+        assert_eq!(
+            quoted("a b\u{2800}\u{a0}\u{1680}\u{202e}\u{fe0f}\n\"東\u{e0041}"),
+            "\"a b<U+2800><U+00A0><U+1680><U+202E><U+FE0F><U+000A>\\\"東<U+E0041>\""
+        );
         assert_eq!(hidden("ab\u{200b}").next(), Some((2, '\u{200b}', Deceptive)));
     }
 }

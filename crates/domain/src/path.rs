@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::is_nfc;
 
-use crate::{is_deceptive, is_selector};
+use crate::{is_blank, is_deceptive, is_selector, quoted};
 
 /// Longest path in bytes.
 pub const PATH_BYTES_MAX: usize = 1024;
@@ -22,9 +22,9 @@ pub struct RepoPath(String);
 
 /// Why a path was refused: which one, and the rule that it broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("path {path:?} is refused: {rule}")]
+#[error("path {} is refused: {rule}", quoted(.path))]
 pub struct PathRefusal {
-    /// The path as given, cut to 200 characters, with odd characters escaped by `Debug`.
+    /// The path as given, cut to 200 characters. Messages show hidden characters as code points.
     pub path: String,
     /// The rule in words.
     pub rule: &'static str,
@@ -79,7 +79,10 @@ fn broken_rule(path: &str) -> Option<&'static str> {
         return Some("it contains a control character");
     }
     if path.chars().any(|c| is_deceptive(c) || is_selector(c)) {
-        return Some("it contains a bidirectional or zero-width character");
+        return Some("it contains a bidirectional, zero-width or otherwise hidden character");
+    }
+    if path.chars().any(is_blank) {
+        return Some("it contains a blank that is not the plain space");
     }
     if path.contains(['\\', ':', '*', '?', '"', '<', '>', '|']) {
         return Some("it contains one of \\ : * ? \" < > |");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, UserId};
+use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, Timestamp, UserId};
 
 mod approvers;
 mod delegations;
@@ -394,11 +394,10 @@ impl Policy {
         if named.is_empty() { self.groups.keys().collect() } else { named }
     }
 
-    /// Whether a person is in one of the [`Policy::handlers`]. Owning the agent does not matter: stopping is always the safe side, and
-    /// nothing else here counts as an approval.
-    pub fn may_handle(&self, proposal: &Proposal, user: UserId) -> bool {
-        let in_group = |group: &GroupName| self.groups.get(group).is_some_and(|members| members.contains(&user));
-        self.handlers(proposal).into_iter().any(in_group)
+    /// Whether a person is in one of the [`Policy::handlers`], or stands in for a member at the moment. Owning the agent does not matter:
+    /// stopping is always the safe side, and nothing else here counts as an approval.
+    pub fn may_handle(&self, proposal: &Proposal, user: UserId, now: Timestamp) -> bool {
+        self.handlers(proposal).into_iter().any(|group| self.in_group(group, user, now))
     }
 
     fn known(&self, group: &GroupName) -> Option<&GroupName> {

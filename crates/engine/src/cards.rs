@@ -1,13 +1,15 @@
 //! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
 
-use changes::summary::{Risk, Severity};
-use domain::{ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Sha256Hash, Tier, is_text};
+use domain::{
+    ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text,
+};
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
-    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Grade, Progress, Requirement,
+    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress, Requirement,
     Superseded,
 };
 
+use crate::usecases::revert::{REVERT_PREFIX, revert_reason};
 use crate::{Engine, RepositorySetup};
 
 /// Reasons that a reject can carry with one more tap.
@@ -73,8 +75,8 @@ impl Engine {
         let route = &proposal.revision.route;
         card.rule = route.rule.clone().unwrap_or_default();
         card.why.clone_from(&route.why);
-        card.title.clone_from(&proposal.title);
-        card.reason.clone_from(&proposal.reason);
+        (card.title, card.reason) = self.told(proposal);
+        card.requested_by = proposal.requested_by.as_ref().map(|person| person.name.clone());
         card.branch.clone_from(&proposal.branch);
         card.base = Some(proposal.revision.base);
         card.digest = Some(proposal.revision.digest);
@@ -124,6 +126,31 @@ impl Engine {
         self.summary(setup, proposal.revision.base, contents, known).await.map(explained)
     }
 
+    /// Title and reason as far as they are somebody else's words. What the service wrote itself is nobody's claim: of a revert that a person
+    /// asked for only what the agent had called the change it takes back is left, and what a runbook words stands on the card already.
+    fn told(&self, proposal: &Proposal) -> (String, String) {
+        let given = |given: &str, own: &str| if given == own { String::new() } else { given.to_owned() };
+        match &proposal.origin {
+            Origin::Change | Origin::Observed(_) => (proposal.title.clone(), proposal.reason.clone()),
+            Origin::Revert { of, commit } => {
+                let reason = given(&proposal.reason, &revert_reason(*of, *commit));
+                match (&proposal.requested_by, proposal.title.strip_prefix(REVERT_PREFIX)) {
+                    (Some(_), Some(title)) => (title.to_owned(), reason),
+                    (Some(_) | None, _) => (proposal.title.clone(), reason),
+                }
+            }
+            Origin::Runbook(call) => {
+                let book = self.book();
+                let runbook = book
+                    .runbooks
+                    .get(&call.runbook)
+                    .filter(|runbook| runbook.content_hash() == call.hash);
+                let (title, reason) = runbook.and_then(|runbook| runbook.words(&call.parameters).ok()).unwrap_or_default();
+                (given(&proposal.title, &title), given(&proposal.reason, &reason))
+            }
+        }
+    }
+
     fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
         card.decision = proposal.decision;
         card.delivery = proposal.delivery;
@@ -131,9 +158,15 @@ impl Engine {
         card.landed = proposal.landed;
         card.note.clone_from(&proposal.note);
         card.expires_at = (proposal.decision == Decision::Pending).then_some(proposal.expires_at);
-        card.hold_until = proposal.hold_until;
-        if let (Delivery::Queued, Err(holds)) = (proposal.delivery, self.may_send(proposal)) {
-            card.note = Some(domain::said(&holds));
+        if let (Delivery::Queued, Err(mut holds)) = (proposal.delivery, self.may_send(proposal)) {
+            let promised = |hold: &domain::Hold| matches!(hold, domain::Hold::Promised { .. });
+            if holds.iter().all(promised) {
+                card.hold_until = proposal.hold_until;
+            } else {
+                // What waits for a freeze can be cancelled for longer than the time to think again.
+                holds.retain(|hold| !promised(hold));
+                card.note = Some(domain::said(&holds));
+            }
         }
         card.reverted_by = proposal.reverted_by;
         card.recovered_at = proposal.recovered_at;
@@ -250,24 +283,10 @@ fn explained(summary: changes::Summary) -> Explained {
     let reach = [named("application", applications), named("namespace", namespaces)];
     Explained {
         verb: summary.verb,
-        risk: match summary.risk {
-            Risk::Low => Grade::Low,
-            Risk::Medium => Grade::Medium,
-            Risk::High => Grade::High,
-            Risk::Critical => Grade::Critical,
-        },
-        lines: summary.lines.into_iter().map(|line| (grade(line.severity), line.text)).collect(),
+        risk: summary.risk,
+        lines: summary.lines.into_iter().map(|line| (line.severity.risk(), line.text)).collect(),
         more: summary.more,
         reach: reach.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-    }
-}
-
-const fn grade(severity: Severity) -> Grade {
-    match severity {
-        Severity::Info | Severity::Low => Grade::Low,
-        Severity::Medium => Grade::Medium,
-        Severity::High => Grade::High,
-        Severity::Critical => Grade::Critical,
     }
 }
 
@@ -283,7 +302,7 @@ fn worst_line(card: &Card) -> String {
         return format!("deletes {}", deleted.join(", "));
     }
     let worst = card.explained.as_ref().and_then(|explained| explained.lines.first());
-    if let Some((Grade::High | Grade::Critical, line)) = worst {
+    if let Some((Risk::High | Risk::Critical, line)) = worst {
         return line.clone();
     }
     if let Some(remark) = card.remarks.first() {
@@ -312,10 +331,13 @@ fn decided(proposal: &Proposal) -> Option<Decided> {
             reason: ending.reason.clone(),
         });
     }
-    let verdict = if proposal.decision == Decision::Rejected {
-        ReviewVerdict::Reject
-    } else {
-        ReviewVerdict::Approve
+    // Who approved did not expire or put aside what ended by itself.
+    let verdict = match proposal.decision {
+        Decision::Approved => ReviewVerdict::Approve,
+        Decision::Rejected => ReviewVerdict::Reject,
+        Decision::Pending | Decision::NotRequired | Decision::Expired | Decision::Withdrawn | Decision::Refused | Decision::Dismissed => {
+            return None;
+        }
     };
     let names: Vec<_> = proposal
         .current_reviews()

@@ -1,6 +1,6 @@
 //! Telegram's side of the use cases: taps, commands, replies. Every check fails closed, in one fixed order, and every refusal says why and leaves an audit row.
 
-use domain::{Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
+use domain::{Effect, Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
 use serde_json::json;
 use store::{Actor, Audit, Card as StoredCard, CardState, StoreError};
 use telegram::{Action, ChatId, Inbound, MessageId, Sender, Tap, Text};
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Act, Acted};
 use crate::cards::CHIPS;
+use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
@@ -291,16 +292,18 @@ impl Engine {
     async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
         let (policy, now, update) = (self.book().policy.clone(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
+        // Only what somebody takes at once is claimed here.
+        let lease_until = self.has_owners().then(|| self.lease_until(now));
         let details = json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) });
-        let acted = self
+        let (acted, claimed) = self
             .store()
             .write(move |tx| {
                 Box::pin(async move {
                     if !tx.consume_update(update, now).await? {
-                        return Ok::<_, StoreError>(None);
+                        return Ok::<_, StoreError>((None, None));
                     }
                     let Some(proposal) = tx.proposal(id).await? else {
-                        return Ok(Some(Acted::Missing));
+                        return Ok((Some(Acted::Missing), None));
                     };
                     let name = event.name();
                     let mut audit = Audit {
@@ -315,13 +318,21 @@ impl Engine {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;
-                            Ok(Some(Acted::Done(Box::new(next), transition.summary)))
+                            let delivers = transition
+                                .effects
+                                .iter()
+                                .any(|owed| owed.effect == Effect::Deliver && owed.due <= now);
+                            let claimed = match lease_until.filter(|_| delivers) {
+                                Some(until) => tx.claim_own(id, &Effect::Deliver, now, until).await?,
+                                None => None,
+                            };
+                            Ok((Some(Acted::Done(Box::new(next), transition.summary)), claimed))
                         }
                         Err(refusal) => {
                             audit.event = format!("refused_{name}");
                             audit.summary = refusal.to_string();
                             tx.audit(audit).await?;
-                            Ok(Some(Acted::Refused(refusal)))
+                            Ok((Some(Acted::Refused(refusal)), None))
                         }
                     }
                 })
@@ -330,6 +341,9 @@ impl Engine {
         match acted {
             None => Err(Dead::Seen),
             Some(Acted::Done(proposal, summary)) => {
+                if let Some(effect_id) = claimed {
+                    self.hand_over(&proposal.repository, Held { effect_id, proposal: id });
+                }
                 tracing::info!(proposal = %proposal.id, "{summary}");
                 self.0.hub.ring(proposal.id);
                 self.0.wake.notify_waiters();
@@ -359,7 +373,7 @@ impl Engine {
     }
 
     async fn tapped_revert(&self, tap: &Tap, proposal: &Proposal, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.may_handle(proposal, person.id) {
+        if !self.book().policy.may_handle(proposal, person.id, self.now()) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         self.consume_once(tap).await?;
@@ -367,12 +381,12 @@ impl Engine {
             Ok(crate::Created::New(revert)) => Toast::say(format!("revert {} is prepared: see its card", revert.id.short())),
             Ok(crate::Created::Existing(revert)) => Toast::say(format!("revert {} waits already", revert.id.short())),
             Ok(crate::Created::Replayed(_)) => Toast::say("done already"),
-            Err(problem) => Toast::alert(cut(&problem.detail, 190)),
+            Err(problem) => Toast::alert(cut(&short_ids(&problem.detail), 190)),
         })
     }
 
     async fn tapped_sync(&self, tap: &Tap, proposal: &Proposal, index: usize, person: PersonRef) -> Result<Toast, Dead> {
-        if !self.book().policy.may_handle(proposal, person.id) {
+        if !self.book().policy.may_handle(proposal, person.id, self.now()) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
         let instance = self.repository(&proposal.repository).and_then(|setup| self.instance_of(setup));
@@ -449,7 +463,7 @@ impl Engine {
         }
     }
 
-    async fn owe_edit(&self, id: ProposalId) -> Result<(), StoreError> {
+    pub(crate) async fn owe_edit(&self, id: ProposalId) -> Result<(), StoreError> {
         let now = self.now();
         self.store()
             .write(move |tx| Box::pin(async move { tx.schedule(Some(id), &domain::Effect::EditCards, now).await }))
@@ -479,6 +493,21 @@ impl Engine {
             Actor::Person,
         )
     }
+}
+
+/// Agents are told whole ids; in a chat the digits that cards show are enough.
+fn short_ids(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("prp_") {
+        let (before, from) = rest.split_at(at);
+        let length = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(from.len());
+        let (word, after) = from.split_at(length);
+        said.push_str(before);
+        said.push_str(&word.parse().map_or_else(|_| word.to_owned(), |id: ProposalId| id.short()));
+        rest = after;
+    }
+    said + rest
 }
 
 fn cut(text: &str, characters: usize) -> String {

@@ -234,20 +234,22 @@ impl Engine {
         }
         match known {
             Known::OnBranch => Ok((commit, tip)),
-            Known::OffBranch => Err(Problem::new(
-                422,
-                "base_not_on_branch",
-                format!("commit {} is not on branch {}", commit.short(), setup.branch()),
-                "read the branch again and propose against it",
-            )
-            .at("/base")),
-            Known::Unknown => Err(Problem::new(
-                422,
-                "unknown_base",
-                format!("commit {commit} is not in repository {}", setup.name),
-                "push it first, or use \"head\"",
-            )
-            .at("/base")),
+            Known::OffBranch => Err(base_elsewhere(setup, commit, "")),
+            // The mirror holds our branch only: a commit that it does not know may still be somebody's.
+            Known::Unknown => match setup.git.other_branch_at(commit).await {
+                Ok(Some(branch)) => Err(base_elsewhere(setup, commit, &format!(" (it is the tip of {branch:?})"))),
+                Ok(None) | Err(_) => Err(Problem::new(
+                    422,
+                    "unknown_base",
+                    format!(
+                        "commit {commit} is unknown: branch {} of repository {} does not contain it, and it is the tip of no other branch",
+                        setup.branch(),
+                        setup.name
+                    ),
+                    "name a commit of that branch, or \"head\"; what is only on your machine must be pushed first",
+                )
+                .at("/base")),
+            },
         }
     }
 
@@ -268,6 +270,16 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn base_elsewhere(setup: &RepositorySetup, commit: CommitId, where_it_is: &str) -> Problem {
+    Problem::new(
+        422,
+        "base_not_on_branch",
+        format!("commit {} is not on branch {}{where_it_is}", commit.short(), setup.branch()),
+        "read the branch again and propose against it",
+    )
+    .at("/base")
 }
 
 async fn parse_files(setup: &RepositorySetup, base: CommitId, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
@@ -514,17 +526,12 @@ fn no_change(content: &Content) -> Problem {
     Problem::new(422, "no_change", detail, hint).at(pointer)
 }
 
-/// The risk in the policy's words. An account that had to be cut says nothing about the rest.
+/// The risk for the policy. An account that had to be cut says nothing about the rest.
 fn risk_of(summary: &changes::Summary) -> domain::Risk {
-    use changes::summary::{OBJECTS_MAX, Risk};
-    if summary.objects.len() >= OBJECTS_MAX {
-        return domain::Risk::Critical;
-    }
-    match summary.risk {
-        Risk::Low => domain::Risk::Low,
-        Risk::Medium => domain::Risk::Medium,
-        Risk::High => domain::Risk::High,
-        Risk::Critical => domain::Risk::Critical,
+    if summary.objects.len() >= changes::summary::OBJECTS_MAX {
+        domain::Risk::Critical
+    } else {
+        summary.risk
     }
 }
 
@@ -541,6 +548,8 @@ fn facts_of(change: &ChangeSet) -> Facts {
             match kind {
                 Hidden::Deceptive => facts.deceptive = true,
                 Hidden::Control => facts.control = true,
+                // Remarked, and ordinary in some languages' texts.
+                Hidden::Blank => {}
             }
         }
     }
@@ -566,7 +575,7 @@ pub(crate) fn unavailable(setup: &RepositorySetup, error: &GitError) -> Problem 
         .retry(30),
         _ => problem(
             "repository_unavailable",
-            format!("repository {name} cannot be reached at the moment"),
+            format!("repository {name} cannot be used at the moment: {}", why(error)),
             "try again shortly",
         )
         .retry(10),
@@ -581,7 +590,8 @@ pub(crate) fn why(error: &GitError) -> String {
         GitError::Unreachable { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
         GitError::Denied { .. } => "its remote refuses the service's credentials".to_owned(),
         GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),
-        GitError::UnknownCommit(_) | GitError::Config(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {
+        GitError::Config(_) => "its configuration cannot be used: a secret file, a key or a certificate; the log names it".to_owned(),
+        GitError::UnknownCommit(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {
             "its mirror cannot be used".to_owned()
         }
     }

@@ -17,7 +17,7 @@ mod usecases;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use domain::{RepositoryName, Timestamp};
@@ -49,6 +49,8 @@ struct Inner {
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
     confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
+    /// When strangers were last told their id.
+    strangers: Mutex<BTreeMap<domain::UserId, Timestamp>>,
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
@@ -57,6 +59,8 @@ struct Inner {
     wake: tokio::sync::Notify,
     /// The policies that repositories carry themselves.
     following: policies::Following,
+    /// The owners of the branches, once they run.
+    owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
     used: workers::Used,
 }
@@ -90,11 +94,13 @@ impl Engine {
             crash: options.crash,
             hub: hub::Hub::default(),
             confirming: Mutex::new(BTreeMap::new()),
+            strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
+            owners: OnceLock::new(),
             used: workers::Used::default(),
         }))
     }

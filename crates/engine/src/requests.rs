@@ -249,8 +249,10 @@ pub struct Health {
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
     /// The repositories whose own policy is not valid at the tip: the last valid one routes.
     pub invalid_policies: Vec<RepositoryName>,
-    /// When Telegram last answered; `None` when never, or not configured.
+    /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
+    /// What is wrong with Telegram, in words that anybody may read.
+    pub telegram_problem: Option<String>,
     /// Whether Telegram is configured.
     pub telegram: bool,
     /// Per Argo CD instance: when it last answered, and what is wrong with it.

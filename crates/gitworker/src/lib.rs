@@ -28,7 +28,7 @@ mod usable;
 
 pub use diff::plain_diff;
 pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};
-pub use options::{Credentials, Deadlines, Identity, RemoteUrl, RepositoryOptions, SecretSource};
+pub use options::{Credentials, Deadlines, Identity, RemoteUrl, RepositoryOptions, SecretFile, SecretSource};
 pub use repository::Repository;
 pub use types::{
     Ancestry, Built, BuiltCommit, CommitInfo, CommitSpec, Edit, Entry, FileStats, Inverse, Known, Located, Manual, Person, PushOutcome,

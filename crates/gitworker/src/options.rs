@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::RepositoryName;
@@ -101,27 +102,75 @@ pub enum Credentials {
     },
 }
 
-/// Where a secret comes from. Files are read at each use, so a rotated secret is used at once.
+/// Where a secret comes from. Files are read at each use, so a rotated secret is used at once; while a file cannot be read, or is empty, the
+/// secret last read from it stays in use. Clones share what was read.
 #[derive(Clone)]
 pub enum SecretSource {
     /// The secret itself.
     Value(SecretString),
-    /// The first line of this file.
-    File(PathBuf),
+    /// The first line of a file.
+    File(SecretFile),
+}
+
+/// A file whose first line is a secret.
+#[derive(Clone)]
+pub struct SecretFile {
+    path: PathBuf,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    secret: Option<SecretString>,
+    /// That the file cannot be used is told once.
+    told: bool,
 }
 
 impl SecretSource {
+    /// A secret in a file. Nothing is read yet.
+    pub fn file(path: PathBuf) -> Self {
+        Self::File(SecretFile {
+            path,
+            known: Arc::default(),
+        })
+    }
+
     pub(crate) fn read(&self) -> Result<SecretString, GitError> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
-            Self::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(SecretString::from(text.lines().next().unwrap_or_default().to_owned())),
-                Err(error) => Err(GitError::Config(format!(
-                    "the secret file {} cannot be read: {error}; check the path and its permissions",
-                    path.display()
-                ))),
-            },
+            Self::File(file) => file.read(),
         }
+    }
+}
+
+impl SecretFile {
+    fn read(&self) -> Result<SecretString, GitError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = match std::fs::read_to_string(&self.path) {
+            Ok(text) => match text.lines().next().unwrap_or_default().trim() {
+                "" => "is empty".to_owned(),
+                line => {
+                    let secret = SecretString::from(line);
+                    *known = Known {
+                        secret: Some(secret.clone()),
+                        told: false,
+                    };
+                    return Ok(secret);
+                }
+            },
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        let problem = format!(
+            "the secret file {} {why}; check the path, its permissions and its content",
+            self.path.display()
+        );
+        let Some(secret) = known.secret.clone() else {
+            return Err(GitError::Config(problem));
+        };
+        if !std::mem::replace(&mut known.told, true) {
+            tracing::error!("the secret on disk cannot be used, the old one stays in use: {problem}");
+        }
+        Ok(secret)
     }
 }
 
@@ -129,8 +178,14 @@ impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(_) => f.write_str("Value(…)"),
-            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::File(file) => write!(f, "File({})", file.path.display()),
         }
+    }
+}
+
+impl fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretFile({})", self.path.display())
     }
 }
 

@@ -99,18 +99,41 @@ fn unmoved(repository: &Repository, sent: Result<Report, GitError>) -> PushOutco
             why: "the remote reported success, but its branch has not moved".to_owned(),
         },
         Ok(report) => {
-            let message = sanitize::text(&report.said, &repository.options().credentials.secrets());
-            let message = if message.is_empty() {
-                "the remote gave no reason".to_owned()
-            } else {
-                message
-            };
-            PushOutcome::Refused { message }
+            let said = sanitize::text(&report.said, &repository.options().credentials.secrets());
+            PushOutcome::Refused { message: refusal(&said) }
         }
         Err(error @ (GitError::Denied { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => PushOutcome::Refused {
             message: error.to_string(),
         },
         Err(error) => PushOutcome::Unknown { why: error.to_string() },
+    }
+}
+
+/// What a remote said about a refused push, for people: the reason first, without the protocol's words, then what its hooks wrote.
+fn refusal(said: &str) -> String {
+    let (mut reasons, mut words): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for line in said.lines().map(|line| line.trim_start_matches("remote:").trim()) {
+        match reason(line) {
+            Some(reason) if !reasons.contains(&reason) => reasons.push(reason),
+            None if !line.is_empty() => words.push(line),
+            Some(_) | None => {}
+        }
+    }
+    let all: Vec<&str> = reasons.into_iter().chain(words).collect();
+    if all.is_empty() {
+        return "the remote refused the commit and gave no reason".to_owned();
+    }
+    format!("the remote refused the commit: {}", all.join("; "))
+}
+
+/// The reason in a line of the protocol (`ng <ref> <why>`, `unpack <why>`) or of `git push` (`… [remote rejected] (<why>)`).
+fn reason(line: &str) -> Option<&str> {
+    if let Some((_, why)) = line.split_once("[remote rejected] (") {
+        return why.strip_suffix(')');
+    }
+    match line.strip_prefix("ng ").and_then(|rest| rest.split_once(' ')) {
+        Some((reference, why)) if reference.starts_with("refs/") => Some(why),
+        Some(_) | None => line.strip_prefix("unpack "),
     }
 }
 
@@ -178,5 +201,36 @@ async fn send_with_git(repository: &Repository, update: &Update) -> Result<Repor
             said: detail.into_bytes(),
         }),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn a_refusal_is_told_in_people_s_words() {
+        for (said, told) in [
+            ("", "the remote refused the commit and gave no reason"),
+            (
+                "ng refs/heads/main pre-receive hook declined",
+                "the remote refused the commit: pre-receive hook declined",
+            ),
+            (
+                "error: GH006: protected\nremote: look at the rules\nng refs/heads/main protected branch hook declined",
+                "the remote refused the commit: protected branch hook declined; error: GH006: protected; look at the rules",
+            ),
+            (
+                "unpack index-pack abnormal exit\nng refs/heads/main unpacker error",
+                "the remote refused the commit: index-pack abnormal exit; unpacker error",
+            ),
+            ("ng is not ours to read", "the remote refused the commit: ng is not ours to read"),
+            (
+                "! [remote rejected] main (declined)",
+                "the remote refused the commit: ! [remote rejected] main (declined)",
+            ),
+        ] {
+            assert_eq!(refusal(said), told);
+        }
     }
 }

@@ -91,6 +91,24 @@ impl Repository {
         self.inner.transport.tip(&self.inner.options.reference()).await
     }
 
+    /// A branch of the remote, other than ours, whose tip this commit is: the mirror holds one branch only, so that it knows no other's commits.
+    /// One request; commits below such a tip are not found.
+    ///
+    /// # Errors
+    /// When the remote cannot be asked.
+    pub async fn other_branch_at(&self, commit: CommitId) -> Result<Option<String>, GitError> {
+        let options = &self.inner.options;
+        let (control, mirror, deadline) = (self.inner.transport.control(), self.inner.mirror.path(), options.deadlines.request);
+        let listed = crate::cli::git(options, control, mirror, "ls-remote", deadline, &["ls-remote", "--heads", "origin"]).await?;
+        let tips = String::from_utf8_lossy(&listed);
+        let found = tips.lines().find_map(|line| {
+            let (id, reference) = line.split_once('\t')?;
+            let branch = reference.strip_prefix("refs/heads/")?;
+            (id.parse() == Ok(commit) && branch != options.branch).then(|| branch.to_owned())
+        });
+        Ok(found)
+    }
+
     /// The tip last seen, without asking anybody. `None` before the first [`refresh`](Self::refresh).
     pub fn cached_tip(&self) -> Option<Tip> {
         self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, tip)| tip)

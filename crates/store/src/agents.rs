@@ -5,18 +5,23 @@ use sqlx::SqliteConnection;
 use subtle::ConstantTimeEq as _;
 
 use crate::model::{Agent, Scopes};
-use crate::{StoreError, Tx, sql};
+use crate::{Duplicate, StoreError, Tx, sql};
 
 /// Digits of the hash that find the row: an index compares them in varying time, so they are too few to be of use to a guesser.
 const PREFIX: usize = 8;
 
+const ADD: &str = "insert into agents (name, token_prefix, token_hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?)
+    on conflict (name) do update set token_prefix = excluded.token_prefix, token_hash = excluded.token_hash, scopes = excluded.scopes,
+        expires_at = excluded.expires_at, revoked_at = null";
+
 type Columns = (String, String, String, i64, Option<i64>, Option<i64>, Option<i64>);
 
 impl Tx {
-    /// Adds an agent with the hash of its token.
+    /// Adds an agent with the hash of its token. A revoked agent's name may be given out again: with the scopes given now, and still
+    /// created when it was created first.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the name is taken.
+    /// [`StoreError::Duplicate`] when the name belongs to an agent that is not revoked.
     pub async fn put_agent(
         &mut self,
         name: &AgentName,
@@ -26,8 +31,11 @@ impl Tx {
         at: Timestamp,
     ) -> Result<Agent, StoreError> {
         let hash = token.to_string();
+        if self.agent(name).await?.is_some_and(|agent| agent.revoked_at.is_none()) {
+            return Err(StoreError::Duplicate(Duplicate::Agent));
+        }
         self.execute(
-            sqlx::query("insert into agents (name, token_prefix, token_hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?)")
+            sqlx::query(ADD)
                 .bind(name.as_str())
                 .bind(&hash[..PREFIX])
                 .bind(&hash)
@@ -39,14 +47,14 @@ impl Tx {
         self.existing(name).await
     }
 
-    /// Replaces an agent's token: the old one is dead at once, a revoked agent lives again.
+    /// Replaces an agent's token: the old one is dead at once. A revoked agent stays revoked.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such agent.
     pub async fn rotate_agent(&mut self, name: &AgentName, token: Sha256Hash, expires_at: Option<Timestamp>) -> Result<Agent, StoreError> {
         let hash = token.to_string();
         self.execute(
-            sqlx::query("update agents set token_prefix = ?, token_hash = ?, expires_at = ?, revoked_at = null where name = ?")
+            sqlx::query("update agents set token_prefix = ?, token_hash = ?, expires_at = ? where name = ?")
                 .bind(&hash[..PREFIX])
                 .bind(&hash)
                 .bind(expires_at.map(sql::micros))

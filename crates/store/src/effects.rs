@@ -4,9 +4,10 @@
 //! wait beside it and is not handed out before the running one is finished or its lease has ended. Times are arguments throughout.
 
 use domain::{Effect, ProposalId, Scheduled, Timestamp};
-use sqlx::SqliteConnection;
+use sqlx::{Row as _, SqliteConnection};
 
 use crate::model::{Actor, Audit, Claimed, Owed};
+use crate::tx::Statement;
 use crate::{StoreError, Tx, sql};
 
 type ClaimedColumns = (i64, Option<String>, String, String, i64, i64);
@@ -56,6 +57,25 @@ impl Tx {
         Ok(good)
     }
 
+    /// Leases the waiting `effect` of one proposal until `lease_until`, when it is due and none of its kind is running; answers its id. For the job that has
+    /// just made it due: its owner gets it without another transaction.
+    pub async fn claim_own(
+        &mut self,
+        proposal: ProposalId,
+        effect: &Effect,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let query = sqlx::query(CLAIM_OWN)
+            .bind(sql::micros(lease_until))
+            .bind(proposal.to_string())
+            .bind(effect.key())
+            .bind(sql::encode("effect", effect)?)
+            .bind(sql::micros(now));
+        let rows = self.returned(query).await?;
+        rows.first().map(|row| row.try_get(0).map_err(sql::failed)).transpose()
+    }
+
     async fn park_unreadable(
         &mut self,
         effect_id: i64,
@@ -82,11 +102,7 @@ impl Tx {
 
     /// Done: the row is removed. Does nothing when it is gone already.
     pub async fn finish(&mut self, effect_id: i64) -> Result<(), StoreError> {
-        let waits = self.like_waits(effect_id).await?;
-        self.execute(sqlx::query("delete from outbox where effect_id = ?").bind(effect_id))
-            .await?;
-        self.rings |= waits;
-        Ok(())
+        self.ended(sqlx::query(FINISH).bind(effect_id).bind(effect_id)).await
     }
 
     /// Again later. When its like was scheduled meanwhile, that one remains, at the earlier of both times.
@@ -111,15 +127,7 @@ impl Tx {
 
     /// Not again without a human.
     pub async fn park(&mut self, effect_id: i64, error: &str) -> Result<(), StoreError> {
-        let waits = self.like_waits(effect_id).await?;
-        self.execute(
-            sqlx::query("update outbox set parked = 1, leased_until = null, error = ? where effect_id = ?")
-                .bind(error)
-                .bind(effect_id),
-        )
-        .await?;
-        self.rings |= waits;
-        Ok(())
+        self.ended(sqlx::query(PARK).bind(effect_id).bind(error).bind(effect_id)).await
     }
 
     /// A human says: try a parked effect again. When its like waits already, that one is enough.
@@ -157,14 +165,12 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether ending this effect lets another one start.
-    async fn like_waits(&mut self, effect_id: i64) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar(LIKE_WAITS)
-            .bind(effect_id)
-            .fetch_one(self.connection()?)
-            .await
-            .map_err(sql::failed);
-        self.noted(found)
+    /// Ends an effect by statements of which the first tells whether another one can start now.
+    async fn ended(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
+        for row in self.returned(statement).await? {
+            self.rings |= row.try_get::<bool, _>(0).map_err(sql::failed)?;
+        }
+        Ok(())
     }
 }
 
@@ -188,10 +194,29 @@ update outbox set leased_until = ?2, attempts = attempts + 1 where effect_id in 
     ) order by due, effect_id limit ?3)
 returning effect_id, proposal, key, effect, attempts, due";
 
-pub(crate) const LIKE_WAITS: &str = "
-select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
-    and other.key = mine.key and other.leased_until is null and other.parked = 0
-    where mine.effect_id = ? and other.effect_id <> mine.effect_id)";
+pub(crate) const CLAIM_OWN: &str = "
+update outbox set leased_until = ?1, attempts = attempts + 1
+where ifnull(proposal, '') = ?2 and key = ?3 and effect = ?4 and due <= ?5 and leased_until is null and parked = 0
+and not exists (select 1 from outbox running where running.leased_until is not null and running.parked = 0
+    and ifnull(running.proposal, '') = ?2 and running.key = ?3)
+returning effect_id";
+
+/// Asked in the round trip that ends the effect.
+macro_rules! like_waits {
+    ($then:literal) => {
+        concat!(
+            "select exists (select 1 from outbox mine join outbox other on ifnull(other.proposal, '') = ifnull(mine.proposal, '')
+             and other.key = mine.key and other.leased_until is null and other.parked = 0
+             where mine.effect_id = ? and other.effect_id <> mine.effect_id)",
+            $then
+        )
+    };
+}
+
+#[cfg(test)]
+pub(crate) const LIKE_WAITS: &str = like_waits!("");
+pub(crate) const FINISH: &str = like_waits!("; delete from outbox where effect_id = ?");
+pub(crate) const PARK: &str = like_waits!("; update outbox set parked = 1, leased_until = null, error = ? where effect_id = ?");
 
 pub(crate) const MERGE: &str = "
 update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?

@@ -33,6 +33,7 @@ const HOT: &[(&str, &str)] = hot![
     cards::BY_MESSAGE,
     cards::OPEN,
     effects::CLAIM,
+    effects::CLAIM_OWN,
     effects::NEXT_DUE,
     effects::LIKE_WAITS,
     effects::MERGE,
@@ -180,6 +181,8 @@ async fn hot_questions_never_walk_through_history() {
     CLAIM: SEARCH running USING INDEX outbox_running (<expr>=? AND key=? AND leased_until>?)
     CLAIM: SEARCH earlier USING INDEX outbox_waiting (<expr>=? AND key=?)
     CLAIM: SCAN ended USING INDEX outbox_running
+    CLAIM_OWN: SEARCH outbox USING INDEX outbox_waiting (<expr>=? AND key=? AND effect=?)
+    CLAIM_OWN: SEARCH running USING INDEX outbox_running (<expr>=? AND key=? AND leased_until>?)
     NEXT_DUE: SCAN waiting USING INDEX outbox_next
     NEXT_DUE: SEARCH running USING INDEX outbox_running (<expr>=? AND key=? AND leased_until>?)
     NEXT_DUE: SEARCH outbox USING COVERING INDEX outbox_running

@@ -123,34 +123,19 @@ impl Tx {
         if transition.seals {
             next.audit_head = Some(head.hash.to_string());
         }
-        self.update(&next).await?;
-        let id = next.id.to_string();
-        let query = linked
-            .bind(sqlx::query(
-                "insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
-                 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-                 insert into revisions (proposal, number, document) values (?, ?, ?)
-                 on conflict do update set document = excluded.document where document <> excluded.document;
-                 insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
-                 on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
-            ))
-            .bind(&id)
-            .bind(next.revision.number)
-            .bind(sql::encode("revision", &next.revision)?)
-            .bind(&id)
-            .bind(effects::rows(&transition.effects)?);
-        self.execute(query).await?;
-        self.head = head;
-        self.stored(&next, !transition.effects.is_empty());
-        Ok(next)
-    }
-
-    async fn update(&mut self, next: &Proposal) -> Result<(), StoreError> {
         let expected = self.versions.get(&next.id).copied().unwrap_or(next.version.saturating_sub(1));
+        let id = next.id.to_string();
+        // One round trip here, too. When the first statement finds another version the others are undone with the job.
         let query = sqlx::query(
             "update proposals set version = ?, decision = ?, delivery = ?, outcome = ?, decided_at = ?, expires_at = ?, ended_at = ?,
                                   digest = ?, base = ?, commit_id = ?, document = ?
-             where id = ? and version = ?",
+             where id = ? and version = ? returning version;
+             insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+             insert into revisions (proposal, number, document) values (?, ?, ?)
+             on conflict do update set document = excluded.document where document <> excluded.document;
+             insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
+             on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
         )
         .bind(sql::big(next.version))
         .bind(next.decision.as_str())
@@ -162,13 +147,25 @@ impl Tx {
         .bind(next.revision.digest.to_string())
         .bind(next.revision.base.to_string())
         .bind(next.commit.map(|commit| commit.to_string()))
-        .bind(sql::encode("proposal", next)?)
-        .bind(next.id.to_string())
+        .bind(sql::encode("proposal", &next)?)
+        .bind(&id)
         .bind(sql::big(expected));
-        match self.execute(query).await? {
-            1 => Ok(()),
-            _ => Err(StoreError::Conflict { id: next.id, expected }),
+        let query = linked
+            .bind(query)
+            .bind(&id)
+            .bind(next.revision.number)
+            .bind(sql::encode("revision", &next.revision)?)
+            .bind(&id)
+            .bind(effects::rows(&transition.effects)?);
+        if self.returned(query).await?.is_empty() {
+            let conflict = StoreError::Conflict { id: next.id, expected };
+            // Whatever the job answers: what the other statements wrote must not stay.
+            self.failed = Some(conflict.clone());
+            return Err(conflict);
         }
+        self.head = head;
+        self.stored(&next, !transition.effects.is_empty());
+        Ok(next)
     }
 
     fn stored(&mut self, next: &Proposal, owes: bool) {

@@ -129,6 +129,14 @@ impl Tx {
         self.wrote |= rows > 0;
         Ok(rows)
     }
+
+    /// Runs statements that write and of which the first returns rows. No rows: nothing is to be kept.
+    pub(crate) async fn returned(&mut self, query: Statement<'_>) -> Result<Vec<sqlx::sqlite::SqliteRow>, StoreError> {
+        let answer = query.fetch_all(self.connection()?).await.map_err(crate::sql::failed);
+        let rows = self.noted(answer)?;
+        self.wrote |= !rows.is_empty();
+        Ok(rows)
+    }
 }
 
 /// A statement with its arguments.

@@ -1,7 +1,8 @@
 //! The display facts of one card: what the caller looked up, in the words people read. Rendering is in [`crate::render()`].
 
 use domain::{
-    AgentName, ChangeKind, CommitId, Decision, Delivery, Landed, Outcome, ProposalId, RepoPath, RepositoryName, Sha256Hash, Tier, Timestamp,
+    AgentName, ChangeKind, CommitId, Decision, Delivery, Landed, Outcome, ProposalId, RepoPath, RepositoryName, Risk, Sha256Hash, Tier,
+    Timestamp,
 };
 
 use crate::Action;
@@ -35,12 +36,14 @@ pub struct Card {
     pub rule: String,
     /// Why this tier, in one sentence.
     pub why: String,
-    /// The agent's title.
+    /// The agent's title; what the change that is taken back was called, where a person asked.
     pub title: String,
     /// The agent's reason: a claim.
     pub reason: String,
-    /// Who asks.
+    /// The agent it belongs to: who asks, unless a person does.
     pub agent: AgentName,
+    /// The person who asks for a revert.
+    pub requested_by: Option<String>,
     /// Where.
     pub repository: RepositoryName,
     /// On which branch.
@@ -75,7 +78,7 @@ pub struct Card {
     pub outcome: Option<Outcome>,
     /// How a manual change arrived.
     pub landed: Option<Landed>,
-    /// Why it is blocked, conflicted, refused or failed.
+    /// Why it waits, is blocked, conflicted, refused or failed.
     pub note: Option<String>,
     /// Who ended or completed the decision.
     pub decided: Option<Decided>,
@@ -83,7 +86,7 @@ pub struct Card {
     pub created_at: Timestamp,
     /// When a pending proposal expires.
     pub expires_at: Option<Timestamp>,
-    /// Until when an approved change is held back so that Cancel still works.
+    /// Until when an approved change is held back so that Cancel still works; none once that time is over.
     pub hold_until: Option<Timestamp>,
     /// The commit that carries it.
     pub commit: Option<CommitLine>,
@@ -117,26 +120,13 @@ pub struct Explained {
     /// In a few words, such as `scale web to 5`; empty when there is nothing better than the paths.
     pub verb: String,
     /// How bad the worst line is.
-    pub risk: Grade,
-    /// Worst first, each with its grade.
-    pub lines: Vec<(Grade, String)>,
+    pub risk: Risk,
+    /// Worst first, each with its own risk.
+    pub lines: Vec<(Risk, String)>,
     /// Lines left out before.
     pub more: usize,
     /// Which namespaces and applications it reaches, in words.
     pub reach: String,
-}
-
-/// How much something matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// Ordinary work.
-    Low,
-    /// Worth a look.
-    Medium,
-    /// Can stop or open something.
-    High,
-    /// Can destroy something.
-    Critical,
 }
 
 /// One touched path.
@@ -265,6 +255,7 @@ impl Card {
             title: String::new(),
             reason: String::new(),
             agent,
+            requested_by: None,
             repository,
             branch: String::new(),
             base: None,

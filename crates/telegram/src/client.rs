@@ -57,7 +57,37 @@ struct Shared {
     upload_timeout: Duration,
     timeout: Duration,
     token: RwLock<SecretString>,
-    last_answer: RwLock<Option<Instant>>,
+    standing: RwLock<Standing>,
+}
+
+/// How the bot stands with Telegram, for `/readyz`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// When Telegram last took a call of ours seriously: did it, or said what is wrong with that one call.
+    pub well: Option<Instant>,
+    /// What the newest calls ran into instead.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong between the bot and Telegram as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The token is unknown, wrong or revoked.
+    Token,
+    /// Calls are answered with 403: the bot is blocked, or was removed from its chats.
+    Refused,
+    /// No answer, or none that can be read.
+    Silent,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "the bot token is not accepted",
+            Self::Refused => "the bot is refused: it is blocked, or was removed from its chats",
+            Self::Silent => "no answer",
+        })
+    }
 }
 
 impl fmt::Debug for Client {
@@ -92,7 +122,7 @@ impl Client {
             upload_timeout,
             timeout,
             token: RwLock::new(token),
-            last_answer: RwLock::new(None),
+            standing: RwLock::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -104,9 +134,17 @@ impl Client {
         Ok(())
     }
 
-    /// When Telegram last answered anything at all, for `/readyz`.
-    pub fn last_answer(&self) -> Option<Instant> {
-        *self.shared.last_answer.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// How the newest calls went. A refusal of the bot itself is no sign of life.
+    pub fn standing(&self) -> Standing {
+        *self.shared.standing.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, trouble: Option<Trouble>) {
+        let mut standing = self.shared.standing.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if trouble.is_none() {
+            standing.well = Some(Instant::now());
+        }
+        standing.trouble = trouble;
     }
 
     /// Sends a typed payload of teloxide and reads only what the caller needs of the answer.
@@ -157,40 +195,44 @@ impl Client {
     }
 
     async fn finish<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, SendError> {
-        let response = request.send().await.map_err(wire_error)?;
+        let done = self.answered(request).await;
+        self.note(match &done {
+            Ok(_) => None,
+            Err((_, code)) => trouble(*code),
+        });
+        let result = done.map_err(|(error, _)| error)?;
+        serde_json::from_value(result).map_err(|e| SendError::Ambiguous {
+            reason: self.without_token(&format!("the answer has an unexpected shape: {e}")),
+        })
+    }
+
+    /// The `result` of an answer that says `ok`; otherwise the error and the server's code, where there was one.
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<Value, (SendError, Option<i64>)> {
+        let lost = |error| (wire_error(error), None);
+        let response = request.send().await.map_err(lost)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(wire_error)?;
+        let body = response.bytes().await.map_err(lost)?;
         let answer: Answer = match serde_json::from_slice(&body) {
             Ok(answer) => answer,
             // Something between us and Telegram answered, or the answer is cut.
             Err(_) if status.is_client_error() => {
-                return Err(classify(
-                    i64::from(status.as_u16()),
-                    status.canonical_reason().unwrap_or("refused"),
-                    None,
-                    None,
-                ));
+                let code = i64::from(status.as_u16());
+                let error = classify(code, status.canonical_reason().unwrap_or("refused"), None, None);
+                return Err((error, Some(code)));
             }
             Err(_) => {
-                return Err(SendError::Ambiguous {
-                    reason: format!("HTTP status {} without a readable answer", status.as_u16()),
-                });
+                let reason = format!("HTTP status {} without a readable answer", status.as_u16());
+                return Err((SendError::Ambiguous { reason }, None));
             }
         };
-        *self.shared.last_answer.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
-        if !answer.ok {
-            let parameters = answer.parameters.unwrap_or_default();
-            let code = answer.error_code.unwrap_or(i64::from(status.as_u16()));
-            return Err(classify(
-                code,
-                &self.without_token(&answer.description),
-                parameters.retry_after,
-                parameters.migrate_to_chat_id,
-            ));
+        if answer.ok {
+            return Ok(answer.result);
         }
-        serde_json::from_value(answer.result).map_err(|e| SendError::Ambiguous {
-            reason: self.without_token(&format!("the answer has an unexpected shape: {e}")),
-        })
+        let parameters = answer.parameters.unwrap_or_default();
+        let code = answer.error_code.unwrap_or(i64::from(status.as_u16()));
+        let said = self.without_token(&answer.description);
+        let error = classify(code, &said, parameters.retry_after, parameters.migrate_to_chat_id);
+        Err((error, Some(code)))
     }
 
     /// What a server said, without our token: some gateways put the request's path into what they answer.
@@ -208,6 +250,16 @@ impl Client {
 
 /// Shortest secret part of a token that is looked for by itself; real ones have 35 characters.
 const KEY_MIN: usize = 8;
+
+/// What a refused or lost call says about the bot as a whole. Other codes are about the one call.
+const fn trouble(code: Option<i64>) -> Option<Trouble> {
+    match code {
+        Some(401 | 404) => Some(Trouble::Token),
+        Some(403) => Some(Trouble::Refused),
+        None | Some(500..) => Some(Trouble::Silent),
+        Some(_) => None,
+    }
+}
 
 fn check_token(token: &SecretString) -> Result<(), ClientError> {
     let good = token.expose_secret().split_once(':').is_some_and(|(id, key)| {

@@ -97,6 +97,8 @@ pub struct Command {
     pub from: Option<Sender>,
     /// Without slash and bot name, in lower case.
     pub name: String,
+    /// Whether it names this bot: `/name@bot`.
+    pub addressed: bool,
     /// What follows, split at white space.
     pub args: Vec<String>,
     /// The message it replies to.
@@ -269,6 +271,7 @@ fn message_event(update_id: i64, message: &Value, bot_name: &str) -> Parsed {
                 message_id,
                 from,
                 name: name.to_ascii_lowercase(),
+                addressed: addressee.is_some(),
                 args: words.map(str::to_owned).collect(),
                 reply_to,
             }));
@@ -362,6 +365,8 @@ mod tests {
                 .map(|(name, args)| (name.as_str(), args.iter().map(String::as_str).collect()));
             assert_eq!(found, expected, "{text}");
         }
+        let addressed = |text| matches!(message(json!({ "text": text })), Inbound::Command(command) if command.addressed);
+        assert!(addressed("/show@countersign_bot") && !addressed("/show"));
     }
 
     #[test]

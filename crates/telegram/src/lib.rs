@@ -25,10 +25,10 @@ mod queue;
 
 pub use calls::{Bot, CommandScope};
 pub use card::{
-    ApplicationLine, Binary, Button, Card, CardKind, CommitLine, ConfirmStep, Decided, Document, Explained, FileLine, Grade, Press,
-    Progress, Rendered, Requirement, Style, Superseded,
+    ApplicationLine, Binary, Button, Card, CardKind, CommitLine, ConfirmStep, Decided, Document, Explained, FileLine, Press, Progress,
+    Rendered, Requirement, Style, Superseded,
 };
-pub use client::{Client, ClientError, ClientOptions};
+pub use client::{Client, ClientError, ClientOptions, Standing, Trouble};
 pub use codec::{Action, DATA_BYTES_MAX, InvalidData, Nonce, decode, encode};
 pub use error::SendError;
 pub use ids::{ChatId, MessageId, ThreadId};

@@ -7,7 +7,7 @@ use domain::{Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
 use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, PATIENCE, files, request};
 use engine::ProposalRequest;
-use simulators::argocd::{Behaviour, Endpoint, Fault};
+use simulators::argocd::{ApplicationSpec, Behaviour, Endpoint, Fault};
 use simulators::telegram::{Tap, Tapper};
 
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
@@ -65,6 +65,31 @@ async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> 
         .await?;
     assert!(told.silent && told.reply_to == Some(card.id), "{told:#?}");
     assert_eq!(rings(&lab, card.id), 1, "the failure alone rang");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_appears_after_the_push_is_followed_too() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::Progressing);
+    let id = approved(&lab, 2).await?;
+    shows(&lab, id, "settling").await?;
+    lab.argocd.add_app(ApplicationSpec::new(
+        "mirror",
+        &lab.git.url("homelab"),
+        "kubernetes/applications/blog",
+    ));
+    let both = lab.until(id, "followed in both", |p| p.applications.len() == 2).await?;
+    assert!(both.applications.iter().any(|app| app.name == "mirror"), "{both:#?}");
+    lab.argocd.set_behaviour("blog", Behaviour::Succeed);
+    lab.argocd.set_health("blog", "Healthy", "");
+    let proposal = lab.ended(id).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Synced), "{:#?}", proposal.applications);
+    assert!(
+        proposal.applications.iter().all(|app| app.state == "synced"),
+        "{:#?}",
+        proposal.applications
+    );
     lab.invariants().await
 }
 
@@ -143,6 +168,27 @@ async fn files_that_no_application_tracks_end_as_pushed() -> Result<()> {
     let proposal = lab.ended(id).await?;
     assert_eq!((proposal.outcome, proposal.applications.len()), (Some(Outcome::Pushed), 0));
     lab.said(CHAT, 0, &[&id.short(), "no application tracks these files"]).await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_may_ask_for_a_sync_there_is_no_button_and_none_works() -> Result<()> {
+    let mut lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", Behaviour::AutoSyncOff);
+    let id = approved(&lab, 2).await?;
+    shows(&lab, id, "needs_sync").await?;
+    let old = lab.forged(ALICE, id, "Sync blog").await?;
+    lab.reconfigure(|options| options.sync_on_request = false);
+    lab.restart().await?;
+    lab.telegram
+        .wait_for(PATIENCE, |state| {
+            let card = state.message(CHAT, old.message_id)?;
+            (!card.keyboard_text().contains("Sync")).then_some(())
+        })
+        .await
+        .with_context(|| format!("the button stays: {:#?}", lab.texts()))?;
+    assert_eq!(lab.send(old).await.text(), "syncing from here is not allowed");
+    assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
     lab.invariants().await
 }
 

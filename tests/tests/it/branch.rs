@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Delivery, Outcome, Proposal, ProposalId};
 use end_to_end::Lab;
 use end_to_end::invariants::still_there;
-use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, PATIENCE, agent_named};
+use end_to_end::lab::{ALICE, BOB, CHAT, LabOptions, PATIENCE, agent_named, files, request};
 use simulators::git::{Change, Fault, GitEndpoint};
 use simulators::telegram::Tap;
 
@@ -69,6 +69,29 @@ async fn a_branch_that_moved_elsewhere_leaves_the_approval_standing() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_is_on_another_branch_only_is_said_to_be_there() -> Result<()> {
+    let lab = Lab::start().await?;
+    let tip = lab.repo.tip().context("a tip")?;
+    let theirs = lab
+        .repo
+        .loose_commit(&tip, &[Change::write("README.md", "more\n")], "Feature", "Olivia")?;
+    lab.repo.on("feature/x").force_push(&theirs)?;
+    let request = engine::ProposalRequest {
+        base: theirs.clone(),
+        ..request("Twice", files(&SOME))
+    };
+    let Err(problem) = lab.engine.propose(&agent_named("ops-bot"), request, None).await else {
+        return Err(anyhow!("it was taken"));
+    };
+    assert_eq!((problem.status, problem.code), (422, "base_not_on_branch"));
+    assert_eq!(
+        problem.detail,
+        format!("commit {} is not on branch main (it is the tip of \"feature/x\")", &theirs[..7])
+    );
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_touched_file_that_merges_is_shown_again_and_approved_anew() -> Result<()> {
     let lab = Lab::start().await?;
     lab.repo.commit_on_top(&[Change::write(LONG, long(&[]))], "A long file", "Olivia")?;
@@ -111,6 +134,9 @@ async fn the_same_lines_changed_elsewhere_are_a_conflict_and_people_are_told() -
     assert_eq!(proposal.outcome, Some(Outcome::Conflicted));
     let notice = lab.said(CHAT, 0, &["Why:", "the branch changed the same lines", VALUES]).await?;
     assert!(!notice.silent);
+    for told in lab.texts() {
+        assert!(told.matches("the branch changed the same lines").count() <= 1, "{told}");
+    }
     assert_eq!(own_commits(&lab, id), 0);
     lab.invariants().await
 }
@@ -130,15 +156,55 @@ async fn what_somebody_else_committed_already_is_put_aside() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_queue_for_one_file_are_rendered_once_more_each_and_hold_up_nobody_else() -> Result<()> {
+    const RUNS: u32 = 6;
+    let lab = Lab::start().await?;
+    close_gate(&lab)?;
+    let scale = async |replicas: u32| lab.run("scale", serde_json::json!({ "app": "web", "replicas": replicas })).await;
+    let first = scale(3).await?;
+    lab.until(first, "being pushed", |p| p.delivery == Delivery::Committing).await?;
+    let mut queued = Vec::new();
+    for replicas in 4..4 + RUNS {
+        queued.push(scale(replicas).await?);
+    }
+    let other = approved(&lab, "Elsewhere", &SOME).await?;
+    open_gate(&lab)?;
+    lab.ended(first).await?;
+    for id in queued {
+        let run = lab.ended(id).await?;
+        assert_eq!(
+            run.revision.number, 2,
+            "rendered anew when its turn came, not at each turn of another"
+        );
+        assert_eq!(own_commits(&lab, id), 1);
+    }
+    lab.ended(other).await?;
+    let log = lab.repo.log(20);
+    let place = log
+        .iter()
+        .position(|commit| commit.message.contains(&other.to_string()))
+        .context("a commit")?;
+    // Newest first: with the first of those that queued, it left all others of them behind.
+    ensure!(place >= (RUNS - 1) as usize, "{place}: {log:#?}");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusing_hook_blocks_the_push_with_its_own_words_until_a_human_retries() -> Result<()> {
     let lab = Lab::start().await?;
     lab.repo
         .install_hook("pre-receive", "#!/bin/sh\necho 'no pushes on Sunday' >&2\nexit 1\n")?;
     let id = approved(&lab, "Twice", &SOME).await?;
     let note = blocked(&lab, id).await?.note.unwrap_or_default();
-    assert!(note.contains("no pushes on Sunday"), "{note}");
+    assert_eq!(
+        note,
+        "the remote refused the commit: pre-receive hook declined; no pushes on Sunday"
+    );
     let notice = lab.said(CHAT, 0, &["Why:", "no pushes on Sunday"]).await?;
     assert!(!notice.silent);
+    for told in lab.texts() {
+        assert!(!told.contains("refs/heads"), "the protocol's words: {told}");
+    }
     lab.tap(BOB, id, "Retry").await?;
     blocked(&lab, id).await?;
     lab.repo.remove_hook("pre-receive")?;
@@ -160,8 +226,35 @@ async fn a_blocked_push_that_a_human_gives_up_is_push_refused() -> Result<()> {
         (proposal.decision, proposal.outcome),
         (Decision::Approved, Some(Outcome::PushRefused))
     );
+    lab.said(CHAT, 0, &[&id.short(), "not pushed: given up by bob at"]).await?;
     lab.git.set_read_only(false);
     assert_eq!(own_commits(&lab, id), 0);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_push_was_blocked_is_gone_once_the_agent_took_it_back() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.git.set_read_only(true);
+    let id = approved(&lab, "Twice", &SOME).await?;
+    blocked(&lab, id).await?;
+    let card = lab.card(id, "Retry").await?;
+    assert!(card.text.contains("Why:"), "{}", card.text);
+    lab.engine
+        .withdraw(&agent_named("ops-bot"), id, None)
+        .await
+        .map_err(|problem| anyhow!("{problem}"))?;
+    assert_eq!(lab.ended(id).await?.note, None);
+    let withdrawn = |message: &simulators::telegram::Message| message.text.contains("withdrawn by ops-bot at");
+    let told = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            state.message(CHAT, card.id).filter(|message| withdrawn(message)).cloned()
+        })
+        .await
+        .context("the card was not edited")?;
+    assert!(!told.text.contains("Why:"), "{}", told.text);
+    lab.git.set_read_only(false);
     lab.invariants().await
 }
 
@@ -236,6 +329,23 @@ async fn two_approvals_that_touch_one_file_are_pushed_one_after_the_other() -> R
     lab.ended(second).await?;
     assert_eq!(lab.repo.read(LONG), Some(long(&[(2, "first"), (17, "second")]).into_bytes()));
     lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_commit_that_a_force_push_takes_away_ends_as_lost() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.argocd.set_behaviour("blog", simulators::argocd::Behaviour::Progressing);
+    let before = lab.repo.tip().context("a tip")?;
+    let id = approved(&lab, "Twice", &SOME).await?;
+    lab.until(id, "followed", |p| p.delivery == Delivery::Syncing).await?;
+    lab.repo.force_push(&before)?;
+    let proposal = lab.ended(id).await?;
+    assert_eq!(proposal.outcome, Some(Outcome::Lost));
+    let note = proposal.note.unwrap_or_default();
+    assert!(note.contains("somebody force-pushed it"), "{note}");
+    let notice = lab.said(CHAT, 0, &["Why:", "somebody force-pushed it"]).await?;
+    assert!(!notice.silent);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

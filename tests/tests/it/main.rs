@@ -2,10 +2,13 @@
 
 mod argocd;
 mod branch;
+mod commands;
 mod crashes;
 mod manual;
 mod observations;
 mod policies;
+mod replaced;
+mod steps;
 mod taps;
 mod telegram;
 mod tiers;

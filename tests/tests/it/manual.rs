@@ -235,7 +235,8 @@ async fn a_manual_change_is_put_aside_by_an_approver_only() -> Result<()> {
     let proposal = prepared(&lab).await?;
     let mallory = lab.tap(MALLORY, proposal.id, "Put aside").await?;
     assert_eq!(mallory.text(), "you are not among the people of this policy; /whoami tells your id");
-    lab.tap(BOB, proposal.id, "Put aside").await?;
+    assert_eq!(lab.tap(BOB, proposal.id, "Put aside").await?.text(), "put aside by bob");
+    lab.said(CHAT, 0, &[&proposal.id.short(), "put aside by bob at"]).await?;
     let proposal = lab.ended(proposal.id).await?;
     assert_eq!(proposal.outcome, Some(Outcome::Dismissed));
     lab.invariants().await

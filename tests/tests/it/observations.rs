@@ -71,6 +71,18 @@ async fn a_commit_that_is_what_its_runbook_renders_is_followed_and_people_are_to
     let first = id(observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await)?;
     let again = id(observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await)?;
     assert_eq!(first, again);
+    // Another explanation of the same commit is none, and says which one there is.
+    for (runbook, parameters, says) in [
+        ("scale", parameters(6), "as a run of scale with other parameters"),
+        ("restart", parameters(5), "as a run of scale"),
+    ] {
+        let Err(problem) = observe(&lab, "ops-bot", &commit, runbook, parameters).await else {
+            return Err(anyhow!("it was taken"));
+        };
+        assert_eq!((problem.status, problem.code), (409, "already_explained"));
+        let detail = format!("is explained already by your proposal {first}, {says}");
+        assert!(problem.detail.ends_with(&detail), "{}", problem.detail);
+    }
     let proposal = lab.ended(first).await?;
     assert!(matches!(proposal.origin, Origin::Observed(_)));
     assert_eq!(

@@ -271,3 +271,18 @@ async fn what_asks_goes_to_the_approval_topic_and_what_tells_to_the_notification
     assert!(cards(&lab, news, asked).is_empty(), "a card that asks is no news");
     lab.invariants().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_approved_in_vain_did_not_let_it_expire() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Scale the database", &CRITICAL).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.said(CHAT, 0, &[&id.short(), "1/2"]).await?;
+    lab.advance(Duration::from_secs(8 * 24 * 3600));
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Expired));
+    let card = lab
+        .said(CHAT, 0, &[&id.short(), "digest", "expired: nobody decided in time"])
+        .await?;
+    assert!(card.text.contains("alice") && !card.text.contains("by alice"), "{}", card.text);
+    lab.invariants().await
+}

@@ -62,7 +62,12 @@ async fn standard_a_runbook_runs_at_once_and_people_are_told() -> Result<()> {
     );
     let text = String::from_utf8(lab.repo.read("kubernetes/applications/web/deployment.yaml").unwrap_or_default())?;
     assert!(text.contains("  # scaled by agents\n  replicas: 5\n"), "{text}");
-    lab.card(id, "Revert").await?;
+    let card = lab.card(id, "Revert").await?.text;
+    assert_eq!(card.matches("scaling").count(), 1, "the rule, once: {card}");
+    assert!(card.contains("Rule scaling trusts runbook scale\n"), "{card}");
+    let (_, claim) = card.split_once("ops-bot claims").unwrap_or_default();
+    assert!(claim.contains("because the graph says so"), "the agent's reason: {card}");
+    assert!(!claim.contains("Scale web to 5"), "the runbook's words are not the agent's: {card}");
     lab.invariants().await
 }
 
@@ -77,6 +82,12 @@ async fn manual_a_human_commits_as_proposed_and_the_service_follows() -> Result<
     assert_eq!((proposal.tier(), proposal.decision), (Tier::Manual, Decision::Pending));
     let card = lab.card(id, "Put aside").await?;
     assert!(!card.keyboard_text().contains("Approve"), "{}", card.keyboard_text());
+    assert_eq!(
+        card.text.matches("Rule").count() + card.text.matches("rule ").count(),
+        1,
+        "{}",
+        card.text
+    );
     lab.repo.commit_on_top(
         &[Change::write("infrastructure/terraform/main.tf", proposed)],
         &format!("A fourth node\n\nProposal-Id: {id}\n"),
@@ -201,6 +212,31 @@ async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
     let book = Book::new(thawed, Vec::new());
     lab.engine.put_in_force(book);
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+/// The time to think again ends while a freeze goes on: the card says what it waits for now, not the time that is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_begins_in_the_time_to_cancel_takes_its_place_on_the_card() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        hold_seconds: 30,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab
+        .propose("Run the blog twice", &[(VALUES, Some("replicaCount: 2\ntheme:\n  colour: blue\n"))])
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.said(CHAT, 0, &[&id.short(), "approved, held back for a moment", "Held back until"])
+        .await?;
+    let frozen =
+        format!("{POLICY}\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n");
+    let frozen = Policy::parse(&frozen).map_err(|problems| anyhow!("{problems:?}"))?;
+    lab.engine.put_in_force(Book::new(frozen, Vec::new()));
+    lab.advance(std::time::Duration::from_secs(31));
+    let card = lab.said(CHAT, 0, &[&id.short(), "approved, waits", "waits: ", "holidays"]).await?;
+    assert!(!card.text.contains("eld back"), "{}", card.text);
+    assert_eq!(lab.tap(BOB, id, "Cancel").await?.text(), "cancelled by bob");
     lab.invariants().await
 }
 

@@ -144,7 +144,9 @@ impl HealthDocument {
             ready: not_ready.is_empty(),
             not_ready,
             warnings: health.invalid_policies.iter().map(policy).collect(),
-            telegram: health.telegram.then(|| instance("telegram", health.telegram_seen, None)),
+            telegram: health
+                .telegram
+                .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
             argocd: health
                 .argocd
                 .iter()
@@ -177,6 +179,7 @@ mod tests {
             ],
             invalid_policies: vec!["homelab".parse().expect("a name")],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
+            telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
             argocd: vec![unheard(Some("the token is not accepted"))],
         };
@@ -194,7 +197,7 @@ mod tests {
             "name": "telegram",
             "seen_at": "2026-03-01T12:00:00Z",
             "seen_seconds_ago": 30,
-            "problem": null
+            "problem": "the bot token is not accepted"
           },
           "argocd": [
             {
@@ -215,6 +218,7 @@ mod tests {
             repositories: Vec::new(),
             invalid_policies: Vec::new(),
             telegram_seen: None,
+            telegram_problem: None,
             telegram: false,
             argocd: vec![unheard(Some("the token is not accepted"))],
         };

@@ -79,6 +79,8 @@ async fn reading_is_conditional_and_may_wait() {
         ("", "if-none-match: \"v2\"", 200, ""),
         ("?wait=0", "", 200, "wait=0"),
         ("?wait=0&until=outcome", "if-none-match: \"v1\"", 304, "wait=0"),
+        // A version that the caller has not seen is news at the end of a wait, also while what it waits for has not happened.
+        ("?wait=0&until=decision", "if-none-match: \"v0\"", 200, "wait=0"),
         ("", "prefer: wait=0\nif-none-match: \"v9\"", 200, "wait=0"),
     ] {
         let seen = api.get(&format!("{path}{query}"), headers).await;

@@ -46,6 +46,27 @@ async fn hidden_characters_in_a_content_make_it_manual_and_are_called_by_their_k
         let remarked = document["checks"][0]["result"] == "remark";
         assert_eq!(remarked, tier == "manual", "{text:?} {}", seen.text);
     }
+    let blank = files(&json!([{"path": VALUES, "content": "replicas: 5 #\u{a0}five\n"}]));
+    let seen = ask(&api, "/v1/proposals:evaluate", "k", &blank).await.json();
+    assert_eq!(
+        (&seen["tier"], &seen["checks"][0]["result"]),
+        (&json!("prompted"), &json!("remark"))
+    );
+    assert_eq!(seen["checks"][0]["message"], "blanks that are no plain space: U+00A0");
+}
+
+#[tokio::test]
+async fn a_looser_tier_is_not_taken_and_said_so() {
+    let api = api().await;
+    let mut body = files(&json!([{"path": VALUES, "content": "replicas: 5\n"}]));
+    body["tier"] = json!("standard");
+    let seen = ask(&api, "/v1/proposals", "k", &body).await.json();
+    assert_eq!(seen["tier"], "prompted");
+    let why = seen["why"].as_str().unwrap();
+    assert!(
+        why.ends_with("; the agent asked for standard, which is looser and not taken"),
+        "{why}"
+    );
 }
 
 #[tokio::test]

@@ -32,12 +32,12 @@ mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ChangeSet, RepoPath};
+use domain::{ChangeSet, RepoPath, Risk};
 use serde::{Deserialize, Serialize};
 
 pub use checklist::{Approval, Fact, Holds, Question, checklist};
 pub use report::{LINE_TEXT_CHARS_MAX, LINES_MAX, OBJECTS_MAX};
-pub use rules::{RULES, Risk, Rule, Severity};
+pub use rules::{RULES, Rule, Severity};
 
 /// What a change does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

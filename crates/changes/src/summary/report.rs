@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::RepoPath;
+use domain::{RepoPath, Risk};
 
-use super::rules::{self, RULES, Risk, Rule, Severity};
+use super::rules::{self, RULES, Rule, Severity};
 use super::words::{clean, count};
 use super::{Action, Line, ObjectRef, RiskReason, Summary};
 
@@ -181,7 +181,7 @@ impl Report {
         let more = self.dropped + self.findings.len().saturating_sub(LINES_MAX);
         Summary {
             verb,
-            risk: worst.map_or(Risk::Low, |rule| Risk::from(rule.severity)),
+            risk: worst.map_or(Risk::Low, |rule| rule.severity.risk()),
             reasons: reasons(&self.spoken),
             lines: self.findings.into_iter().take(LINES_MAX).map(line).collect(),
             more,

@@ -1,6 +1,7 @@
 //! The rules by which a change is weighed: every line of a summary comes from one of them, and the worst one is the risk of the change.
 //! `docs/risk.md` is this list; a test keeps the two equal.
 
+use domain::Risk;
 use serde::{Deserialize, Serialize};
 
 /// How much a fact matters to the person who decides; worst first.
@@ -19,27 +20,14 @@ pub enum Severity {
     Info,
 }
 
-/// The risk of a whole change: that of its worst line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Risk {
-    /// Nothing above an ordinary change was found.
-    Low,
-    /// See [`Severity::Medium`].
-    Medium,
-    /// See [`Severity::High`].
-    High,
-    /// See [`Severity::Critical`].
-    Critical,
-}
-
-impl From<Severity> for Risk {
-    fn from(severity: Severity) -> Self {
-        match severity {
-            Severity::Critical => Self::Critical,
-            Severity::High => Self::High,
-            Severity::Medium => Self::Medium,
-            Severity::Low | Severity::Info => Self::Low,
+impl Severity {
+    /// The risk of a change whose worst line weighs this.
+    pub const fn risk(self) -> Risk {
+        match self {
+            Self::Critical => Risk::Critical,
+            Self::High => Risk::High,
+            Self::Medium => Risk::Medium,
+            Self::Low | Self::Info => Risk::Low,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use changes::summary::{Risk, Summary, summarize};
-use domain::{BlobId, ChangeSet, FileChange, FileMode, FileVersion, NewFile, RepoPath};
+use changes::summary::{Summary, summarize};
+use domain::{BlobId, ChangeSet, FileChange, FileMode, FileVersion, NewFile, RepoPath, Risk};
 
 /// A change and the old contents.
 pub type Change = (ChangeSet, BTreeMap<RepoPath, Vec<u8>>);
@@ -172,7 +172,7 @@ fn every_case_is_summarised_as_recorded() {
 /// What holds for every summary.
 pub fn check_shape(summary: &Summary) {
     assert!(summary.lines.is_sorted_by_key(|line| line.severity), "worst first: {summary:#?}");
-    let worst = summary.lines.first().map_or(Risk::Low, |line| line.severity.into());
+    let worst = summary.lines.first().map_or(Risk::Low, |line| line.severity.risk());
     assert_eq!(summary.risk, worst, "{summary:#?}");
     for text in summary
         .lines

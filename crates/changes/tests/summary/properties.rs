@@ -1,6 +1,7 @@
 //! Whatever stands in the files: an answer, worst first, without secrets, at a bounded cost.
 
-use changes::summary::{LINES_MAX, Risk, summarize};
+use changes::summary::{LINES_MAX, summarize};
+use domain::Risk;
 use proptest::prelude::*;
 
 use crate::cases::{change, check_shape, of};

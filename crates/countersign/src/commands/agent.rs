@@ -14,13 +14,13 @@ use crate::settings::Settings;
 /// The subcommands of `agent`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Add an agent and print its token, once
+    /// Add an agent, or a revoked one again, and print its token, once
     Add(Add),
     /// List agents as JSON lines, without anything secret
     List(WithConfig),
     /// Replace an agent's token; the old one is dead at once
     Rotate(Rotate),
-    /// Revoke an agent's token at once
+    /// Revoke an agent at once
     Revoke(Revoke),
 }
 
@@ -50,9 +50,9 @@ pub(crate) struct Add {
 pub(crate) struct Rotate {
     /// The agent
     name: AgentName,
-    /// How long the new token is valid, such as 12h or 90d
-    #[arg(long, value_name = "TIME", value_parser = lifetime)]
-    expires: Option<Duration>,
+    /// How long the new token is valid, such as 12h or 90d, or 'never'; without it the end that was set stays
+    #[arg(long, value_name = "TIME", value_parser = new_end)]
+    expires: Option<NewEnd>,
     #[command(flatten)]
     with: WithConfig,
 }
@@ -64,6 +64,20 @@ pub(crate) struct Revoke {
     name: AgentName,
     #[command(flatten)]
     with: WithConfig,
+}
+
+/// What `agent rotate --expires` asks for.
+#[derive(Debug, Clone, Copy)]
+enum NewEnd {
+    After(Duration),
+    Never,
+}
+
+fn new_end(text: &str) -> Result<NewEnd, String> {
+    match text {
+        "never" => Ok(NewEnd::Never),
+        text => lifetime(text).map(NewEnd::After),
+    }
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
@@ -162,15 +176,15 @@ async fn add(store: &Store, add: Add) -> Result<(), Failure> {
     let added = store
         .write(move |tx: &mut Tx| {
             Box::pin(async move {
+                let revoked_at = tx.agent(&name).await?.and_then(|before| before.revoked_at);
                 let agent = tx.put_agent(&name, hash, &scopes, expires_at, now).await?;
-                let details = json!({ "agent": name, "scopes": scopes, "expires_at": expires_at });
-                tx.audit(row(
-                    "agent_added",
-                    format!("agent {name} was added on the command line"),
-                    details,
-                    now,
-                ))
-                .await?;
+                let (again, since) = match revoked_at {
+                    Some(at) => (" again", format!(", revoked since {}", minute(at))),
+                    None => ("", String::new()),
+                };
+                let summary = format!("agent {name}{since} was added{again} on the command line");
+                let details = json!({ "agent": name, "scopes": scopes, "expires_at": expires_at, "was_revoked_at": revoked_at });
+                tx.audit(row("agent_added", summary, details, now)).await?;
                 Ok::<_, StoreError>(agent)
             })
         })
@@ -188,14 +202,17 @@ async fn add(store: &Store, add: Add) -> Result<(), Failure> {
     }
 }
 
-async fn rotate(store: &Store, name: AgentName, expires: Option<Duration>) -> Result<(), Failure> {
+async fn rotate(store: &Store, name: AgentName, expires: Option<NewEnd>) -> Result<(), Failure> {
     let (token, hash) = fresh_token()?;
     let now = Utc::now();
-    let expires_at = expires.map(|time| now + time);
     let agent = store
         .write(move |tx: &mut Tx| {
             Box::pin(async move {
-                let agent = tx.rotate_agent(&name, hash, expires_at).await?;
+                let expires_at = match tx.agent(&name).await? {
+                    Some(before) => end_after_rotation(&before, expires, now)?,
+                    None => None,
+                };
+                let agent = tx.rotate_agent(&name, hash, expires_at).await.map_err(missing)?;
                 let details = json!({ "agent": name, "expires_at": expires_at });
                 tx.audit(row(
                     "agent_rotated",
@@ -204,13 +221,36 @@ async fn rotate(store: &Store, name: AgentName, expires: Option<Duration>) -> Re
                     now,
                 ))
                 .await?;
-                Ok::<_, StoreError>(agent)
+                Ok::<_, Failure>(agent)
             })
         })
-        .await
-        .map_err(missing)?;
+        .await?;
     hand_over(&agent, &token);
     Ok(())
+}
+
+/// When a new token shall end. A revoked agent gets none: whoever revoked it meant it, and only `agent add` says with which scopes it is back.
+fn end_after_rotation(agent: &Agent, asked: Option<NewEnd>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let name = &agent.name;
+    if let Some(at) = agent.revoked_at {
+        return Err(Failure::Failed(
+            format!("agent {name} was revoked {}; a revoked agent gets no new token", minute(at)),
+            format!("to let it work again, give it scopes anew with `countersign agent add {name} …`"),
+        ));
+    }
+    match (asked, agent.expires_at) {
+        (Some(NewEnd::After(time)), _) => Ok(Some(now + time)),
+        (Some(NewEnd::Never), _) => Ok(None),
+        (None, Some(end)) if end <= now => Err(Failure::Failed(
+            format!("agent {name} expired {}, and a new token would have the same end", minute(end)),
+            "say how long the new one is valid: --expires 90d, or --expires never".to_owned(),
+        )),
+        (None, end) => Ok(end),
+    }
+}
+
+fn minute(at: Timestamp) -> impl std::fmt::Display {
+    at.format("%Y-%m-%d %H:%M UTC")
 }
 
 async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
@@ -270,10 +310,9 @@ fn fresh_token() -> Result<(String, Sha256Hash), Failure> {
 
 /// The token alone on standard output, so that it can be piped into a secret store; words for people on standard error.
 fn hand_over(agent: &Agent, token: &str) {
-    let until = agent.expires_at.map_or_else(
-        || "does not expire".to_owned(),
-        |end| format!("expires {}", end.format("%Y-%m-%d %H:%M UTC")),
-    );
+    let until = agent
+        .expires_at
+        .map_or_else(|| "does not expire".to_owned(), |end| format!("expires {}", minute(end)));
     complain!("token of agent {} ({until}); it is shown only now:", agent.name);
     say!("{token}");
 }

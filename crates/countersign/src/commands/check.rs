@@ -57,10 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .ok();
     if let Some(settings) = &settings {
         if shipped.is_none() {
-            problems.extend(settings.check_files().iter().map(ToString::to_string));
-            if problems.is_empty() {
-                problems.extend(shapes(settings).await);
-            }
+            let unreadable = settings.check_files();
+            problems.extend(unreadable.iter().map(ToString::to_string));
+            problems.extend(shapes(settings, unreadable.is_empty()).await);
         }
         match Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
             Ok(book) => {
@@ -137,10 +136,13 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
     }
 }
 
-/// What only the parts themselves can tell of a secret's shape. Nothing is sent.
-async fn shapes(settings: &Settings) -> Vec<String> {
+/// What only the parts themselves can tell of a secret's shape. Nothing is sent. Certificates are looked at when every file is `readable`; of the
+/// rest, those that cannot be read are passed over: that is told already.
+async fn shapes(settings: &Settings, readable: bool) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(tls) = &settings.server.tls
+    let told = |error: &anyhow::Error| error.is::<crate::secrets::Unreadable>();
+    if readable
+        && let Some(tls) = &settings.server.tls
         && let Err(error) = crate::service::check_tls(tls).await
     {
         problems.push(format!(
@@ -148,7 +150,9 @@ async fn shapes(settings: &Settings) -> Vec<String> {
         ));
     }
     if let Some(telegram) = &settings.telegram {
-        if let Err(error) = crate::service::telegram_client(telegram) {
+        if let Err(error) = crate::service::telegram_client(telegram)
+            && !told(&error)
+        {
             problems.push(format!("{error:#}\n  remedy: correct {}", telegram.token.key()));
         }
         if let Some(webhook) = &telegram.webhook
@@ -162,13 +166,17 @@ async fn shapes(settings: &Settings) -> Vec<String> {
         }
     }
     for instance in &settings.argocd {
-        if let Err(error) = crate::service::argocd_client(instance) {
+        if (readable || instance.ca_file.is_none())
+            && let Err(error) = crate::service::argocd_client(instance)
+            && !told(&error)
+        {
             problems.push(format!("argocd {:?}: {error:#}\n  remedy: correct the entry", instance.name));
         }
     }
     for repository in &settings.repositories {
         if let Some(github) = &repository.github
             && let Err(error) = crate::service::github_client(github)
+            && !told(&error)
         {
             problems.push(format!(
                 "github of repository {}: {error:#}\n  remedy: correct the entry",

@@ -46,6 +46,15 @@ impl Told {
         };
         match client.get_me().await {
             Ok(bot) => self.ok("telegram token", &format!("@{} ({})", bot.username, bot.id)),
+            // Asked about nothing but the bot itself: no chat is concerned.
+            Err(telegram::SendError::ChatDead { reason }) => {
+                let why = format!("Telegram, or what stands before it, refuses the bot itself ({reason})");
+                return self.problem(
+                    "telegram token",
+                    &why,
+                    "make a new token with @BotFather, or correct `telegram.api_url`",
+                );
+            }
             Err(error) => return self.problem("telegram token", &error.to_string(), remedy),
         }
         self.webhook(settings, &client).await;

@@ -83,6 +83,15 @@ impl ConfigFile {
 /// The values of all layers as one tree.
 pub(super) struct Merged {
     root: Value,
+    defaults: Value,
+}
+
+/// What could be read of a tree.
+pub(super) struct Read {
+    /// The settings, with defaults in the place of what cannot be read; none when something is left that cannot be done without.
+    pub raw: Option<RawSettings>,
+    /// What cannot be read.
+    pub problems: Vec<Problem>,
 }
 
 impl Merged {
@@ -94,30 +103,45 @@ impl Merged {
         }
         let below = merge(sources.clone())?;
         sources.push(environment_layer(&layers.environment, &below)?);
-        Ok(Self { root: merge(sources)? })
+        Ok(Self {
+            root: merge(sources)?,
+            defaults: merge(vec![toml_layer(super::DEFAULT_TOML, DEFAULT, "the embedded defaults")?])?,
+        })
     }
 
-    /// The tree as typed settings, not yet checked for sense.
-    pub(super) fn read(&self) -> Result<RawSettings, Vec<Problem>> {
-        let root = Strict(self.root.clone());
-        serde_path_to_error::deserialize(root).map_err(|error| {
-            let path = error.path().to_string();
-            vec![self.explain(if path == "." { "" } else { &path }, error.into_inner())]
-        })
+    /// The tree as typed settings, not yet checked for sense. Reading stops at the first fault, so that what is at fault is put aside and the
+    /// rest is read again: one run tells them all.
+    pub(super) fn read(&self) -> Read {
+        let mut root = self.root.clone();
+        let mut problems: Vec<Problem> = Vec::new();
+        loop {
+            let (path, fault) = match serde_path_to_error::deserialize(Strict(root.clone())) {
+                Ok(raw) => return Read { raw: Some(raw), problems },
+                Err(error) => (error.path().to_string(), error.into_inner()),
+            };
+            let missing = matches!(fault, Fault::Missing { .. });
+            let problem = self.explain(if path == "." { "" } else { &path }, fault);
+            let key = problem.key.clone();
+            // What was put aside is missing now: no further problem.
+            if !problems.iter().any(|told| told.key == key) {
+                problems.push(problem);
+            }
+            let aside = match missing {
+                true => key.rsplit_once('.').map_or("", |(table, _)| table),
+                false => &key,
+            };
+            if !put_aside(&mut root, aside, find(&self.defaults, aside)) {
+                return Read { raw: None, problems };
+            }
+        }
     }
 
     /// The layer a key's value came from; for a key that is nowhere, the layer of the table that it is missing in.
     pub(super) fn layer(&self, key: &str) -> String {
         let mut here = &self.root;
         let mut known = None;
-        for part in key.split(['.', '[']) {
-            let part = part.trim_end_matches(']');
-            let inner = match &here.kind {
-                ValueKind::Table(table) => table.get(part),
-                ValueKind::Array(list) => part.parse::<usize>().ok().and_then(|index| list.get(index)),
-                _ => None,
-            };
-            match inner {
+        for part in parts(key) {
+            match inner(here, part) {
                 Some(inner) => here = inner,
                 None => break,
             }
@@ -161,6 +185,47 @@ impl Merged {
             Fault::Refused(why) => Problem::new(path, self.layer(path), why, "correct the value"),
         }
     }
+}
+
+/// The steps of a key such as `repositories[0].url`.
+fn parts(key: &str) -> impl Iterator<Item = &str> {
+    key.split(['.', '[']).map(|part| part.trim_end_matches(']'))
+}
+
+fn inner<'a>(here: &'a Value, part: &str) -> Option<&'a Value> {
+    match &here.kind {
+        ValueKind::Table(table) => table.get(part),
+        ValueKind::Array(list) => part.parse::<usize>().ok().and_then(|index| list.get(index)),
+        _ => None,
+    }
+}
+
+fn find<'a>(root: &'a Value, key: &str) -> Option<&'a Value> {
+    parts(key).try_fold(root, inner)
+}
+
+/// Puts a default in the place of a key of a table, or takes the key out. False when that is no key of a table.
+fn put_aside(root: &mut Value, key: &str, default: Option<&Value>) -> bool {
+    let mut steps: Vec<&str> = parts(key).collect();
+    let Some(last) = steps.pop() else { return false };
+    let mut here = root;
+    for part in steps {
+        let inner = match &mut here.kind {
+            ValueKind::Table(table) => table.get_mut(part),
+            ValueKind::Array(list) => part.parse::<usize>().ok().and_then(|index| list.get_mut(index)),
+            _ => None,
+        };
+        match inner {
+            Some(inner) => here = inner,
+            None => return false,
+        }
+    }
+    let ValueKind::Table(table) = &mut here.kind else { return false };
+    match default {
+        Some(default) => table.insert(last.to_owned(), default.clone()),
+        None => table.remove(last),
+    }
+    .is_some()
 }
 
 /// The layer that has the last word in a tree: environment over file over default.

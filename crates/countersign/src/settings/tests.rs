@@ -101,6 +101,37 @@ fn no_secret_of_any_layer_is_shown() {
     assert!(!shown.contains("canary"), "{shown}");
 }
 
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let file = GOOD.replace(
+        "token = \"123456:canary-telegram\"",
+        "tokn = \"canary\"\nhold_seconds = \"canary\"\ntime_zone = \"Mars/Olympus\"\nmode = \"pull\"\napi_url = \"ftp://x\"\n[telegram.webhook]\nurl = 7",
+    );
+    let told = told(&file, &[("COUNTERSIGN__SERVER__BNID", "x"), ("COUNTERSIGN__LIMITS__ATTEMPTS", "0")]);
+    let mut keys: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_once(" (").map(|(key, _)| key))
+        .filter(|key| !key.starts_with(' '))
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "limits.attempts",
+            "server.bnid",
+            "telegram.api_url",
+            "telegram.hold_seconds",
+            "telegram.mode",
+            "telegram.time_zone",
+            "telegram.token",
+            "telegram.tokn",
+            "telegram.webhook.url",
+        ],
+        "{told}"
+    );
+    assert!(!told.contains("canary"), "{told}");
+}
+
 /// (what is changed in the good file, environment, what a person sees)
 #[test]
 fn bad_configurations_and_their_exact_answers() {

@@ -266,7 +266,7 @@ async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
     let rotated = world.run(&["agent", "rotate", "ops-agent"]).await;
     let second = rotated.out.trim();
     assert!(
-        rotated.err.contains("does not expire") && second.starts_with("cs_") && second != first,
+        rotated.err.contains("(expires ") && second.starts_with("cs_") && second != first,
         "{rotated:?}"
     );
     let store = store::Store::open(&world.path("countersign.db"), store::StoreOptions::default())
@@ -277,6 +277,11 @@ async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
     let agent = by(second).await.unwrap();
     assert_eq!((agent.name.as_str(), agent.revoked_at), ("ops-agent", None));
     assert_eq!(agent.scopes.paths, ["kubernetes/**"], "scopes outlive a rotation");
+
+    assert!(
+        agent.expires_at.unwrap() > chrono::Utc::now() + chrono::Duration::days(80),
+        "and so does the end that was set"
+    );
 
     let revoked = world.run(&["agent", "revoke", "ops-agent"]).await;
     assert!(revoked.out.contains("\"state\":\"revoked\""), "{revoked:?}");
@@ -308,6 +313,65 @@ async fn agents_are_added_rotated_and_revoked_and_only_hashes_are_kept() {
         }
         assert!(!audit.out.contains(secret));
     }
+}
+
+#[tokio::test]
+async fn a_revoked_agent_gets_no_new_token_but_may_be_added_again() {
+    let world = World::start().await;
+    assert_eq!(world.run(&["agent", "add", "ops-agent"]).await.code, Some(0));
+    assert_eq!(world.run(&["agent", "revoke", "ops-agent"]).await.code, Some(0));
+    let refused = world.run(&["agent", "rotate", "ops-agent", "--expires", "90d"]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{refused:?}");
+    assert!(
+        refused.err.starts_with("error: agent ops-agent was revoked 2")
+            && refused.err.contains("a revoked agent gets no new token\n  remedy: ")
+            && refused.err.contains("`countersign agent add ops-agent …`"),
+        "{}",
+        refused.err
+    );
+    let again = world.run(&["agent", "add", "ops-agent", "--path", "kubernetes/**"]).await;
+    assert!(again.code == Some(0) && again.out.starts_with("cs_"), "{again:?}");
+    let list = world.run(&["agent", "list"]).await;
+    assert!(
+        list.out.contains("\"state\":\"active\"") && list.out.contains("kubernetes/**") && lines(&list.out).len() == 1,
+        "{}",
+        list.out
+    );
+    let audit = world.run(&["audit", "show"]).await;
+    assert_eq!(lines(&audit.out).len(), 3, "a refused rotation is none: {}", audit.out);
+    assert!(
+        lines(&audit.out)[2].to_string().contains("was added again on the command line"),
+        "{}",
+        audit.out
+    );
+}
+
+#[tokio::test]
+async fn rotating_keeps_the_end_that_was_set_unless_told_otherwise() {
+    let world = World::start().await;
+    assert_eq!(world.run(&["agent", "add", "ops-agent", "--expires", "90d"]).await.code, Some(0));
+    let never = world.run(&["agent", "rotate", "ops-agent", "--expires", "never"]).await;
+    assert!(never.err.contains("does not expire"), "{never:?}");
+    let name: domain::AgentName = "ops-agent".parse().unwrap();
+    let past = chrono::Utc::now() - chrono::Duration::hours(1);
+    let store = store::Store::open(&world.path("countersign.db"), store::StoreOptions::default())
+        .await
+        .unwrap();
+    let hash = domain::Sha256Hash::of(b"another");
+    store
+        .write(move |tx: &mut store::Tx| Box::pin(async move { tx.rotate_agent(&name, hash, Some(past)).await }))
+        .await
+        .unwrap();
+    store.close().await;
+    let over = world.run(&["agent", "rotate", "ops-agent"]).await;
+    assert_eq!((over.code, over.out.as_str()), (Some(1), ""));
+    assert!(
+        over.err
+            .contains("a new token would have the same end\n  remedy: say how long the new one is valid: --expires 90d"),
+        "{}",
+        over.err
+    );
+    assert_eq!(world.run(&["agent", "rotate", "ops-agent", "--expires", "1d"]).await.code, Some(0));
 }
 
 #[tokio::test]
@@ -364,6 +428,18 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
     ] {
         assert!(good.out.contains(expected), "{expected}:\n{}", good.out);
     }
+    // Who refuses the bot itself refuses no chat.
+    world.telegram.fail_next("getMe", simulators::telegram::Fault::Status(403), 1);
+    let refused = world.run(&["check", "--online"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .err
+            .contains("problem: telegram token: Telegram, or what stands before it, refuses the bot itself (")
+            && !refused.err.contains("chat"),
+        "{}",
+        refused.err
+    );
     world.write("telegram-token", "7000000001:wrong");
     world.write("git-password", "wrong");
     world.write("argocd-token", "a.wrong.token");
@@ -376,6 +452,27 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
     ] {
         assert!(bad.err.contains(expected), "{expected}:\n{}", bad.err);
     }
+}
+
+#[tokio::test]
+async fn check_tells_what_is_wrong_with_every_secret_at_once() {
+    let world = World::start().await;
+    world.configure(
+        "token_file = \"telegram-token\"",
+        "token_file = \"telegram-token\"\nmode = \"webhook\"\nwebhook = { url = \"https://countersign.example.com/telegram/webhook\", secret = \"no spaces\" }",
+    );
+    world.write("telegram-token", "no token");
+    std::fs::remove_file(world.path("git-password")).unwrap();
+    let said = world.run(&["check"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for expected in [
+        "problem: telegram.token_file: the Telegram bot token must look like",
+        "problem: telegram.webhook.secret: it is not 1 to 256 of",
+        "problem: repositories[0].credentials.password_file (file ",
+    ] {
+        assert!(said.err.contains(expected), "{expected}:\n{}", said.err);
+    }
+    assert_eq!(said.err.matches("problem: ").count(), 3, "{}", said.err);
 }
 
 #[tokio::test]

@@ -79,6 +79,24 @@ async fn a_second_serve_on_one_database_is_refused() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serve_on_a_used_port_touches_nothing() {
+    let world = World::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    world.configure("bind = ", &format!("bind = \"{address}\""));
+    let refused = world.run(&["serve"]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""));
+    let expected = format!("server.bind: cannot listen on {address}");
+    assert!(refused.err.contains(&expected), "{}", refused.err);
+    assert!(!world.path("countersign.db").exists() && !world.path("mirrors").exists());
+    assert_eq!(
+        (world.git.requests(), world.telegram.calls(None).len()),
+        (Vec::new(), 0),
+        "nobody was asked"
+    );
+}
+
 /// Proposes a file; status and document of the answer.
 async fn propose(service: &Service, token: &str, key: &str) -> (u16, serde_json::Value) {
     let body = serde_json::json!({"repository": "homelab", "base": "head", "title": "t", "reason": "r", "changes": [{"path": "a", "content": "b"}]});
@@ -91,6 +109,72 @@ async fn propose(service: &Service, token: &str, key: &str) -> (u16, serde_json:
         .await
         .unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// The example that agents' authors copy, as it stands in the README, with nothing but Python's standard library.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_python_example_runs() {
+    let readme = include_str!("../../../../README.md");
+    let example = readme
+        .split_once("```python\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .unwrap()
+        .0;
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 here");
+        return;
+    }
+    let world = World::start().await;
+    world
+        .repo
+        .on("main")
+        .commit_on_top(
+            &[simulators::git::Change::write(
+                "kubernetes/applications/web/values.yaml",
+                "replicas: 2\n",
+            )],
+            "seed",
+            "Olivia",
+        )
+        .unwrap();
+    let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
+    let url = format!("http://{}", service.api_addr());
+    let token = world.run(&["agent", "add", "ops-agent"]).await.out.trim().to_owned();
+    let running = std::process::Command::new("python3")
+        .args(["-c", example])
+        .env("COUNTERSIGN_URL", &url)
+        .env("COUNTERSIGN_TOKEN", &token)
+        .env_remove("http_proxy")
+        .env_remove("HTTP_PROXY")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let client = reqwest::Client::new();
+    let path = eventually("the proposal", async || {
+        let page = client.get(format!("{url}/v1/proposals")).bearer_auth(&token).send().await.unwrap();
+        let page: serde_json::Value = page.json().await.unwrap();
+        page["proposals"][0]["links"]["self"].as_str().map(str::to_owned)
+    })
+    .await;
+    let withdrawn = client
+        .post(format!("{url}{path}/withdraw"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(withdrawn.status().as_u16(), 200);
+    let said = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap())
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        text(&said.stdout).starts_with("withdrawn None "),
+        "{} {}",
+        text(&said.stdout),
+        text(&said.stderr)
+    );
+    service.stop().await;
 }
 
 /// What `/readyz` says is missing; `None` when it is ready.
@@ -191,11 +275,18 @@ async fn secret_files_are_read_again_when_they_change() {
     world.write("telegram-token", "7000000001:old-one");
     let service = Service::start(settings(&world), Hooks::default()).await.unwrap();
     assert!(world.telegram.calls(Some("getUpdates")).iter().all(|call| call.status != Some(200)));
+    let telegram = async |problem: Option<&str>| {
+        let document: serde_json::Value = serde_json::from_str(&get(service.api_addr(), "/readyz").await.1).unwrap();
+        (document["telegram"]["problem"].as_str() == problem).then(|| document["telegram"]["seen_at"].is_string())
+    };
+    let refused = async || telegram(Some("the bot token is not accepted")).await;
+    assert!(!eventually("the trouble", refused).await, "a refusal is no sign of life");
     world.write("telegram-token", &format!("{BOT_TOKEN}\n"));
     eventually("polling with the new token", async || {
         (!world.telegram.calls(Some("getUpdates")).is_empty()).then_some(())
     })
     .await;
+    assert!(eventually("no trouble", async || telegram(None).await).await, "it was seen");
     service.stop().await;
 }
 

@@ -20,15 +20,6 @@ impl Step<'_> {
         if let Some(stopped) = self.recheck() {
             return Ok(stopped);
         }
-        if let Some(until) = self.proposal.hold_until.filter(|until| *until > self.now) {
-            // People were promised this time to think again.
-            let mut step = self.to(self.proposal.clone(), [], "held back, so that people can still cancel".to_owned());
-            step.effects.push(Scheduled {
-                effect: Effect::Deliver,
-                due: until,
-            });
-            return Ok(step);
-        }
         if let Err(holds) = may_send(self.policy, &[], self.proposal, &BTreeSet::new(), self.now) {
             // The approvals are kept; it is looked at again when the time may have come.
             let mut step = self.to(self.proposal.clone(), [], said(&holds));
@@ -109,7 +100,7 @@ impl Step<'_> {
         Ok(Transition {
             next,
             effects,
-            summary: format!("the push was refused: {message}"),
+            summary: format!("push blocked: {message}"),
             seals: false,
         })
     }

@@ -30,9 +30,7 @@ impl Step<'_> {
 
     pub(super) fn conflict(&self, paths: &[RepoPath]) -> Decided {
         self.must_be_stoppable("conflict")?;
-        let mut next = self.next();
         let list: Vec<_> = paths.iter().take(5).map(RepoPath::as_str).collect();
-        next.note = Some(format!("the branch changed the same lines: {}", list.join(", ")));
         let decision = match self.proposal.decision {
             // Nobody decided: what has ended must not look as if it waited.
             Decision::Pending => Decision::Refused,
@@ -45,12 +43,13 @@ impl Step<'_> {
             | Decision::Dismissed) => decided,
         };
         let mut step = self.end(
-            next,
+            self.next(),
             decision,
             Outcome::Conflicted,
             None,
             format!("conflicted: {}", list.join(", ")),
         );
+        step.next.note = Some(format!("the branch changed the same lines: {}", list.join(", ")));
         at(&mut step.effects, self.now, [Effect::Notify]);
         Ok(step)
     }
@@ -61,15 +60,10 @@ impl Step<'_> {
             // It is there because we brought it: the answer to our push was lost.
             return self.push_confirmed(commit);
         }
-        let mut next = self.next();
-        next.note = Some(format!("the branch already holds all of it (seen at {})", commit.short()));
-        Ok(self.end(
-            next,
-            Decision::Dismissed,
-            Outcome::Dismissed,
-            None,
-            "already on the branch".to_owned(),
-        ))
+        let summary = "already on the branch".to_owned();
+        let mut step = self.end(self.next(), Decision::Dismissed, Outcome::Dismissed, None, summary);
+        step.next.note = Some(format!("the branch already holds all of it (seen at {})", commit.short()));
+        Ok(step)
     }
 
     pub(super) fn expire(&self) -> Decided {
@@ -96,9 +90,8 @@ impl Step<'_> {
 
     pub(super) fn refuse(&self, why: String) -> Decided {
         self.must_be_stoppable("refuse")?;
-        let mut next = self.next();
-        next.note = Some(why.clone());
-        let mut step = self.end(next, Decision::Refused, Outcome::Refused, None, format!("refused: {why}"));
+        let mut step = self.end(self.next(), Decision::Refused, Outcome::Refused, None, format!("refused: {why}"));
+        step.next.note = Some(why);
         at(&mut step.effects, self.now, [Effect::Notify]);
         Ok(step)
     }

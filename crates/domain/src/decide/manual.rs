@@ -65,7 +65,6 @@ impl Step<'_> {
     pub(super) fn diverged(&self, commit: CommitId, by: &str) -> Decided {
         self.must_await_commit("diverged")?;
         let mut next = self.next();
-        next.note = Some(format!("{by} changed the same files otherwise in {}", commit.short()));
         next.committed_by = Some(by.to_owned());
         let mut step = self.end(
             next,
@@ -74,6 +73,7 @@ impl Step<'_> {
             None,
             format!("diverged at {}", commit.short()),
         );
+        step.next.note = Some(format!("{by} changed the same files otherwise in {}", commit.short()));
         at(&mut step.effects, self.now, [Effect::Notify]);
         Ok(step)
     }

@@ -112,6 +112,8 @@ impl Step<'_> {
             next.decision = Decision::Approved;
             next.decided_at = Some(self.now);
             next.delivery = Delivery::Queued;
+            // Why people had to look (again) is settled by their approval.
+            next.note = None;
             let due = self.now + chrono::Duration::seconds(i64::from(hold_seconds));
             next.hold_until = (hold_seconds > 0).then_some(due);
             effects.push(Scheduled {
@@ -149,10 +151,15 @@ impl Step<'_> {
     }
 
     pub(super) fn cancel(&self, by: PersonRef) -> Decided {
-        if !self.policy.may_handle(self.proposal, by.id) {
+        if !self.policy.may_handle(self.proposal, by.id, self.now) {
             return Err(Refusal::NotEligible);
         }
-        let summary = format!("cancelled by {}", by.name);
+        // The words of the button: what waits for a human's commit is put aside, anything else is cancelled.
+        let done = match self.proposal.tier() {
+            Tier::Manual => "put aside",
+            Tier::Prompted | Tier::Standard => "cancelled",
+        };
+        let summary = format!("{done} by {}", by.name);
         let ending = Some(Ending {
             by: Some(by),
             reason: None,
@@ -163,7 +170,12 @@ impl Step<'_> {
                 self.must_not_be_over()?;
                 Ok(self.end(self.next(), Decision::Dismissed, Outcome::Dismissed, ending, summary))
             }
-            Delivery::PushBlocked => Ok(self.end(self.next(), self.proposal.decision, Outcome::PushRefused, ending, summary)),
+            Delivery::PushBlocked => {
+                let mut step = self.end(self.next(), self.proposal.decision, Outcome::PushRefused, ending, summary);
+                // Why nothing could be pushed is why it ended so.
+                step.next.note.clone_from(&self.proposal.note);
+                Ok(step)
+            }
             delivery @ (Delivery::Committing | Delivery::Pushed | Delivery::Syncing | Delivery::Ended) => {
                 Err(Refusal::TooLate { delivery })
             }
@@ -171,7 +183,7 @@ impl Step<'_> {
     }
 
     pub(super) fn retry(&self, by: &PersonRef) -> Decided {
-        if !self.policy.may_handle(self.proposal, by.id) {
+        if !self.policy.may_handle(self.proposal, by.id, self.now) {
             return Err(Refusal::NotEligible);
         }
         if self.proposal.delivery != Delivery::PushBlocked {

@@ -70,8 +70,8 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.applications = applications;
-        next.note = note.or_else(|| with_trouble(next.note.as_deref(), None));
         let mut step = self.end(next, self.proposal.decision, outcome, None, format!("ended: {outcome}"));
+        step.next.note = note.or_else(|| with_trouble(self.proposal.note.as_deref(), None));
         if outcome.is_failure() {
             at(&mut step.effects, self.now, [Effect::Notify]);
         }

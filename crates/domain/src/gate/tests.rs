@@ -45,6 +45,18 @@ fn stops_and_freezes_hold_a_delivery_back() {
         ]
     );
     assert!(asked(&policy, &[], &["noon", "new year"]).is_empty(), "each was let pass");
+    let held = Proposal {
+        hold_until: Some(start() + chrono::Duration::seconds(20)),
+        ..proposal.clone()
+    };
+    let holds = may_send(&open, &[], &held, &BTreeSet::new(), start()).expect_err("held back");
+    assert_eq!(said(&holds), "held back until 12:00:20 UTC, so that people can still cancel");
+    let seconds = |at: i64| (look_again(&holds, start() + chrono::Duration::seconds(at)) - start()).num_seconds();
+    assert_eq!((seconds(0), seconds(10)), (15, 20), "at its end, and before");
+    assert_eq!(
+        may_send(&open, &[], &held, &BTreeSet::new(), start() + chrono::Duration::seconds(20)),
+        Ok(())
+    );
     let later = may_send(&policy, &[], &proposal, &BTreeSet::new(), start() + chrono::Duration::days(1));
     assert_eq!(later, Ok(()), "it is over");
 }

@@ -42,6 +42,9 @@ fn hostile_paths_are_refused_with_the_rule_they_broke() {
         ("a\nb", "control"),
         ("a\r", "control"),
         ("a\u{202e}b", "zero-width"),
+        ("a\u{2800}b", "hidden"),
+        ("a\u{a0}b", "a blank that is not the plain space"),
+        ("a\u{1680}b", "a blank that is not the plain space"),
         ("cafe\u{301}.yaml", "normal form"),
         ("a.", "dot"),
         ("a /b", "dot"),
@@ -51,7 +54,14 @@ fn hostile_paths_are_refused_with_the_rule_they_broke() {
     ] {
         let refusal = bad.parse::<RepoPath>().expect_err(bad);
         assert!(refusal.rule.contains(rule), "{bad:?}: {}", refusal.rule);
+        let said = refusal.to_string();
+        assert!(
+            said.chars().all(|c| !c.is_control() && !is_deceptive(c) && !is_blank(c)),
+            "{said:?}"
+        );
     }
+    let said = "a\u{2800}\u{a0}b".parse::<RepoPath>().expect_err("hidden").to_string();
+    assert!(said.starts_with("path \"a<U+2800><U+00A0>b\" is refused: "), "{said}");
     assert!("a/".repeat(40).trim_end_matches('/').parse::<RepoPath>().is_err());
     assert!("x".repeat(300).parse::<RepoPath>().is_err());
     assert!(["abcdefghi"; 200].join("/").parse::<RepoPath>().is_err());

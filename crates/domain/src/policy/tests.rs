@@ -135,7 +135,7 @@ fn routes() {
                 requested: Some(Tier::Standard),
                 ..facts(&["kubernetes/x.yaml"])
             },
-            "prompted · rule \"workloads\" · 2 of operators",
+            "prompted · rule \"workloads\"; the agent asked for standard, which is looser and not taken · 2 of operators",
         ),
         (
             Facts {

@@ -1,13 +1,10 @@
 //! What people can type.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
-use domain::{Decision, Delivery, Event, Proposal, ProposalId, Refusal, Timestamp, UserId};
+use domain::{Decision, Delivery, Event, Proposal, ProposalId, Refusal, UserId};
 use store::{Actor, ListFilter, StoreError};
 use telegram::{Command, MessageId, Rendered};
 
-use super::cut;
+use super::{cut, short_ids};
 use crate::act::{Act, Acted};
 use crate::{Engine, TelegramSetup};
 
@@ -22,12 +19,13 @@ const STRANGER_SECONDS: i64 = 30;
 /// Strangers remembered for that; more are simply not answered.
 const STRANGERS_MAX: usize = 1000;
 
-static STRANGERS: Mutex<BTreeMap<UserId, Timestamp>> = Mutex::new(BTreeMap::new());
+/// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
+const KNOWN: [&str; 8] = ["start", "help", "whoami", "pending", "history", "show", "cancel", "revert"];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
 /pending: what waits for somebody\n\
 /show ID: one proposal with its card\n\
-/history: what was decided lately, under way or ended\n\
+/history: what is under way or ended, the newest first\n\
 /cancel ID: stop one before its push\n\
 /revert ID: take a delivered one back\n\
 /whoami: your numeric id and groups\n\n\
@@ -38,8 +36,8 @@ Reply to a card you rejected within two minutes to tell the agent why.";
 enum Listed {
     /// Somebody must do something.
     Waiting,
-    /// Decided, under way or ended.
-    Decided,
+    /// Everything else: under way, or ended.
+    Others,
 }
 
 /// Whether a human must decide, commit or unblock.
@@ -53,8 +51,9 @@ impl Engine {
         if !self.consume(command.update_id).await? {
             return Ok(());
         }
+        let configured = self.is_configured(command.chat);
         let Some(from) = command.from.clone() else {
-            if self.is_configured(command.chat) {
+            if configured && (command.addressed || KNOWN.contains(&command.name.as_str())) {
                 self.say(
                     telegram,
                     &command,
@@ -63,32 +62,44 @@ impl Engine {
             }
             return Ok(());
         };
-        let known = self.person(&from);
-        let answered = self.is_configured(command.chat) || (command.private && known.is_some());
-        if !answered {
-            if command.name == "whoami" && !from.is_bot && self.stranger_may_ask(from.id) {
-                self.say(
-                    telegram,
-                    &command,
-                    telegram::message(&format!("Your id is {}. You are not in the policy.{}", from.id.0, place(&command))),
-                );
-            }
-            return Ok(());
+        let person = self.person(&from).filter(|_| configured || command.private);
+        if person.is_none() {
+            return self.stranger(telegram, &command, &from).await;
         }
         let answer = match command.name.as_str() {
             "start" | "help" => telegram::message(HELP),
             "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
             "pending" => self.listing(telegram, Listed::Waiting).await?,
-            "history" => self.listing(telegram, Listed::Decided).await?,
+            "history" => self.listing(telegram, Listed::Others).await?,
             "show" | "cancel" | "revert" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),
             },
-            // Some other bot's command, or a typing error: silence is less noise in a group.
-            _ if !command.private => return Ok(()),
+            // Perhaps another bot's command: silence is less noise in a group.
+            _ if !command.private && !command.addressed => return Ok(()),
             _ => telegram::message("That is no command here. /help lists them."),
         };
         self.say(telegram, &command, answer);
+        Ok(())
+    }
+
+    /// Somebody who is not in the policy, or not where we answer: `/whoami`, now and then, and nothing else. That they tried to stop or
+    /// revert something in a chat of ours is written down.
+    async fn stranger(&self, telegram: &TelegramSetup, command: &Command, from: &telegram::Sender) -> Result<(), StoreError> {
+        if command.name == "whoami" && !from.is_bot && self.stranger_may_ask(from.id) {
+            let known = if self.person(from).is_some() {
+                ""
+            } else {
+                " You are not in the policy."
+            };
+            let words = format!("Your id is {}.{known}{}", from.id.0, place(command));
+            self.say(telegram, command, telegram::message(&words));
+        }
+        if matches!(command.name.as_str(), "cancel" | "revert") && self.is_configured(command.chat) {
+            let event = format!("refused_{}", command.name);
+            self.record(None, self.actor(from), &event, "not among the people of this policy".to_owned())
+                .await?;
+        }
         Ok(())
     }
 
@@ -104,7 +115,10 @@ impl Engine {
             return Ok(telegram::render(&card, &self.options(telegram, None)));
         }
         let policy = self.book().policy.clone();
-        let Some(person) = self.person(&from).filter(|person| policy.may_handle(&proposal, person.id)) else {
+        let Some(person) = self
+            .person(&from)
+            .filter(|person| policy.may_handle(&proposal, person.id, self.now()))
+        else {
             let groups: Vec<_> = policy.handlers(&proposal).into_iter().map(ToString::to_string).collect();
             let words = format!("Only approvers can do that: {}. /whoami tells your groups.", groups.join(", "));
             self.record(
@@ -119,10 +133,10 @@ impl Engine {
         if command.name == "revert" {
             return Ok(match self.revert_by_person(proposal.id, person).await {
                 Ok(crate::Created::New(revert) | crate::Created::Existing(revert)) => {
-                    telegram::message(&format!("Revert {} is prepared: {}.", revert.id.short(), revert.tier()))
+                    telegram::message(&format!("Revert {} is prepared: see its card.", revert.id.short()))
                 }
                 Ok(crate::Created::Replayed(_)) => telegram::message("Done already."),
-                Err(problem) => telegram::message(&problem.detail),
+                Err(problem) => telegram::message(&short_ids(&problem.detail)),
             });
         }
         let act = Act {
@@ -162,10 +176,10 @@ impl Engine {
         }
         let newest = if more { format!(", the newest {LIST_MAX}") } else { String::new() };
         Ok(match (which, cards.is_empty()) {
-            (Listed::Waiting, true) => telegram::message("Nothing waits for a decision."),
-            (Listed::Decided, true) => telegram::message("Nothing was decided yet."),
-            (Listed::Waiting, false) => telegram::list(&format!("Waiting for a decision{newest}"), &cards, &self.options(telegram, None)),
-            (Listed::Decided, false) => telegram::list(&format!("Decided{newest}"), &cards, &self.options(telegram, None)),
+            (Listed::Waiting, true) => telegram::message("Nothing waits for anybody."),
+            (Listed::Others, true) => telegram::message("Nothing is under way, and nothing has ended yet."),
+            (Listed::Waiting, false) => telegram::list(&format!("Waiting for somebody{newest}"), &cards, &self.options(telegram, None)),
+            (Listed::Others, false) => telegram::list(&format!("Under way or ended{newest}"), &cards, &self.options(telegram, None)),
         })
     }
 
@@ -178,7 +192,10 @@ impl Engine {
                 Err(_) => read.by_short(text).await?,
             };
             return Ok(match found[..] {
-                [id] => read.proposal(id).await?.ok_or_else(|| format!("There is no proposal {id}.")),
+                [id] => read
+                    .proposal(id)
+                    .await?
+                    .ok_or_else(|| format!("There is no proposal {}.", id.short())),
                 [] => Err(format!("There is no proposal {}.", cut(text, 40))),
                 _ => Err(self.namesakes(text, &found).await?),
             });
@@ -223,6 +240,12 @@ impl Engine {
             id.0,
             if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
         );
+        for (group, whose, until) in policy.stands_in(id, self.now()) {
+            text.push_str(&format!(
+                "\nYou stand in for {whose} in {group} until {}.",
+                until.format("%-d %b %H:%M UTC")
+            ));
+        }
         if !owns.is_empty() {
             text.push_str(&format!("\nYou own {}: others approve for it.", owns.join(", ")));
         }
@@ -231,7 +254,7 @@ impl Engine {
 
     fn stranger_may_ask(&self, id: UserId) -> bool {
         let now = self.now();
-        let mut strangers = STRANGERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut strangers = self.0.strangers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         strangers.retain(|_, asked| (now - *asked).num_seconds() < STRANGER_SECONDS);
         strangers.len() < STRANGERS_MAX && strangers.insert(id, now).is_none()
     }

@@ -1,9 +1,9 @@
 //! The second step before something grave. Each person has one of their own: nobody confirms on another's behalf, and nobody's open step
 //! ties anybody else's hands. It lives in memory for two minutes; after that, or after a restart, a tap on Yes asks again.
 
-use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Timestamp, UserId};
+use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Risk, Timestamp, UserId};
 use store::{Card as StoredCard, CardKind, StoreError};
-use telegram::{Grade, Tap};
+use telegram::Tap;
 
 use super::{Dead, Toast};
 use crate::{Engine, TelegramSetup};
@@ -33,7 +33,7 @@ impl Engine {
     ) -> Result<Toast, Dead> {
         let shown = self.card(proposal, Some(card)).await?;
         let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
-        let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Grade::High);
+        let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Risk::High);
         let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
         // What is decided already is refused with the decision, whatever it deletes.

@@ -36,7 +36,7 @@ impl Engine {
         })?;
         let explained = self.explained(setup, commit).await?;
         if let Some(proposal) = explained.as_ref().filter(|proposal| proposal.agent == agent.name) {
-            return already_yours(proposal, commit);
+            return already_yours(proposal, commit, &request);
         }
         let runbook = self.called(agent, &request)?;
         let hour_ago = self.now() - chrono::Duration::hours(1);
@@ -164,13 +164,33 @@ impl Engine {
     }
 }
 
-/// The agent reports again, or reports what the service pushed for it.
-fn already_yours(proposal: &Proposal, commit: CommitId) -> Result<Created, Problem> {
-    if matches!(proposal.origin, Origin::Observed(_)) {
-        return Ok(Created::Existing(Box::new(proposal.clone())));
+/// The agent reports again, or reports what the service pushed for it. A repeat says the same; another runbook or other parameters would be
+/// another explanation of a commit that has one.
+fn already_yours(proposal: &Proposal, commit: CommitId, request: &ObservationRequest) -> Result<Created, Problem> {
+    let explained = |detail: String, hint: &str| Err(Problem::new(409, "already_explained", detail, hint).at("/commit"));
+    match &proposal.origin {
+        Origin::Observed(call) if call.runbook.as_str() == request.runbook && call.parameters == request.parameters => {
+            Ok(Created::Existing(Box::new(proposal.clone())))
+        }
+        Origin::Observed(call) => explained(
+            format!(
+                "commit {} is explained already by your proposal {}, as a run of {}{}",
+                commit.short(),
+                proposal.id,
+                call.runbook,
+                if call.runbook.as_str() == request.runbook {
+                    " with other parameters"
+                } else {
+                    ""
+                }
+            ),
+            "a commit has one explanation: read that proposal; repeat a report with the same runbook and parameters",
+        ),
+        Origin::Change | Origin::Runbook(_) | Origin::Revert { .. } => explained(
+            format!("commit {} is what your proposal {} became", commit.short(), proposal.id),
+            "there is nothing to report: read that proposal",
+        ),
     }
-    let detail = format!("commit {} is what your proposal {} became", commit.short(), proposal.id);
-    Err(Problem::new(409, "already_explained", detail, "there is nothing to report: read that proposal").at("/commit"))
 }
 
 /// Why an observation is not taken.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::SubsecRound as _;
 use domain::{Decision, Proposal, ProposalId};
 use store::{Cursor, ListFilter};
 
@@ -137,12 +138,20 @@ impl Engine {
                 }
             })
             .collect();
-        let telegram_seen = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let heard = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let standing = self
+            .telegram()
+            .map(|telegram| telegram.queue.client().standing())
+            .unwrap_or_default();
+        let well = standing.well.and_then(|at| chrono::Duration::from_std(at.elapsed()).ok());
+        // Whole seconds: the two clocks agree no better.
+        let telegram_seen = heard.max(well.map(|ago| self.now() - ago)).map(|seen| seen.trunc_subsecs(0));
         Health {
             database,
             repositories,
             invalid_policies: self.invalid_policies(),
             telegram_seen,
+            telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),
             argocd,
         }

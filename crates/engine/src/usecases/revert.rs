@@ -1,6 +1,6 @@
 //! Undoing a delivered change: the inverse is a proposal of its own, routed by the policy, delivered and proven like any other.
 
-use domain::{Origin, PersonRef, Proposal, ProposalId};
+use domain::{CommitId, Origin, PersonRef, Proposal, ProposalId};
 use gitworker::Inverse;
 use serde_json::json;
 use std::time::Duration;
@@ -9,6 +9,14 @@ use store::Actor;
 use super::propose::Opening;
 use crate::intake::{Resolved, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, Problem};
+
+/// How the title of a revert begins.
+pub(crate) const REVERT_PREFIX: &str = "Revert: ";
+
+/// The reason of a revert that came without one.
+pub(crate) fn revert_reason(of: ProposalId, commit: CommitId) -> String {
+    format!("takes back {} ({of})", commit.short())
+}
 
 impl Engine {
     /// Proposes the inverse of an agent's own delivered proposal.
@@ -127,8 +135,8 @@ impl Engine {
             replay: self.foreseen(setup, &change).await,
             change,
             origin: Origin::Revert { of: delivered.id, commit },
-            title: format!("Revert: {}", delivered.title).chars().take(200).collect(),
-            reason: reason.unwrap_or_else(|| format!("takes back {} ({})", commit.short(), delivered.id)),
+            title: format!("{REVERT_PREFIX}{}", delivered.title).chars().take(200).collect(),
+            reason: reason.unwrap_or_else(|| revert_reason(delivered.id, commit)),
         };
         let actor = by.clone().map_or_else(|| Actor::Agent(agent.name.clone()), Actor::Person);
         let proposal = self.new_proposal(agent, by, &resolved, delivered.correlation.clone(), None, now);

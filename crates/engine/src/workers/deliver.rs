@@ -2,7 +2,7 @@
 //!
 //! The ids of the commits are stored before the push. After any crash or lost answer the truth is found on the remote, by ids alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use domain::{
@@ -32,6 +32,16 @@ struct Ready {
     change: ChangeSet,
 }
 
+/// What a look at one delivery came to.
+enum Looked {
+    /// It can be committed now.
+    Ready(Box<Ready>),
+    /// Its files are taken in this batch.
+    PutOff,
+    /// Nothing is left to do.
+    Over,
+}
+
 /// What the owner remembers between two rounds. Losing it costs nothing but a detour.
 #[derive(Default)]
 struct Memory {
@@ -39,6 +49,23 @@ struct Memory {
     alone: BTreeSet<ProposalId>,
     /// How often each was postponed.
     failures: BTreeMap<ProposalId, u32>,
+    /// What waits for its turn behind a change of the same files, oldest first. Leased, and not in the database again between
+    /// two rounds: with many runs on one file that would be a transaction each for every push.
+    backlog: VecDeque<Held>,
+    /// The files of what was put off once. A hint that spares reading it again only to put it off again; it never admits anything.
+    files: BTreeMap<ProposalId, Vec<RepoPath>>,
+    /// What the cards of each say that it waits for.
+    waits: BTreeMap<ProposalId, String>,
+}
+
+impl Memory {
+    /// Takes in what was claimed; a lease that ran out is claimed twice.
+    fn take_in(&mut self, held: Held) {
+        let same = |known: &&mut Held| known.proposal == held.proposal && known.effect_id == held.effect_id;
+        if self.backlog.iter_mut().find(same).is_none() {
+            self.backlog.push_back(held);
+        }
+    }
 }
 
 impl Engine {
@@ -50,73 +77,80 @@ impl Engine {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let first = tokio::select! {
+                biased;
                 () = cancel.cancelled() => return,
-                first = inbox.recv() => first,
                 _ = tick.tick() => {
                     self.look_at_branch(setup, &mut seen).await;
                     continue;
                 }
+                first = inbox.recv() => first,
+                () = std::future::ready(()), if !memory.backlog.is_empty() => None,
             };
-            let Some(first) = first else { return };
-            let mut waiting = vec![first];
-            while waiting.len() < self.limits().batch
-                && let Ok(next) = inbox.try_recv()
-            {
-                waiting.push(next);
+            if first.is_none() && memory.backlog.is_empty() {
+                return;
             }
-            waiting.sort_by_key(|held| held.proposal);
-            waiting.dedup_by_key(|held| (held.proposal, held.effect_id));
-            self.round(setup, waiting, &mut memory).await;
+            first.into_iter().for_each(|held| memory.take_in(held));
+            while let Ok(next) = inbox.try_recv() {
+                memory.take_in(next);
+            }
+            memory.backlog.make_contiguous().sort_by_key(|held| held.proposal);
+            self.round(setup, &mut memory).await;
         }
     }
 
     /// One round: recover what was under way, then build and push what waits; and at once again what others were quicker than.
-    async fn round(&self, setup: &RepositorySetup, mut waiting: Vec<Held>, memory: &mut Memory) {
+    async fn round(&self, setup: &RepositorySetup, memory: &mut Memory) {
         let begin = tokio::time::Instant::now();
+        let mut waiting = std::mem::take(&mut memory.backlog);
         for turn in 1.. {
             let ready = self.gather(setup, waiting, memory).await;
             if ready.is_empty() {
                 return;
             }
-            waiting = self.commit_and_push(setup, ready, memory).await;
-            if waiting.is_empty() {
+            let again = self.commit_and_push(setup, ready, memory).await;
+            if again.is_empty() {
                 return;
             }
             if turn > LOST_RACES_MAX || begin.elapsed() > RACES_TIME {
-                break;
+                // Queued again, each with another delivery that is owed.
+                for held in again {
+                    self.done(held, memory).await;
+                }
+                return;
             }
-        }
-        // Queued again, each with another delivery that is owed.
-        for held in waiting {
-            self.done(held, memory).await;
+            waiting = again.into();
         }
     }
 
-    /// What of all that waits can go into one push, in the order of the decisions.
-    async fn gather(&self, setup: &RepositorySetup, waiting: Vec<Held>, memory: &mut Memory) -> Vec<Ready> {
+    /// What of all that waits can go into one push, in the order of the decisions. The rest goes to the backlog.
+    async fn gather(&self, setup: &RepositorySetup, waiting: VecDeque<Held>, memory: &mut Memory) -> Vec<Ready> {
         let mut ready: Vec<Ready> = Vec::new();
         let mut touched: BTreeSet<RepoPath> = BTreeSet::new();
         for held in waiting {
-            match self.prepare_one(setup, held, memory).await {
-                Ok(Some(one)) => {
+            let taken = |files: &Vec<RepoPath>| files.iter().any(|path| touched.contains(path));
+            if ready.len() >= self.limits().batch || memory.files.get(&held.proposal).is_some_and(taken) {
+                memory.take_in(held);
+                continue;
+            }
+            match self.prepare_one(setup, held, &touched, memory).await {
+                Ok(Looked::Ready(one)) => {
                     if let Err(holds) = self.may_send(&one.proposal) {
-                        let now = self.now();
-                        let wait = (domain::look_again(&holds, now) - now).to_std().unwrap_or_default();
-                        self.later(held, wait, Some(domain::said(&holds))).await;
+                        self.hold_back(held, &holds, memory).await;
                         continue;
                     }
-                    // Two approvals that touch one path never share a batch: the second would be built on what the first becomes.
                     let clash = one.change.paths().any(|path| touched.contains(path));
                     let alone =
                         !ready.is_empty() && (memory.alone.contains(&held.proposal) || memory.alone.contains(&ready[0].proposal.id));
                     if clash || alone {
-                        self.later(held, Duration::ZERO, None).await;
+                        memory.take_in(held);
                         continue;
                     }
                     touched.extend(one.change.paths().cloned());
-                    ready.push(one);
+                    memory.files.remove(&held.proposal);
+                    ready.push(*one);
                 }
-                Ok(None) => self.done(held, memory).await,
+                Ok(Looked::PutOff) => memory.take_in(held),
+                Ok(Looked::Over) => self.done(held, memory).await,
                 Err(why) => self.failed(held, memory, why).await,
             }
         }
@@ -124,30 +158,50 @@ impl Engine {
         ready
     }
 
-    /// Looks at one held delivery: nothing left to do (`None`), ready, or a passing failure.
-    async fn prepare_one(&self, setup: &RepositorySetup, held: Held, memory: &mut Memory) -> Result<Option<Ready>, String> {
+    /// Waits for what holds a delivery back; its cards say so as soon as that changes.
+    async fn hold_back(&self, held: Held, holds: &[domain::Hold], memory: &mut Memory) {
+        let (now, why) = (self.now(), domain::said(holds));
+        if memory.waits.get(&held.proposal) != Some(&why) {
+            match self.owe_edit(held.proposal).await {
+                Ok(()) => _ = memory.waits.insert(held.proposal, why.clone()),
+                Err(error) => tracing::error!(proposal = %held.proposal, %error, "the cards do not tell what it waits for"),
+            }
+        }
+        let wait = (domain::look_again(holds, now) - now).to_std().unwrap_or_default();
+        self.later(held, wait, Some(why)).await;
+    }
+
+    /// Looks at one held delivery. Two approvals that touch one path never share a batch: the second would be built on what the first becomes,
+    /// so that one whose files are `taken` is put off before any work is done for it.
+    async fn prepare_one(
+        &self,
+        setup: &RepositorySetup,
+        held: Held,
+        taken: &BTreeSet<RepoPath>,
+        memory: &mut Memory,
+    ) -> Result<Looked, String> {
         let id = held.proposal;
         let Some(mut proposal) = self.store().read().proposal(id).await.map_err(text)? else {
-            return Ok(None);
+            return Ok(Looked::Over);
         };
         if proposal.delivery == Delivery::Committing {
             match self.recover(setup, &proposal).await? {
                 Some(queued) => proposal = queued,
-                None => return Ok(None),
+                None => return Ok(Looked::Over),
             }
         }
         if proposal.delivery != Delivery::Queued {
-            return Ok(None);
-        }
-        if let Some(until) = proposal.hold_until.filter(|until| *until > self.now()) {
-            // Only a clock that was set back leads here.
-            return Err(format!("held until {until}"));
+            return Ok(Looked::Over);
         }
         let Some(change) = self.store().read().contents(id, proposal.revision.number).await.map_err(text)? else {
             let why = "the contents are no longer stored".to_owned();
             self.happen(id, Event::Refuse { why }).await.map_err(text)?;
-            return Ok(None);
+            return Ok(Looked::Over);
         };
+        if change.paths().any(|path| taken.contains(path)) {
+            memory.files.insert(id, change.paths().cloned().collect());
+            return Ok(Looked::PutOff);
+        }
         // No question to the remote on the hot path: the push itself compares the tip.
         let tip = match setup.git.cached_tip() {
             Some(tip) if memory.failures.get(&id).is_none_or(|failures| *failures == 0) => tip.commit,
@@ -162,32 +216,33 @@ impl Engine {
                     )
                     .await
                     .map_err(text)?;
-                    return Ok(None);
+                    return Ok(Looked::Over);
                 }
                 Err(error) => return Err(error.to_string()),
             },
         };
         match setup.git.rebase(proposal.revision.base, tip, &change).await.map_err(text)? {
-            Rebase::Untouched => Ok(Some(Ready { held, proposal, change })),
+            Rebase::Untouched => Ok(Looked::Ready(Box::new(Ready { held, proposal, change }))),
             Rebase::AlreadyThere if matches!(proposal.origin, Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }) => {
                 let event = match self.own_commit(setup, &proposal).await? {
                     Some(commit) => Event::PushConfirmed { commit },
                     None => Event::AlreadyThere { commit: tip },
                 };
                 self.happen(id, event).await.map_err(text)?;
-                Ok(None)
+                Ok(Looked::Over)
             }
-            Rebase::AlreadyThere => Ok(None),
+            Rebase::AlreadyThere => Ok(Looked::Over),
             Rebase::Conflict { .. } | Rebase::Merged(_) if proposal.tier() == Tier::Standard => {
-                self.rerender(setup, held, &proposal, tip).await
+                let rendered = self.rerender(setup, held, &proposal, tip).await?;
+                Ok(rendered.map_or(Looked::Over, |ready| Looked::Ready(Box::new(ready))))
             }
             Rebase::Conflict { paths } => {
                 self.happen(id, Event::Conflict { paths }).await.map_err(text)?;
-                Ok(None)
+                Ok(Looked::Over)
             }
             Rebase::Merged(merged) => {
                 self.reshow(setup, &proposal, merged, tip).await?;
-                Ok(None)
+                Ok(Looked::Over)
             }
         }
     }
@@ -550,6 +605,8 @@ impl Engine {
 
     async fn done(&self, held: Held, memory: &mut Memory) {
         memory.failures.remove(&held.proposal);
+        memory.files.remove(&held.proposal);
+        memory.waits.remove(&held.proposal);
         if memory.alone.len() > ALONE_MAX {
             memory.alone.clear();
         }

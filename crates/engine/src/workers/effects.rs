@@ -32,15 +32,18 @@ const ALL: [&str; 13] = [
     "mark_reverted",
 ];
 
+/// Who takes the deliveries of each repository.
+pub(crate) type Owners = BTreeMap<RepositoryName, mpsc::UnboundedSender<Held>>;
+
 /// Where effects go that have an owner of their own.
 pub(super) struct Lanes {
-    pub owners: BTreeMap<RepositoryName, mpsc::UnboundedSender<Held>>,
+    pub owners: Owners,
     pub observed: mpsc::UnboundedSender<Held>,
 }
 
 /// A claimed effect that its owner finishes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
+pub(crate) struct Held {
     pub effect_id: i64,
     pub proposal: ProposalId,
 }
@@ -96,14 +99,35 @@ impl Engine {
     }
 
     async fn claim(&self) -> Result<Vec<Claimed>, StoreError> {
-        let (now, lease) = (self.now(), self.limits().lease);
+        let now = self.now();
         if self.store().read().next_due().await?.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
-        let until = now + chrono::Duration::from_std(lease).unwrap_or(chrono::Duration::minutes(5));
+        let until = self.lease_until(now);
         self.store()
             .write(move |tx| Box::pin(async move { tx.claim(now, until, 256, &ALL).await }))
             .await
+    }
+
+    /// Whether the workers run, so that something can be handed over.
+    pub(crate) fn has_owners(&self) -> bool {
+        self.0.owners.get().is_some()
+    }
+
+    /// When a lease that is taken now ends.
+    pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
+        now + chrono::Duration::from_std(self.limits().lease).unwrap_or(chrono::Duration::minutes(5))
+    }
+
+    /// Gives a delivery, claimed in the transaction that owed it, to the branch's owner: an approval does not wait for a look at the outbox.
+    pub(crate) fn hand_over(&self, repository: &RepositoryName, held: Held) {
+        self.crash("effect:deliver:before");
+        let owner = self.0.owners.get().and_then(|owners| owners.get(repository));
+        // Without an owner, or with one that is stopping, the lease ends and the effect is claimed again.
+        if owner.is_none_or(|owner| owner.send(held).is_err()) {
+            tracing::warn!(proposal = %held.proposal, "nobody takes the delivery now; it is looked at again when its lease ends");
+        }
+        self.crash("effect:deliver:executed");
     }
 
     async fn until_next(&self) -> Duration {

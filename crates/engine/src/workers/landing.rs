@@ -146,10 +146,17 @@ pub(super) fn pull_body(proposal: &Proposal) -> String {
         _ => format!("\nWhat this policy would have meant:\n{replay}"),
     };
     let files: Vec<_> = proposal.revision.facts.paths.iter().map(|path| format!("- `{path}`")).collect();
+    let (asks, says) = match &proposal.requested_by {
+        Some(person) => (
+            format!("| Asked by | {} |\n", person.name.replace(['|', '\n'], " ")),
+            "Countersign says",
+        ),
+        None => (String::new(), "The agent says"),
+    };
     format!(
         "Prepared by Countersign; a human merges.\n\n\
-         | | |\n|---|---|\n| Proposal | `{}` |\n| Agent | `{}` |\n| Tier | {}: {} |\n| Digest | `{}` |\n| Policy | `{}` |\n\n\
-         Files:\n{}\n{replay}\nThe agent says:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
+         | | |\n|---|---|\n| Proposal | `{}` |\n{asks}| Agent | `{}` |\n| Tier | {}: {} |\n| Digest | `{}` |\n| Policy | `{}` |\n\n\
+         Files:\n{}\n{replay}\n{says}:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
         proposal.id,
         proposal.agent,
         proposal.tier(),

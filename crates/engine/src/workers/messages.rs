@@ -14,9 +14,9 @@ const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
 const MENU: [(&str, &str); 7] = [
-    ("pending", "what waits for a decision"),
+    ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
-    ("history", "what was decided lately"),
+    ("history", "what is under way or ended"),
     ("cancel", "stop one before its push: /cancel ID"),
     ("revert", "take a delivered one back: /revert ID"),
     ("whoami", "your numeric id and roles"),

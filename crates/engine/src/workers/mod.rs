@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Engine;
 
+pub(crate) use effects::{Held, Owners};
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;
 
@@ -62,6 +63,8 @@ impl Engine {
             tracker.spawn(self.clone().keep_usable(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
         }
+        // A second start of one engine keeps the first owners; nobody does that.
+        let _ = self.0.owners.set(owners.clone());
         tracker.spawn(self.clone().observe_all(to_observe, cancel.clone()));
         tracker.spawn(
             self.clone()

@@ -3,6 +3,10 @@
 //! What must survive a restart (what was seen of which application) is stored with the proposal's row; the rest is rebuilt when the effect is
 //! claimed again. The effect stays leased while its commit is in flight.
 
+mod discovery;
+mod judging;
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,30 +14,25 @@ use std::time::Duration;
 use argocd::client::Trouble;
 use argocd::model::AppRef;
 use argocd::repo::Target;
-use argocd::touched::{Class, Touched};
-use argocd::verdict::{Baseline, Change, Combined, Contains, Ending, Judgement, Tracking, Verdict, Want, combine, judge, moved_by};
+use argocd::touched::Class;
+use argocd::verdict::{Baseline, Tracking, Verdict};
 use argocd::watch::{Blocked, Changed, Interest, State};
-use domain::{ApplicationState, CommitId, Delivery, Event, Outcome, Proposal, ProposalId, RepoPath, Timestamp};
-use gitworker::Ancestry;
+use domain::{ApplicationState, CommitId, Delivery, Outcome, Proposal, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::discovery::certain;
+use self::judging::Answers;
 use super::effects::Held;
 use crate::{ArgocdSetup, Engine, RepositorySetup};
 
-/// How long applications that only may be concerned get to move before the change counts as not theirs.
-const MAYBE_SECONDS: i64 = 45;
+pub(crate) use self::discovery::touched;
+
 /// How long a failed end may still come right.
 const RECOVERY_SECONDS: i64 = 3600;
-/// Pause before something that could not be stored is looked at again.
-const UNSTORED_SECONDS: i64 = 15;
 /// Longest time between two looks at a commit in flight, whatever the events say.
 const LOOK_SECONDS: i64 = 60;
-/// Rounds of looking up ancestry in one evaluation: each round can only ask about revisions the last one brought up.
-const ROUNDS: usize = 4;
-/// Known answers kept before the memory is emptied: answers are facts for ever, this only bounds the memory.
-const ANSWERS_MAX: usize = 50_000;
 
 /// One commit in flight.
 struct Flight {
@@ -44,6 +43,8 @@ struct Flight {
     target: Target,
     follows: Vec<Follow>,
     discovered: bool,
+    /// There may be more applications than those that were found.
+    rediscover: bool,
     wake: Timestamp,
     interest: Option<Interest>,
     /// Ended badly; watched a while longer.
@@ -67,10 +68,6 @@ struct Memory {
     baseline: Option<Baseline>,
     class: Class,
 }
-
-/// Answers about ancestry: facts, so they never change.
-#[derive(Default)]
-struct Answers(HashMap<(String, String), bool>);
 
 impl Engine {
     pub(super) async fn observe_all(self, mut inbox: mpsc::UnboundedReceiver<Held>, cancel: CancellationToken) {
@@ -96,9 +93,9 @@ impl Engine {
                 }
                 change = changes.recv() => {
                     let Some(change) = change else { return };
-                    self.mark(&change, &flights, &mut dirty);
+                    self.mark(&change, &mut flights, &mut dirty);
                     while let Ok(change) = changes.try_recv() {
-                        self.mark(&change, &flights, &mut dirty);
+                        self.mark(&change, &mut flights, &mut dirty);
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -169,6 +166,7 @@ impl Engine {
             pushed_at: proposal.pushed_at.unwrap_or(now),
             target: target(setup),
             discovered: !follows.is_empty(),
+            rediscover: !follows.is_empty(),
             follows,
             wake: now,
             interest: None,
@@ -178,14 +176,27 @@ impl Engine {
         })
     }
 
-    fn mark(&self, (instance, changed): &(String, Changed), flights: &BTreeMap<ProposalId, Flight>, dirty: &mut BTreeSet<ProposalId>) {
+    fn mark(&self, (instance, changed): &(String, Changed), flights: &mut BTreeMap<ProposalId, Flight>, dirty: &mut BTreeSet<ProposalId>) {
+        let Some(state) = self.0.argocd.get(instance).map(|instance| instance.watch.snapshot()) else {
+            return;
+        };
         for (id, flight) in flights {
             let here = self
                 .repository(&flight.proposal.repository)
                 .is_some_and(|setup| setup.argocd.as_ref() == Some(instance));
             let concerned = match changed {
-                Changed::All => true,
-                Changed::App(key) => !flight.discovered || flight.follows.iter().any(|follow| follow.app.key() == *key),
+                Changed::All => {
+                    flight.rediscover = true;
+                    true
+                }
+                Changed::App(_) if !flight.discovered => true,
+                Changed::App(key) if flight.follows.iter().any(|follow| follow.app.key() == *key) => true,
+                // It may have appeared, or come to track these files, since the others were found.
+                Changed::App(key) => {
+                    let touches = here && state.application(key).is_some_and(|app| !certain(flight, [app]).is_empty());
+                    flight.rediscover |= touches;
+                    touches
+                }
             };
             if here && concerned {
                 dirty.insert(*id);
@@ -251,227 +262,6 @@ impl Engine {
         self.observed(flight, Vec::new(), Some(error.to_string())).await
     }
 
-    fn discover(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, state: &State) {
-        let paths: Vec<String> = flight.proposal.revision.facts.paths.iter().map(ToString::to_string).collect();
-        let found = argocd::touched::touched(state.applications(), &flight.target, &paths);
-        let certain = found.iter().any(|touched| touched.class == Class::Touched);
-        let wanted = |touched: &&Touched| {
-            if certain {
-                touched.class == Class::Touched
-            } else {
-                touched.class == Class::Maybe
-            }
-        };
-        let before = self
-            .0
-            .baselines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&flight.proposal.id);
-        flight.follows = found
-            .iter()
-            .filter(wanted)
-            .map(|touched| {
-                let known = before.as_ref().and_then(|before| before.application(&touched.app.key()));
-                let memory = Memory {
-                    tracking: Tracking::default(),
-                    baseline: known.map(Baseline::of),
-                    class: touched.class,
-                };
-                Follow {
-                    app: touched.app.clone(),
-                    memory,
-                    verdict: Verdict::NotSeenYet {
-                        compared: None,
-                        refreshes: 0,
-                    },
-                }
-            })
-            .collect();
-        flight.discovered = true;
-        for follow in &flight.follows {
-            instance.watch.refresh(&follow.app, flight.pushed_at);
-        }
-        tracing::debug!(proposal = %flight.proposal.id, repository = %setup.name, applications = flight.follows.len(), "applications found");
-    }
-
-    async fn judge_all(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, answers: &mut Answers) -> bool {
-        let now = self.now();
-        if flight.interest.is_none() {
-            flight.interest = Some(instance.watch.interest(flight.follows.iter().map(|follow| follow.app.key())));
-        }
-        let state = instance.watch.snapshot();
-        let change = |follow: &Follow| Change {
-            commit: flight.commit.to_string(),
-            pushed_at: flight.pushed_at,
-            target: flight.target.clone(),
-            baseline: follow.memory.baseline.clone(),
-            deletes_app: false,
-            deadline: Some(flight.pushed_at + chrono_of(instance.deadline)),
-            accept_suspended: false,
-            patience: instance.patience.clone(),
-        };
-        let mut wake = flight.wake;
-        let mut fetch = false;
-        for index in 0..flight.follows.len() {
-            let follow = flight.follows[index].clone();
-            let change = change(&follow);
-            let mut judgement = None;
-            for _ in 0..ROUNDS {
-                let (judged, asked) = judge_once(&follow, &state, &change, answers, now);
-                let learned = self.look_up(setup, flight.commit, asked, answers).await;
-                judgement = Some(judged);
-                if !learned {
-                    break;
-                }
-            }
-            let Some(Judgement { tracking, verdict, wants }) = judgement else {
-                continue;
-            };
-            if let Some(app) = state.application(&follow.app.key())
-                && follow.memory.class == Class::Maybe
-                && moved_by(app, &change, &|revision, commit| answers.known(revision, commit))
-            {
-                flight.follows[index].memory.class = Class::Touched;
-            }
-            flight.follows[index].memory.tracking = tracking;
-            flight.follows[index].verdict = verdict;
-            for want in &wants {
-                match want {
-                    Want::WakeAt(at) => wake = wake.min(*at),
-                    Want::FetchCommits { .. } => fetch = true,
-                    Want::Refresh { .. } | Want::Details { .. } | Want::SyncWindows { .. } => {}
-                }
-            }
-            instance.watch.fulfil(&follow.app, &wants);
-        }
-        if fetch && setup.git.refresh(Duration::from_secs(1)).await.is_ok() {
-            wake = wake.min(now + chrono::Duration::seconds(2));
-        }
-        flight.wake = wake.max(now + chrono::Duration::milliseconds(100));
-        self.conclude(flight, now).await
-    }
-
-    async fn conclude(&self, flight: &mut Flight, now: Timestamp) -> bool {
-        let maybes = flight.follows.iter().all(|follow| follow.memory.class == Class::Maybe);
-        if maybes && !flight.failed {
-            let until = flight.pushed_at + chrono::Duration::seconds(MAYBE_SECONDS);
-            if now >= until {
-                let names: Vec<_> = flight.follows.iter().map(|follow| follow.app.name.clone()).collect();
-                flight.follows.clear();
-                let note = format!("no application tracks these files for sure ({} did not move)", names.join(", "));
-                return self.settle(flight, Outcome::Pushed, Some(note)).await;
-            }
-            flight.wake = flight.wake.min(until);
-            return true;
-        }
-        let counted: Vec<Verdict> = flight
-            .follows
-            .iter()
-            .filter(|follow| follow.memory.class == Class::Touched)
-            .map(|follow| follow.verdict.clone())
-            .collect();
-        let Some(Combined { speaks, ending }) = combine(&counted) else {
-            return false;
-        };
-        match ending {
-            None => self.tell(flight).await,
-            Some(ending) => {
-                let outcome = outcome_of(ending);
-                if flight.failed {
-                    return self.maybe_recovered(flight, outcome, now).await;
-                }
-                let note = (ending != Ending::Synced).then(|| counted[speaks].headline());
-                self.settle(flight, outcome, note).await
-            }
-        }
-    }
-
-    /// Writes down what people can see; nothing when nothing changed.
-    async fn tell(&self, flight: &mut Flight) -> bool {
-        if flight.failed {
-            return true;
-        }
-        let applications = states(&flight.follows);
-        if flight.proposal.delivery == Delivery::Syncing && !worth_storing(&flight.proposal.applications, &applications) {
-            return true;
-        }
-        self.observed(flight, applications, None).await
-    }
-
-    async fn observed(&self, flight: &mut Flight, applications: Vec<ApplicationState>, trouble: Option<String>) -> bool {
-        match self.happen(flight.proposal.id, Event::Observed { applications, trouble }).await {
-            Ok(Some(proposal)) => {
-                flight.proposal = proposal;
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::error!(proposal = %flight.proposal.id, %error, "what Argo CD shows could not be stored; looked at again");
-                flight.wake = self.now() + chrono::Duration::seconds(UNSTORED_SECONDS);
-                true
-            }
-        }
-    }
-
-    async fn settle(&self, flight: &mut Flight, outcome: Outcome, note: Option<String>) -> bool {
-        let applications = states(&flight.follows);
-        metrics::counter!("countersign_outcomes_total", "outcome" => outcome.as_str()).increment(1);
-        match self
-            .happen(
-                flight.proposal.id,
-                Event::Settled {
-                    outcome,
-                    applications,
-                    note,
-                },
-            )
-            .await
-        {
-            Ok(Some(proposal)) => {
-                flight.proposal = proposal;
-                flight.failed = outcome.is_failure() && !flight.follows.is_empty();
-                flight.failed
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::error!(proposal = %flight.proposal.id, %error, "an outcome could not be stored; looked at again");
-                flight.wake = self.now() + chrono::Duration::seconds(UNSTORED_SECONDS);
-                true
-            }
-        }
-    }
-
-    /// After a failed end: did it come right?
-    async fn maybe_recovered(&self, flight: &mut Flight, outcome: Outcome, now: Timestamp) -> bool {
-        if outcome == Outcome::Synced {
-            if let Err(error) = self.happen(flight.proposal.id, Event::Recovered).await {
-                tracing::error!(proposal = %flight.proposal.id, %error, "a recovery could not be stored; looked at again");
-                return true;
-            }
-            return false;
-        }
-        flight
-            .proposal
-            .ended_at
-            .is_none_or(|at| (now - at).num_seconds() < RECOVERY_SECONDS)
-    }
-
-    /// Answers questions about ancestry from the mirror. True when something new was learned.
-    async fn look_up(&self, setup: &RepositorySetup, commit: CommitId, asked: Vec<String>, answers: &mut Answers) -> bool {
-        let mut learned = false;
-        for revision in asked {
-            let Ok(id) = revision.parse::<CommitId>() else { continue };
-            match setup.git.is_ancestor(commit, id).await {
-                Ok(Ancestry::Yes) => learned |= answers.learn(revision, commit, true),
-                Ok(Ancestry::No) => learned |= answers.learn(revision, commit, false),
-                Ok(Ancestry::Unknown) => {}
-                Err(error) => tracing::warn!(repository = %setup.name, %error, "ancestry could not be looked up"),
-            }
-        }
-        learned
-    }
-
     /// A person asks for a sync of one touched application.
     pub(crate) async fn request_sync(&self, instance: &ArgocdSetup, app: &ApplicationState, id: ProposalId) -> Result<(), String> {
         let Ok(Some(proposal)) = self.store().read().proposal(id).await else {
@@ -507,47 +297,6 @@ impl Engine {
             baselines.insert(id, state.clone());
         }
     }
-}
-
-impl Answers {
-    fn known(&self, revision: &str, commit: &str) -> Contains {
-        match self.0.get(&(revision.to_owned(), commit.to_owned())) {
-            Some(true) => Contains::Yes,
-            Some(false) => Contains::No,
-            None => Contains::Unknown,
-        }
-    }
-
-    fn learn(&mut self, revision: String, commit: CommitId, contains: bool) -> bool {
-        if self.0.len() >= ANSWERS_MAX {
-            self.0.clear();
-        }
-        self.0.insert((revision, commit.to_string()), contains).is_none()
-    }
-}
-
-/// Judges with what is known, and tells which revisions were asked about in vain.
-fn judge_once(follow: &Follow, state: &State, change: &Change, answers: &Answers, now: Timestamp) -> (Judgement, Vec<String>) {
-    let asked = std::cell::RefCell::new(Vec::new());
-    let ancestry = |revision: &str, commit: &str| {
-        let known = answers.known(revision, commit);
-        if known == Contains::Unknown && commit == change.commit {
-            asked.borrow_mut().push(revision.to_owned());
-        }
-        known
-    };
-    let judgement = judge(&follow.memory.tracking, &state.evidence(&follow.app.key()), change, &ancestry, now);
-    (judgement, asked.into_inner())
-}
-
-/// The applications that a change certainly touches.
-pub(crate) fn touched<'a>(setup: &RepositorySetup, state: &State, paths: impl Iterator<Item = &'a RepoPath>) -> Vec<AppRef> {
-    let paths: Vec<String> = paths.map(ToString::to_string).collect();
-    argocd::touched::touched(state.applications(), &target(setup), &paths)
-        .into_iter()
-        .filter(|touched| touched.class == Class::Touched)
-        .map(|touched| touched.app)
-        .collect()
 }
 
 fn target(setup: &RepositorySetup) -> Target {
@@ -590,66 +339,8 @@ fn follow_of(app: &ApplicationState) -> Option<Follow> {
     })
 }
 
-fn states(follows: &[Follow]) -> Vec<ApplicationState> {
-    follows
-        .iter()
-        .map(|follow| ApplicationState {
-            name: follow.app.name.clone(),
-            namespace: follow.app.namespace.clone(),
-            project: follow.app.project.clone(),
-            state: word(&follow.verdict).to_owned(),
-            headline: follow.verdict.headline(),
-            tracking: serde_json::to_value(&follow.memory).unwrap_or_default(),
-        })
-        .collect()
-}
-
-/// What people see, or what must not be forgotten: that the commit arrived.
-fn worth_storing(before: &[ApplicationState], after: &[ApplicationState]) -> bool {
-    let latched = |app: &ApplicationState| !app.tracking["tracking"]["latch"].is_null();
-    before.len() != after.len()
-        || before
-            .iter()
-            .zip(after)
-            .any(|(a, b)| a.state != b.state || a.headline != b.headline || latched(a) != latched(b))
-}
-
 fn chrono_of(duration: Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::minutes(15))
-}
-
-const fn outcome_of(ending: Ending) -> Outcome {
-    match ending {
-        Ending::Synced => Outcome::Synced,
-        Ending::NotTracked => Outcome::Pushed,
-        Ending::TimedOut => Outcome::TimedOut,
-        Ending::Degraded => Outcome::Degraded,
-        Ending::RolledBack => Outcome::RolledBack,
-        Ending::Gone | Ending::SyncFailed => Outcome::SyncFailed,
-    }
-}
-
-/// The application's state in one word for API and card.
-const fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Unobserved { .. } => "unknown",
-        Verdict::CheckingAbsence | Verdict::AwaitingDeletion { .. } | Verdict::NotSeenYet { .. } | Verdict::Hydrating => "waiting",
-        Verdict::Syncing { .. } | Verdict::AboutToSync { .. } => "syncing",
-        Verdict::WaitingOlderOperation { .. } => "waiting",
-        Verdict::ComparisonFailing { .. } => "waiting",
-        Verdict::BlockedByWindow { .. } | Verdict::BlockedWouldWipe { .. } => "blocked",
-        Verdict::Stalled { .. } => "needs_sync",
-        Verdict::AwaitingManualSync { .. } => "needs_sync",
-        Verdict::QueuedByApplicationSet { .. } => "waiting",
-        Verdict::Settling { .. } => "settling",
-        Verdict::Synced { .. } => "synced",
-        Verdict::Degraded { .. } => "degraded",
-        Verdict::SyncFailed { .. } => "sync_failed",
-        Verdict::RolledBack { .. } => "rolled_back",
-        Verdict::Gone { .. } => "gone",
-        Verdict::NotTracked { .. } => "not_tracked",
-        Verdict::TimedOut { .. } => "timed_out",
-    }
 }
 
 /// Kept small on purpose: an `Arc` per flight, shared by a whole batch.

@@ -33,6 +33,10 @@ async fn ancestry_and_what_is_known_of_a_commit() {
     }
     assert_eq!(repository.known_commit(first).await, Ok(Known::OnBranch));
     assert_eq!(repository.known_commit(unknown()).await, Ok(Known::Unknown));
+    // The mirror holds one branch; of others the remote tells the tips.
+    git(&remote.path(), &["update-ref", "refs/heads/feature/x", &first.to_string()]);
+    assert_eq!(repository.other_branch_at(first).await, Ok(Some("feature/x".to_owned())));
+    assert_eq!(repository.other_branch_at(second).await, Ok(None), "our own is none of the others");
     // The branch is moved back by force: what it had is still known, and no longer on it.
     git(&remote.path(), &["update-ref", "refs/heads/main", &first.to_string()]);
     repository.refresh(Duration::ZERO).await.expect("a tip");

@@ -49,7 +49,7 @@ async fn what_others_pushed_is_fetched_with_the_log_in() {
     std::fs::write(&file, format!("{SECRET}\n")).expect("a file");
     options.credentials = Credentials::Basic {
         username: "bot".into(),
-        password: SecretSource::File(file.clone()),
+        password: SecretSource::file(file.clone()),
     };
     let repository = Repository::open(options).await.expect("a repository");
     let theirs = remote.commit(&[("README.md", "theirs\n")], "theirs");
@@ -62,6 +62,33 @@ async fn what_others_pushed_is_fetched_with_the_log_in() {
     // The secret file is read at each use: a rotated one that is wrong is noticed at once.
     std::fs::write(&file, "stale\n").expect("a file");
     assert!(matches!(repository.refresh(Duration::ZERO).await, Err(GitError::Denied { .. })));
+}
+
+#[tokio::test]
+async fn the_secret_of_a_file_that_vanished_or_was_emptied_stays_in_use() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(Some(("bot", SECRET))).await;
+    let file = remote.dir.path().join("token");
+    let mut options = remote.options_over(&server);
+    options.credentials = Credentials::Basic {
+        username: "bot".into(),
+        password: SecretSource::file(file.clone()),
+    };
+    // Never read: there is nothing to go on with, and the file is what is named.
+    let error = Repository::open(options.clone()).await.expect_err("no secret").to_string();
+    assert!(
+        error.starts_with(&format!("the secret file {} cannot be read: ", file.display())),
+        "{error}"
+    );
+    std::fs::write(&file, format!("{SECRET}\n")).expect("a file");
+    let repository = Repository::open(options).await.expect("a repository");
+    std::fs::remove_file(&file).expect("removed");
+    let theirs = remote.commit(&[("README.md", "theirs\n")], "theirs");
+    assert_eq!(repository.refresh(Duration::ZERO).await.map(|tip| tip.commit), Ok(theirs));
+    std::fs::write(&file, "\n").expect("a file");
+    assert_eq!(repository.refresh(Duration::ZERO).await.map(|tip| tip.commit), Ok(theirs));
+    let (_, outcome) = deliver(&repository, vec![write("README.md", "ours\n")], "ours").await;
+    assert_eq!(outcome, PushOutcome::Confirmed);
 }
 
 #[tokio::test]

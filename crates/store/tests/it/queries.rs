@@ -458,10 +458,19 @@ async fn agents_are_found_by_the_hash_of_their_token() {
     );
     it.write(move |tx| Box::pin(async move { tx.rotate_agent(&agent("ops-bot"), second, None).await }))
         .await;
+    let rotated = reader.agent_by_token(second).await.expect("reads").expect("is there");
+    assert_eq!(rotated.revoked_at, Some(at(3)), "a new token revives nobody");
+    it.write(move |tx| Box::pin(async move { tx.put_agent(&agent("ops-bot"), second, &Scopes::default(), None, at(5)).await }))
+        .await;
     it.write(|tx| Box::pin(async { tx.touch(&agent("ops-bot"), at(8)).await })).await;
     assert_eq!(reader.agent_by_token(first).await, Ok(None), "the old token is dead");
     let rotated = reader.agent_by_token(second).await.expect("reads").expect("is there");
     assert_eq!((rotated.revoked_at, rotated.last_used_at), (None, Some(at(8))));
+    assert_eq!(
+        (rotated.created_at, rotated.scopes),
+        (at(0), Scopes::default()),
+        "added again: the scopes given now"
+    );
     assert_eq!(reader.agents().await.map(|all| all.len()), Ok(1));
     let missing: Result<_, StoreError> = it
         .store

@@ -56,6 +56,11 @@ pub(super) fn what(card: &Card) -> Rich {
     }
 }
 
+/// Whether the verdict line holds all of a runbook's name and parameters.
+pub(super) fn named_whole(runbook: &str) -> bool {
+    units(&crate::text::one_line(runbook)) <= NAME_MAX
+}
+
 /// The last two parts of a path.
 fn tail(path: &str) -> String {
     let parts: Vec<&str> = path.rsplitn(3, '/').take(2).collect();

@@ -1,9 +1,9 @@
 //! Short messages beside the cards: the ones that ring, lists, and plain answers.
 
-use domain::{Decision, Outcome, ProposalId, RepositoryName, Timestamp};
+use domain::{Decision, ProposalId, RepositoryName, Timestamp};
 
 use super::rich::Rich;
-use super::words::{clock, progress, remaining, state};
+use super::words::{clock, ended_by, remaining, state};
 use super::{RenderOptions, files, rendered, sections};
 use crate::card::{Card, Progress, Rendered};
 use crate::text::{TEXT_UNITS_MAX, cut_units, one_line, visible};
@@ -60,24 +60,16 @@ fn subject(mark: &str, card: &Card, words: &str) -> Rich {
 
 fn failure(card: &Card) -> Rich {
     let (mark, words) = state(card);
-    let mut page = subject(mark, card, &words);
+    let mut page = subject(mark, card, &words).line(sections::note(card));
     for app in card
         .applications
         .iter()
         .filter(|app| matches!(app.state, Progress::Bad | Progress::Unknown))
         .take(5)
     {
-        let headline = cut_units(&one_line(&app.headline), 160);
-        page = page.line(
-            Rich::new()
-                .text(&format!("{} {}: ", progress(app.state), cut_units(&one_line(&app.name), 60)))
-                .code(&headline),
-        );
+        page = page.line(sections::application(card, app));
     }
-    match card.note.as_deref().map(one_line) {
-        Some(note) if !note.is_empty() => page.line(Rich::new().text("Why: ").code(&cut_units(&note, 300))),
-        _ => page,
-    }
+    page
 }
 
 fn reminder(card: &Card, options: &RenderOptions) -> Rich {
@@ -111,10 +103,10 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
             second = second.code(&id.short()).text(" · ");
         }
         second = second.text(&format!(
-            "{} · {} · agent {}",
+            "{} · {} · {}",
             card.repository,
             clock(card.created_at, options.now, options.time_zone),
-            card.agent
+            sections::asking(card)
         ));
         if let Some(at) = card
             .expires_at
@@ -122,7 +114,7 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
         {
             second = second.text(&format!(" · expires {}", clock(at, options.now, options.time_zone)));
         }
-        let entry = sections::verdict(card).line(second);
+        let entry = sections::verdict(card, options).line(second);
         if page.units() + entry.units() + 40 > TEXT_UNITS_MAX {
             return rendered(
                 page.line(Rich::new().text(&format!("… and {} more", cards.len() - shown))),
@@ -139,8 +131,7 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
 /// it came to that.
 pub fn fate(card: &Card, at: Option<Timestamp>, options: &RenderOptions) -> String {
     let (_, mut words) = state(card);
-    let by_a_person = matches!(card.outcome, Some(Outcome::Rejected | Outcome::Dismissed));
-    if let Some(by) = card.decided.as_ref().filter(|_| by_a_person) {
+    if let Some(by) = ended_by(card) {
         words.push_str(&format!(" by {}", cut_units(&one_line(&by.who), 60)));
     }
     if let Some(at) = at {

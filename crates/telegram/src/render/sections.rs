@@ -1,12 +1,12 @@
 //! The parts of a card, from top to bottom. Each has its own limit, so that no part can push another one off the card.
 
-use domain::{Decision, Delivery, Outcome, Tier};
+use domain::{Decision, Delivery, Outcome, Risk, Tier};
 
 use super::rich::Rich;
-use super::words::{clock, decided_words, landed, progress, remaining, state};
+use super::words::{clock, ended_by, landed, progress, remaining, state};
 use super::{RenderOptions, files, paragraph};
-use crate::card::{Card, CardKind, Grade, Requirement};
-use crate::text::{cut_telling, cut_units, one_line, units};
+use crate::card::{ApplicationLine, Card, CardKind, Requirement};
+use crate::text::{cut_telling, cut_units, one_line, units, visible};
 
 /// Longest name of a person, group, branch or application.
 const NAME_MAX: usize = 60;
@@ -33,7 +33,7 @@ pub(super) fn is_brief(card: &Card) -> bool {
 
 /// Verdict, where, second step, and progress.
 pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
-    let top = verdict(card).line(place(card));
+    let top = verdict(card, options).line(place(card));
     if card.superseded.is_some() {
         return top; // nothing on it counts any more
     }
@@ -51,8 +51,13 @@ pub(super) fn details(card: &Card, options: &RenderOptions) -> Rich {
     asked.line(explained(card)).line(remarks(card))
 }
 
-pub(super) fn verdict(card: &Card) -> Rich {
-    let (mark, words) = state(card);
+/// Tier, what, and how it stands; where somebody ended it, who and when.
+pub(super) fn verdict(card: &Card, options: &RenderOptions) -> Rich {
+    let (mark, mut words) = state(card);
+    if let Some(by) = ended_by(card).filter(|_| card.superseded.is_none()) {
+        let at = clock(by.at, options.now, options.time_zone);
+        words.push_str(&format!(" by {} at {at}", short(&by.who)));
+    }
     let tier = match (card.kind, card.tier) {
         (CardKind::ObservedNote, _) => "OBSERVED",
         (_, Tier::Manual) => "MANUAL",
@@ -82,7 +87,7 @@ fn place(card: &Card) -> Rich {
             files::line_counts(&card.files)
         ));
     }
-    line = line.text(" · agent ").text(card.agent.as_str());
+    line = line.text(" · ").text(&asking(card));
     if let Some(id) = card.id {
         line = line.text(" · ").code(&id.short());
     }
@@ -90,6 +95,14 @@ fn place(card: &Card) -> Rich {
         line = line.text("\n").link("To the next card.", Some(url));
     }
     line
+}
+
+/// Who asks: `agent ops-bot`, or `asked by alice`.
+pub(super) fn asking(card: &Card) -> String {
+    match &card.requested_by {
+        Some(person) => format!("asked by {}", short(person)),
+        None => format!("agent {}", card.agent),
+    }
 }
 
 fn second_step(card: &Card, options: &RenderOptions) -> Rich {
@@ -108,12 +121,13 @@ fn second_step(card: &Card, options: &RenderOptions) -> Rich {
 }
 
 /// Why it stands where it stands. Often the words of a remote or of Argo CD: framed as code.
-fn note(card: &Card) -> Rich {
+pub(super) fn note(card: &Card) -> Rich {
     let said_below = card.untracked.as_deref().map(one_line);
     let note = card.note.as_deref().map(one_line);
     let note = note.filter(|note| !note.is_empty() && said_below.as_ref() != Some(note));
-    let label = match card.outcome {
-        Some(Outcome::Synced | Outcome::Pushed) => "Note: ",
+    let label = match (card.outcome, card.delivery) {
+        (Some(Outcome::Synced | Outcome::Pushed), _) => "Note: ",
+        (None, Delivery::Queued) => "", // "waits: …"
         _ => "Why: ",
     };
     note.map_or_else(Rich::new, |note| Rich::new().text(label).code(&cut_telling(&note, NOTE_MAX)))
@@ -124,26 +138,25 @@ fn revised(card: &Card) -> Rich {
     if card.decision != Decision::Pending || card.outcome.is_some() || card.revision < 2 {
         return Rich::new();
     }
-    let how = match &card.revision_author {
-        Some(author) => format!(", merged by {} because the branch moved", short(author)),
-        None => String::new(),
-    };
-    Rich::new().text(&format!("Revision {}{how}: earlier approvals do not count", card.revision))
+    Rich::new().text(&format!("Revision {}: earlier approvals do not count", card.revision))
 }
 
+/// The reason of whoever ended it, or the question for it; and who approved, where no group tells it.
 fn decided(card: &Card, options: &RenderOptions) -> Rich {
-    // Who approved stands with the groups.
-    let told = card.decision == Decision::Approved && card.requirements.iter().any(|need| !need.have.is_empty());
-    let Some(by) = card.decided.as_ref().filter(|_| !told) else {
-        return Rich::new();
-    };
-    let at = clock(by.at, options.now, options.time_zone);
-    let line = Rich::new().text(&format!("{} by {} at {at}", decided_words(card.decision), short(&by.who)));
+    let Some(by) = &card.decided else { return Rich::new() };
+    if ended_by(card).is_none() {
+        let told = card.decision != Decision::Approved || card.requirements.iter().any(|need| !need.have.is_empty());
+        let at = clock(by.at, options.now, options.time_zone);
+        let line = || Rich::new().text(&format!("Approved by {} at {at}", short(&by.who)));
+        return if told { Rich::new() } else { line() };
+    }
     let reason = by.reason.as_deref().map(one_line).filter(|reason| !reason.is_empty());
     match reason {
-        Some(reason) => line.text(": ").code(&cut_telling(&reason, 280)),
-        None if card.decision == Decision::Rejected && !card.chips.is_empty() => line.text(". Why? Tap a reason, or reply to this card."),
-        None => line,
+        Some(reason) => Rich::new().text("Reason: ").code(&cut_telling(&reason, 280)),
+        None if card.decision == Decision::Rejected && !card.chips.is_empty() => {
+            Rich::new().text("Why? Tap a reason, or reply to this card.")
+        }
+        None => Rich::new(),
     }
 }
 
@@ -171,13 +184,17 @@ fn applications(card: &Card) -> Rich {
     if let Some(why) = &card.untracked {
         return Rich::new().text("Not followed: ").text(&cut_units(&one_line(why), 200));
     }
-    let line = |app: &crate::ApplicationLine| {
-        let headline = cut_units(&one_line(&app.headline), 120);
-        Rich::new()
-            .text(&format!("{} {}: ", progress(app.state), short(&app.name)))
-            .code(&headline)
-    };
-    fitted(card.applications.iter().map(line), "applications")
+    fitted(card.applications.iter().map(|app| application(card, app)), "applications")
+}
+
+/// Its mark, its name, and how it stands unless the note says exactly that.
+pub(super) fn application(card: &Card, app: &ApplicationLine) -> Rich {
+    let line = Rich::new().text(&format!("{} {}", progress(app.state), short(&app.name)));
+    let headline = one_line(&app.headline);
+    if headline.is_empty() || card.note.as_deref().map(one_line).as_ref() == Some(&headline) {
+        return line;
+    }
+    line.text(": ").code(&cut_units(&headline, 160))
 }
 
 fn requirements(card: &Card, options: &RenderOptions) -> Rich {
@@ -224,31 +241,32 @@ fn deadline(card: &Card, options: &RenderOptions) -> Rich {
         let at = at.with_timezone(&options.time_zone).format("%H:%M:%S");
         line = line.text(&format!("Held back until {at}: Cancel stops it"));
     }
-    if let Some(digest) = card.digest {
+    // The question of a second step names the digest already.
+    if let Some(digest) = card.digest.filter(|_| card.confirm.is_none()) {
         let label = if line.is_empty() { "digest " } else { " · digest " };
         line = line.text(label).code(&digest.short());
     }
     line
 }
 
-const fn risk(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Low => " · low risk",
-        Grade::Medium => " · MEDIUM risk",
-        Grade::High => " · HIGH risk",
-        Grade::Critical => " · CRITICAL",
+const fn risk(risk: Risk) -> &'static str {
+    match risk {
+        Risk::Low => " · low risk",
+        Risk::Medium => " · MEDIUM risk",
+        Risk::High => " · HIGH risk",
+        Risk::Critical => " · CRITICAL",
     }
 }
 
 /// What it does, worst first, and how far it reaches.
 fn explained(card: &Card) -> Rich {
     let Some(explained) = &card.explained else { return Rich::new() };
-    let line = |(grade, text): &(Grade, String)| {
-        let mark = match grade {
-            Grade::Critical => "‼️ ",
-            Grade::High => "❗ ",
-            Grade::Medium => "! ",
-            Grade::Low => "· ",
+    let line = |(risk, text): &(Risk, String)| {
+        let mark = match risk {
+            Risk::Critical => "‼️ ",
+            Risk::High => "❗ ",
+            Risk::Medium => "! ",
+            Risk::Low => "· ",
         };
         Rich::new().text(mark).code(&cut_units(&one_line(text), 160))
     };
@@ -297,22 +315,20 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
         value => Rich::new().text(label).text(" ").code(&cut_units(&value, max)),
     };
     let mut revision = format!("Proposed {}", clock(card.created_at, options.now, options.time_zone));
-    if card.revision > 1 || card.revision_author.is_some() {
+    // While it is pending a line above says which revision it is.
+    if card.revision > 1 && revised(card).is_empty() {
         revision.push_str(&format!(" · revision {}", card.revision));
     }
     if let Some(author) = &card.revision_author {
-        revision.push_str(&format!(" by {}", short(author)));
+        revision.push_str(&format!(" · merged by {}", short(author)));
     }
-    // "rule x" says no more than "Rule x" above it.
-    let why = if card.why == format!("rule {:?}", card.rule) {
-        ""
-    } else {
-        &card.why
-    };
+    // The verdict names the runbook as far as it fits there.
+    let runbook = card.runbook.as_deref().filter(|runbook| !files::named_whole(runbook));
+    let agent = card.requested_by.as_ref().map_or("", |_| card.agent.as_str());
     let inside = first
-        .line(labelled("Rule", &card.rule, 100))
-        .line(Rich::new().text(&cut_units(&one_line(why), 160)))
-        .line(labelled("Runbook", card.runbook.as_deref().unwrap_or_default(), 120))
+        .line(rule(card))
+        .line(labelled("Runbook", runbook.unwrap_or_default(), 120))
+        .line(labelled("Agent", agent, 60))
         .line(labelled("Base", &card.base.map(|base| base.short()).unwrap_or_default(), 40))
         .line(labelled("Policy", &card.policy, 40))
         .line(Rich::new().text(&revision))
@@ -320,15 +336,32 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
     Rich::new().quote(inside)
 }
 
-/// What the agent says, as the agent's.
+/// The rule, and what it says, in one line where the reason begins with it.
+fn rule(card: &Card) -> Rich {
+    let name = cut_units(&one_line(&card.rule), 100);
+    let line = if name.is_empty() {
+        Rich::new()
+    } else {
+        Rich::new().text("Rule ").code(&name)
+    };
+    match card.why.strip_prefix(&format!("rule {:?}", card.rule)).filter(|_| !name.is_empty()) {
+        Some(rest) => line.text(&cut_units(&visible(&rest.replace('\n', " ")), 160)),
+        None => line.line(Rich::new().text(&cut_units(&one_line(&card.why), 160))),
+    }
+}
+
+/// What the agent says, as the agent's. Where a person asked, it says only what the agent had called the change that is taken back.
 pub(super) fn claim(card: &Card, max: usize) -> Rich {
     let (title, reason) = (one_line(&card.title), paragraph(&card.reason));
     if title.is_empty() && reason.is_empty() {
         return Rich::new();
     }
-    let label = Rich::new()
-        .bold(&format!("{} claims", card.agent))
-        .text(" (the agent's own words, not checked):");
+    let label = match &card.requested_by {
+        Some(_) => Rich::new().text(&format!("Takes back what {} called:", card.agent)),
+        None => Rich::new()
+            .bold(&format!("{} claims", card.agent))
+            .text(" (the agent's own words, not checked):"),
+    };
     let left = max.saturating_sub(label.units() + 2);
     let title = cut_telling(&title, (left / 2).min(200));
     let reason = cut_telling(&reason, left.saturating_sub(units(&title) + 1));

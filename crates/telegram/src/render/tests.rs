@@ -1,7 +1,7 @@
 //! What people see, as snapshots; and what hostile words can never do, as properties.
 
 use chrono::{DateTime, Duration};
-use domain::{ChangeKind, Decision, Delivery, Landed, Outcome, ProposalId, Sha256Hash, Tier, Timestamp};
+use domain::{ChangeKind, Decision, Delivery, Landed, Outcome, ProposalId, Risk, Sha256Hash, Tier, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -52,10 +52,10 @@ fn pending() -> Card {
         files: vec![file("kubernetes/applications/ollama/deployment.yaml", ChangeKind::Modified, 1, 1)],
         explained: Some(Explained {
             verb: "Deployment ollama: image to ollama:0.12.9".into(),
-            risk: Grade::Medium,
+            risk: Risk::Medium,
             lines: vec![
-                (Grade::Medium, "Deployment ollama: image ollama:0.12.1 → ollama:0.12.9".into()),
-                (Grade::Low, "Deployment ollama: label tier added".into()),
+                (Risk::Medium, "Deployment ollama: image ollama:0.12.1 → ollama:0.12.9".into()),
+                (Risk::Low, "Deployment ollama: label tier added".into()),
             ],
             more: 0,
             reach: "application ollama · namespace ai".into(),
@@ -134,8 +134,8 @@ fn manual() -> Card {
     Card {
         kind: CardKind::ManualNote,
         tier: Tier::Manual,
-        rule: "infrastructure/terraform/**".into(),
-        why: "Terraform is applied by people".into(),
+        rule: "terraform".into(),
+        why: "rule \"terraform\" says that a human commits".into(),
         delivery: Delivery::AwaitingCommit,
         requirements: vec![],
         files: vec![file("infrastructure/terraform/dns/main.tf", ChangeKind::Modified, 1, 1)],
@@ -158,6 +158,8 @@ fn standard() -> Card {
     Card {
         kind: CardKind::StandardNote,
         tier: Tier::Standard,
+        rule: "restarts".into(),
+        why: "rule \"restarts\" trusts runbook restart-app".into(),
         runbook: Some("restart-app (app=ollama)".into()),
         decision: Decision::NotRequired,
         decided: None,
@@ -254,6 +256,7 @@ fn gallery() -> Vec<(&'static str, Card)> {
             Card {
                 revision: 2,
                 revision_author: Some("countersign".into()),
+                note: Some("a touched file changed on the branch: merged, to be looked at again".into()),
                 ..pending()
             },
         ),
@@ -323,13 +326,49 @@ fn gallery() -> Vec<(&'static str, Card)> {
                 ..approved(Delivery::Queued)
             },
         ),
+        (
+            "frozen",
+            Card {
+                note: Some("waits: kubernetes/** is frozen by \"new year\" until 2027-01-02 00:00 UTC".into()),
+                buttons: vec![Action::Cancel],
+                ..approved(Delivery::Queued)
+            },
+        ),
+        (
+            "cancelled",
+            Card {
+                decision: Decision::Dismissed,
+                outcome: Some(Outcome::Dismissed),
+                decided: decided("bob", None),
+                ..approved(Delivery::Ended)
+            },
+        ),
+        (
+            "already_there",
+            Card {
+                decision: Decision::Dismissed,
+                outcome: Some(Outcome::Dismissed),
+                decided: None,
+                note: Some("the branch already holds all of it (seen at 9f8e7d6)".into()),
+                ..approved(Delivery::Ended)
+            },
+        ),
         ("committing", approved(Delivery::Committing)),
         (
             "push_blocked",
             Card {
-                note: Some("remote: pre-receive hook declined".into()),
+                note: Some("the remote refused the commit: pre-receive hook declined".into()),
                 buttons: vec![Action::Retry, Action::Cancel],
                 ..approved(Delivery::PushBlocked)
+            },
+        ),
+        (
+            "given_up",
+            Card {
+                note: Some("the remote refused the commit: pre-receive hook declined".into()),
+                outcome: Some(Outcome::PushRefused),
+                decided: decided("bob", None),
+                ..approved(Delivery::Ended)
             },
         ),
         (
@@ -372,7 +411,7 @@ fn gallery() -> Vec<(&'static str, Card)> {
         (
             "conflicted",
             Card {
-                note: Some("deployment.yaml changed on main in 9f8e7d6".into()),
+                note: Some("the branch changed the same lines: kubernetes/applications/ollama/deployment.yaml".into()),
                 outcome: Some(Outcome::Conflicted),
                 ..approved(Delivery::Ended)
             },
@@ -388,6 +427,8 @@ fn gallery() -> Vec<(&'static str, Card)> {
             "revert_pending",
             Card {
                 revert_of: Some(id(0xcd)),
+                requested_by: Some("alice".into()),
+                reason: String::new(),
                 ..pending()
             },
         ),
@@ -410,6 +451,17 @@ fn gallery() -> Vec<(&'static str, Card)> {
                     author: Some("Alice".into()),
                     ..delivered(Delivery::Ended).commit.expect("a commit")
                 }),
+                buttons: vec![],
+                ..manual()
+            },
+        ),
+        (
+            "manual_put_aside",
+            Card {
+                decision: Decision::Dismissed,
+                outcome: Some(Outcome::Dismissed),
+                delivery: Delivery::Ended,
+                decided: decided("bob", None),
                 buttons: vec![],
                 ..manual()
             },
@@ -480,8 +532,14 @@ fn notices_and_lists() {
         note: Some("hook says <no>".into()),
         ..ended(Outcome::Degraded, "Degraded: CrashLoopBackOff", Progress::Bad)
     };
+    let conflicted = gallery()
+        .into_iter()
+        .find(|(name, _)| *name == "conflicted")
+        .expect("in the gallery")
+        .1;
     let messages = [
         notice(Notice::Failure, &failed, &options()),
+        notice(Notice::Failure, &conflicted, &options()),
         notice(Notice::Reminder, &pending(), &options()),
         notice(Notice::Expired, &pending(), &options()),
         notice(Notice::Recovered, &failed, &options()),
@@ -503,6 +561,22 @@ fn notices_and_lists() {
     assert!(long.html.contains("more"), "says that some are missing");
 }
 
+/// What names the rule, the digest, or the reason says it once on a card.
+#[test]
+fn no_card_says_a_thing_twice() {
+    for (name, card) in gallery() {
+        let plain = render(&card, &options()).plain;
+        let digest = card.digest.map(|digest| digest.short()).unwrap_or_default();
+        let said = |what: &str| plain.matches(what).count();
+        assert!(said(&digest) <= 1, "{name}: the digest\n{plain}");
+        assert!(said("the branch changed the same lines") <= 1, "{name}: the conflict\n{plain}");
+        assert!(said("merged") <= 2, "{name}: the merge\n{plain}");
+        for rule in ["terraform\" says", "Rule terraform\n", "restarts\" trusts", "Rule restarts\n"] {
+            assert_eq!(said(rule), 0, "{name}: the rule\n{plain}");
+        }
+    }
+}
+
 #[test]
 fn a_reason_stands_once_on_a_card() {
     let (_, untracked) = gallery()
@@ -518,6 +592,13 @@ fn a_reason_stands_once_on_a_card() {
     };
     let plain = render(&other, &options()).plain;
     assert!(plain.contains("Note: no application") && !plain.contains("Why:"), "{plain}");
+    let degraded = Card {
+        note: Some("Degraded: CrashLoopBackOff".into()),
+        ..ended(Outcome::Degraded, "Degraded: CrashLoopBackOff", Progress::Bad)
+    };
+    for message in [render(&degraded, &options()), notice(Notice::Failure, &degraded, &options())] {
+        assert_eq!(message.plain.matches("CrashLoopBackOff").count(), 1, "{}", message.plain);
+    }
 }
 
 #[test]
@@ -543,9 +624,10 @@ fn what_became_of_it_is_told_in_a_few_words() {
     let yesterday = Some(at("2026-11-20T12:50:00Z"));
     let withdrawn = Card {
         outcome: Some(Outcome::Withdrawn),
+        decided: decided("ops-bot", None),
         ..pending()
     };
-    assert_eq!(fate(&withdrawn, yesterday, &options()), "withdrawn by the agent at 20 Nov 13:50");
+    assert_eq!(fate(&withdrawn, yesterday, &options()), "withdrawn by ops-bot at 20 Nov 13:50");
 }
 
 #[test]

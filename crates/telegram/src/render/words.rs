@@ -1,9 +1,9 @@
 //! What a state is called on a card, and how times are written.
 
 use chrono_tz::Tz;
-use domain::{ChangeKind, Decision, Delivery, Landed, Outcome, Timestamp};
+use domain::{ChangeKind, Decision, Delivery, Landed, Outcome, Tier, Timestamp};
 
-use crate::card::{Card, CardKind, Progress};
+use crate::card::{Card, CardKind, Decided, Progress};
 
 /// A mark for the lock screen, and the state in words.
 pub(super) fn state(card: &Card) -> (&'static str, String) {
@@ -11,50 +11,61 @@ pub(super) fn state(card: &Card) -> (&'static str, String) {
         return ("⚪", "superseded by a newer revision".to_owned());
     }
     let (mark, words) = match card.outcome {
-        Some(outcome) => ended(outcome, card.recovered_at.is_some()),
+        Some(outcome) => ended(outcome, card),
         None => under_way(card),
     };
     (mark, words.to_owned())
 }
 
-fn ended(outcome: Outcome, recovered: bool) -> (&'static str, &'static str) {
+fn ended(outcome: Outcome, card: &Card) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Synced => ("✅", "synced and healthy"),
         Outcome::Pushed => ("✅", "pushed"),
-        _ if recovered => ("✅", "recovered"),
+        _ if card.recovered_at.is_some() => ("✅", "recovered"),
         Outcome::Degraded => ("⚠️", "applied, but unhealthy"),
         Outcome::SyncFailed => ("❌", "sync failed"),
         Outcome::TimedOut => ("❓", "no final answer from Argo CD"),
         Outcome::RolledBack => ("↩️", "rolled back"),
         Outcome::Lost => ("❌", "its commit vanished from the branch"),
-        Outcome::Conflicted => ("❌", "conflict: the branch changed the same lines"),
-        Outcome::PushRefused => ("❌", "given up: the remote refused it"),
+        Outcome::Conflicted => ("❌", "conflict with the branch"),
+        Outcome::PushRefused => ("❌", "not pushed: given up"),
         Outcome::Diverged => ("⚠️", "diverged: the files changed otherwise"),
         Outcome::Rejected => ("⛔", "rejected"),
         Outcome::Expired => ("⌛", "expired: nobody decided in time"),
-        Outcome::Withdrawn => ("⚪", "withdrawn by the agent"),
+        Outcome::Withdrawn => ("⚪", "withdrawn"),
         Outcome::Refused => ("⛔", "refused by the policy"),
-        Outcome::Dismissed => ("⚪", "put aside"),
+        Outcome::Dismissed => ("⚪", dismissed(card)),
+    }
+}
+
+/// What was prepared for a human is put aside, what would have been pushed is cancelled; without anybody there was nothing left to do.
+fn dismissed(card: &Card) -> &'static str {
+    match (card.tier, &card.decided) {
+        (_, None) => "nothing left to do",
+        (Tier::Manual, Some(_)) => "put aside",
+        (Tier::Prompted | Tier::Standard, Some(_)) => "cancelled",
     }
 }
 
 fn under_way(card: &Card) -> (&'static str, &'static str) {
     match card.delivery {
-        Delivery::Queued if card.hold_until.is_some() => ("⏸", "approved, held back for a moment"),
-        Delivery::Queued => (
-            "🔵",
-            if card.decision == Decision::Approved {
-                "approved, on its way"
-            } else {
-                "on its way"
-            },
-        ),
+        Delivery::Queued => queued(card),
         Delivery::Committing => ("🔵", "being pushed"),
         Delivery::PushBlocked => ("⚠️", "push blocked: needs a human"),
         Delivery::AwaitingCommit => ("✍️", "prepared: a human commits it"),
         Delivery::Pushed => ("🔵", "pushed, waiting for Argo CD"),
         Delivery::Syncing => ("🔵", "syncing"),
         Delivery::None | Delivery::Ended => decided(card),
+    }
+}
+
+fn queued(card: &Card) -> (&'static str, &'static str) {
+    match (card.decision == Decision::Approved, card.note.is_some(), card.hold_until.is_some()) {
+        (true, true, _) => ("⏸", "approved, waits"),
+        (false, true, _) => ("⏸", "waits"),
+        (true, false, true) => ("⏸", "approved, held back for a moment"),
+        (true, false, false) => ("🔵", "approved, on its way"),
+        (false, false, _) => ("🔵", "on its way"),
     }
 }
 
@@ -66,23 +77,19 @@ fn decided(card: &Card) -> (&'static str, &'static str) {
         Decision::NotRequired => ("🔵", "accepted"),
         Decision::Rejected => ("⛔", "rejected"),
         Decision::Expired => ("⌛", "expired: nobody decided in time"),
-        Decision::Withdrawn => ("⚪", "withdrawn by the agent"),
+        Decision::Withdrawn => ("⚪", "withdrawn"),
         Decision::Refused => ("⛔", "refused by the policy"),
-        Decision::Dismissed => ("⚪", "put aside"),
+        Decision::Dismissed => ("⚪", dismissed(card)),
     }
 }
 
-/// Who ended the decision, as a sentence.
-pub(super) fn decided_words(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Pending | Decision::NotRequired => "Noted",
-        Decision::Approved => "Approved",
-        Decision::Rejected => "Rejected",
-        Decision::Expired => "Expired",
-        Decision::Withdrawn => "Withdrawn",
-        Decision::Refused => "Refused",
-        Decision::Dismissed => "Put aside",
-    }
+/// Who ended it, where somebody did: they stand behind the state's words.
+pub(super) fn ended_by(card: &Card) -> Option<&Decided> {
+    let by_somebody = matches!(
+        card.outcome,
+        Some(Outcome::Rejected | Outcome::Dismissed | Outcome::Withdrawn | Outcome::PushRefused)
+    );
+    card.decided.as_ref().filter(|_| by_somebody)
 }
 
 pub(super) const fn landed(landed: Landed) -> &'static str {

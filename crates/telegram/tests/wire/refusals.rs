@@ -1,7 +1,7 @@
 //! The wire itself: what was surely not sent, what may be there, and that the token never shows.
 
 use simulators::telegram::Fault;
-use telegram::{ClientOptions, SendError};
+use telegram::{ClientOptions, SendError, Standing, Trouble};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -100,7 +100,41 @@ async fn a_rotated_token_reaches_every_clone() {
     assert!(client.replace_token("nonsense".to_owned().into()).is_err());
     client.replace_token(TelegramOptions::default().token.into()).expect("a token");
     assert_eq!(clone.get_me().await.expect("known again").username, "countersign_bot");
-    assert!(clone.last_answer().is_some());
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_bot_is_no_sign_of_life() {
+    let (sim, client) = telegram().await;
+    let token = || TelegramOptions::default().token.into();
+    assert_eq!(client.standing(), Standing::default());
+    client.replace_token("7000000001:old".to_owned().into()).expect("a token's shape");
+    assert_eq!(client.get_me().await, Err(SendError::Unauthorized));
+    assert_eq!((client.standing().well, client.standing().trouble), (None, Some(Trouble::Token)));
+    client.replace_token(token()).expect("a token");
+    for (fault, trouble) in [(403, Trouble::Refused), (401, Trouble::Token), (502, Trouble::Silent)] {
+        sim.fail_next("getMe", Fault::Status(fault), 1);
+        assert!(client.get_me().await.is_err());
+        assert_eq!(
+            (client.standing().well, client.standing().trouble),
+            (None, Some(trouble)),
+            "{fault}"
+        );
+    }
+    client.get_me().await.expect("known again");
+    let well = client.standing().well.expect("well");
+    assert_eq!(client.standing().trouble, None);
+    sim.fail_next("getMe", Fault::Status(403), 1);
+    assert!(client.get_me().await.is_err());
+    assert_eq!(client.standing().well, Some(well), "the last time it went well stays");
+    let nobody = ClientOptions {
+        token: token(),
+        api_url: "http://127.0.0.1:1".parse().expect("an address"),
+        timeout: DEADLINE,
+        upload_timeout: DEADLINE,
+    };
+    let nobody = telegram::Client::new(nobody).expect("a client");
+    assert!(nobody.get_me().await.is_err());
+    assert_eq!(nobody.standing().trouble, Some(Trouble::Silent));
 }
 
 #[tokio::test]

@@ -319,10 +319,60 @@ fn nothing_is_committed_before_the_time_to_cancel_is_over() {
     let story = story.then(build(1));
     assert_eq!(
         (story.state(), story.owes()),
-        ((Decision::Approved, Delivery::Queued), vec![("deliver", 30)])
+        ((Decision::Approved, Delivery::Queued), vec![("deliver", 15)]),
+        "looked at again, like everything that waits"
     );
     let story = story.at(later(90)).then(build(1));
     assert_eq!((story.proposal.delivery, story.proposal.hold_until), (Delivery::Committing, None));
+}
+
+#[test]
+fn a_note_says_something_about_the_present_state_only() {
+    let blocked = || {
+        approved().then(build(1)).then(|_| Event::PushRefused {
+            message: "a hook said no".to_owned(),
+        })
+    };
+    let note = |story: Story| story.proposal.note;
+    assert_eq!(note(blocked()).as_deref(), Some("a hook said no"));
+    assert_eq!(note(blocked().then(|_| Event::Withdraw { reason: None })), None);
+    assert_eq!(note(blocked().then(|_| Event::Retry { by: person("alice") })), None);
+    let given_up = blocked().then(|_| Event::Cancel { by: person("alice") });
+    assert_eq!(
+        note(given_up).as_deref(),
+        Some("a hook said no"),
+        "why it ended as refused by the remote"
+    );
+    let merged = || {
+        let next = |proposal: &Proposal| {
+            revision(
+                proposal.revision.number + 1,
+                &Origin::Change,
+                &Sketch::of(Tier::Prompted).policy(),
+                None,
+                later(60),
+            )
+        };
+        approved().then(|proposal| Event::Reshow {
+            revision: Box::new(next(proposal)),
+        })
+    };
+    assert!(note(merged()).is_some_and(|note| note.contains("merged, to be looked at again")));
+    assert_eq!(note(merged().then(yes("alice")).then(yes("carol"))), None, "they looked");
+    for end in [
+        no("alice")(&merged().proposal),
+        Event::Withdraw { reason: None },
+        Event::Cancel { by: person("alice") },
+    ] {
+        assert_eq!(note(merged().then(|_| end)), None);
+    }
+}
+
+#[test]
+fn the_answer_says_what_the_person_did() {
+    let told = |story: Story| story.then(|_| Event::Cancel { by: person("alice") }).last.expect("a step").summary;
+    assert_eq!(told(approved()), "cancelled by alice");
+    assert_eq!(told(manual().then(|_| Event::Prepared { pull: None })), "put aside by alice");
 }
 
 #[test]

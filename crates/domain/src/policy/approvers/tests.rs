@@ -198,6 +198,25 @@ fn a_delegation_is_no_second_vote_and_no_way_around_ownership() {
 }
 
 #[test]
+fn who_stands_in_may_stop_and_revert_as_long_as_the_delegation_runs() {
+    let policy = asking("\"directors\"\n[[delegations]]\nfrom = \"frank\"\nto = \"dave\"\nuntil = 2026-06-30");
+    let mut proposal = crate::decide::tests::world::fresh(crate::Origin::Change, &policy);
+    proposal.revision.facts = facts();
+    proposal.revision.route = policy.route(&homelab(), &facts());
+    for (who, user, when, may) in [
+        ("a member", 6, "2026-06-01T12:00:00Z", true),
+        ("a member, after the delegation", 6, "2026-08-01T00:00:00Z", true),
+        ("who stands in", 4, "2026-06-01T12:00:00Z", true),
+        ("who stands in, at the last moment", 4, "2026-06-30T23:59:59Z", true),
+        ("who stood in", 4, "2026-07-01T00:00:00Z", false),
+        ("somebody of another group", 5, "2026-06-01T12:00:00Z", false),
+        ("a stranger", 99, "2026-06-01T12:00:00Z", false),
+    ] {
+        assert_eq!(policy.may_handle(&proposal, UserId(user), at(when)), may, "{who}");
+    }
+}
+
+#[test]
 fn a_second_group_helps_after_a_while() {
     let policy = asking("\"sre\"\nescalate = { to = \"leads\", after = \"30m\" }");
     let mut route = policy.route(&homelab(), &facts());

@@ -115,6 +115,28 @@ fn what_raises_a_route() {
             },
             "prompted · rule \"apps\" · 1 of operators",
         ),
+        // A stricter wish counts, a looser one is told.
+        (
+            Facts {
+                requested: Some(Tier::Manual),
+                ..app.clone()
+            },
+            "manual · the agent asked that a human commits · ",
+        ),
+        (
+            Facts {
+                requested: Some(Tier::Standard),
+                ..app.clone()
+            },
+            "prompted · rule \"apps\"; the agent asked for standard, which is looser and not taken · 1 of operators",
+        ),
+        (
+            Facts {
+                requested: Some(Tier::Prompted),
+                ..facts(&["policy.toml"])
+            },
+            "manual · policy.toml is reserved: policy, runbooks and Countersign itself are always committed by a human; the agent asked for prompted, which is looser and not taken · ",
+        ),
         // A standard run of high risk asks people.
         (
             Facts {
