@@ -1,19 +1,25 @@
-//! Policy and runbooks in force, exchanged as one when their files change.
+//! Policy, runbooks and guard rails in force, exchanged as one when their files change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
+use changes::guard::Guards;
 use domain::{Policy, RunbookName};
 
-/// The policy and the runbooks that are in force together.
+mod guard;
+
+pub use guard::GuardFiles;
+
+/// The policy, the runbooks and the guard rails that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
     /// The policy.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
+    loaded: guard::Loaded,
     source: Option<Source>,
 }
 
@@ -21,9 +27,10 @@ pub struct Book {
 struct Source {
     policy: PathBuf,
     runbooks: Option<PathBuf>,
+    guard: GuardFiles,
 }
 
-/// Something wrong in a policy or runbook file.
+/// Something wrong in a policy or runbook file, or in one of the guard rails' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
     /// The file.
@@ -47,7 +54,7 @@ impl std::fmt::Display for FileProblem {
 }
 
 impl Book {
-    /// A book without files behind it.
+    /// A book without files behind it, with the built-in guard rails.
     pub fn new(policy: Policy, runbooks: Vec<Runbook>) -> Self {
         let runbooks = runbooks
             .into_iter()
@@ -56,15 +63,33 @@ impl Book {
         Self {
             policy: Arc::new(policy),
             runbooks: Arc::new(runbooks),
+            loaded: guard::Loaded::built_in(),
             source: None,
         }
     }
 
-    /// Loads and checks a policy file and a folder of `*.toml` runbooks.
+    /// The guard rails in force.
+    pub fn guards(&self) -> &Arc<Guards> {
+        &self.loaded.guards
+    }
+
+    /// Loads and checks a policy file and a folder of `*.toml` runbooks, with the built-in guard rails.
     ///
     /// # Errors
     /// Every problem of every file.
     pub fn load(policy: &Path, runbooks: Option<&Path>) -> Result<Self, Vec<FileProblem>> {
+        Self::load_guarded(policy, runbooks, &GuardFiles::default())
+    }
+
+    /// The same, with what an operator adds to the guard rails.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load_guarded(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles) -> Result<Self, Vec<FileProblem>> {
+        Self::read(policy, runbooks, guard, None)
+    }
+
+    fn read(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles, known: Option<&guard::Loaded>) -> Result<Self, Vec<FileProblem>> {
         let mut problems = Vec::new();
         let parsed = read(policy).and_then(|text| {
             Policy::parse(&text).map_err(|found| {
@@ -85,13 +110,16 @@ impl Book {
         if let (Some(policy_parsed), Some(books)) = (&parsed, &books) {
             problems.extend(unknown_runbooks(policy, policy_parsed, books));
         }
-        match (parsed, books) {
-            (Some(parsed), Some(books)) if problems.is_empty() => {
+        let loaded = guard::Loaded::read(guard, known).map_err(|found| problems.extend(found)).ok();
+        match (parsed, books, loaded) {
+            (Some(parsed), Some(books), Some(loaded)) if problems.is_empty() => {
                 let mut book = Self::new(parsed, books);
                 book.source = Some(Source {
                     policy: policy.to_owned(),
                     runbooks: runbooks.map(Path::to_owned),
+                    guard: guard.clone(),
                 });
+                book.loaded = loaded;
                 Ok(book)
             }
             _ => Err(problems),
@@ -105,7 +133,7 @@ impl Book {
     pub fn reload(&self) -> Result<Self, Vec<FileProblem>> {
         match &self.source {
             None => Ok(self.clone()),
-            Some(source) => Self::load(&source.policy, source.runbooks.as_deref()),
+            Some(source) => Self::read(&source.policy, source.runbooks.as_deref(), &source.guard, Some(&self.loaded)),
         }
     }
 }

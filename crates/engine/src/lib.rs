@@ -6,6 +6,7 @@
 mod act;
 mod book;
 mod cards;
+mod checked;
 mod hub;
 mod inbound;
 mod intake;
@@ -23,11 +24,12 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem};
+pub use book::{Book, FileProblem, GuardFiles};
+pub use checked::Checked;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    Listing, Me, ObservationRequest, ProposalRequest, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
+    Me, ObservationRequest, ProposalRequest, Render, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use workers::Running;
@@ -106,7 +108,7 @@ impl Engine {
         &self.0.store
     }
 
-    /// The policy and runbooks in force.
+    /// The policy, runbooks and guard rails in force.
     pub fn book(&self) -> Arc<Book> {
         self.0.book.load_full()
     }
@@ -116,14 +118,15 @@ impl Engine {
         self.0.book.store(Arc::new(book));
     }
 
-    /// Reads policy and runbooks again; a file with problems changes nothing.
+    /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.
     ///
     /// # Errors
     /// Every problem found; what was in force stays in force.
     pub fn reload_book(&self) -> Result<bool, Vec<FileProblem>> {
         let current = self.book();
         let fresh = current.reload()?;
-        let same = fresh.policy.hash() == current.policy.hash()
+        let same = Arc::ptr_eq(fresh.guards(), current.guards())
+            && fresh.policy.hash() == current.policy.hash()
             && fresh.runbooks.len() == current.runbooks.len()
             && fresh
                 .runbooks

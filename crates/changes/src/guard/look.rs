@@ -15,9 +15,13 @@ const HIDDEN_BEHIND: usize = 80;
 pub(super) fn facts(path: &RepoPath, bytes: &[u8], sink: &mut Sink<'_>) {
     for remark in inspect_file(path, bytes) {
         let (rule, hint) = match remark.kind {
-            RemarkKind::Binary => ("text.binary", "a person compares it by its SHA-256; keep artefacts out of the repository"),
+            RemarkKind::Binary => (
+                "text.binary",
+                "a person compares it by its SHA-256; keep artefacts out of the repository",
+            ),
             RemarkKind::Deceptive => ("text.deceptive", "write it without these characters"),
             RemarkKind::Control => ("text.control", "remove them; lines end with a line feed"),
+            RemarkKind::Blank => ("text.blank", "write plain spaces"),
             RemarkKind::LongLine => ("text.long-line", "break it into lines that a card can show"),
         };
         match remark.line {

@@ -130,6 +130,11 @@ impl Guards {
         &self.remarks
     }
 
+    /// Policies that cannot be used, among the remarks.
+    pub fn broken_policies(&self) -> &[Problem] {
+        self.policies.as_ref().map_or(&[], |policies| policies.broken.as_slice())
+    }
+
     /// Ids and descriptions of the secret patterns, without [`SECRET_PREFIX`].
     pub fn secret_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
         self.secrets.ids()

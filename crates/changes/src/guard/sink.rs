@@ -33,12 +33,7 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(
-        path: &'a RepoPath,
-        added: &'a Added,
-        effects: &'a BTreeMap<String, Effect>,
-        off: &'a BTreeMap<String, String>,
-    ) -> Self {
+    pub fn new(path: &'a RepoPath, added: &'a Added, effects: &'a BTreeMap<String, Effect>, off: &'a BTreeMap<String, String>) -> Self {
         Self {
             path,
             added,
