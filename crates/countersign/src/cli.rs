@@ -193,7 +193,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if !unreadable.is_empty() {
         return Err(Failure::Settings(unreadable));
     }
-    engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    settings.book()?;
     let served = crate::serve(settings, crate::Hooks::default()).await;
     served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
 }

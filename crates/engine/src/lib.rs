@@ -6,6 +6,7 @@
 mod act;
 mod book;
 mod cards;
+mod checked;
 mod hub;
 mod inbound;
 mod intake;
@@ -24,11 +25,12 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use checked::Checked;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    Listing, Me, ObservationRequest, ProposalRequest, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
+    Me, ObservationRequest, ProposalRequest, Render, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use workers::Running;
@@ -115,7 +117,7 @@ impl Engine {
         &self.0.store
     }
 
-    /// The policy and runbooks in force.
+    /// The policy, runbooks and guard rails in force.
     pub fn book(&self) -> Arc<Book> {
         self.0.book.load_full()
     }
@@ -126,7 +128,7 @@ impl Engine {
         self.exchange(|current| book.with_theirs_of(&current));
     }
 
-    /// Reads policy and runbooks again; a file with problems changes nothing.
+    /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.
     ///
     /// # Errors
     /// Every problem found; what was in force stays in force.

@@ -47,6 +47,8 @@ impl Reader {
 reads! {
     /// The full contents of one revision; `None` when there is no such revision or retention removed its contents.
     proposals::contents(id: ProposalId, revision: u32) -> Option<ChangeSet>;
+    /// What the checks said of one revision, as JSON; `None` when retention removed it, or when an older version stored the revision.
+    proposals::checks(id: ProposalId, revision: u32) -> Option<String>;
     /// All revisions in order, the current one last.
     proposals::revisions(id: ProposalId) -> Vec<Revision>;
     /// A page of proposals, newest first, and where the next page begins. At most 1,000 a page.

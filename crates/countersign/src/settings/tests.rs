@@ -150,7 +150,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             added("[sever]\nbind = 1"),
             &[],
-            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, telegram, limits, log, git, repositories, argocd; or take it out",
+            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, guard, telegram, limits, log, git, repositories, argocd; or take it out",
         ),
         (
             GOOD.into(),

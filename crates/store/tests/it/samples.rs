@@ -86,6 +86,9 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
         all[5].revision.digest,
         "byte for byte, binary content too"
     );
+    let checks = reader.checks(id(1), 2).await.expect("reads").expect("checks");
+    assert!(checks.contains("rego.warn"), "{checks}");
+    assert_eq!(reader.checks(id(1), 1).await, Ok(None), "an older version stored it");
     assert_eq!(reader.revisions(id(1)).await.expect("reads").len(), 2);
     assert_eq!(reader.observed(&homelab(), commit(9)).await, Ok(Some(id(3))));
 
