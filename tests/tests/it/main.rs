@@ -4,6 +4,7 @@ mod argocd;
 mod branch;
 mod commands;
 mod crashes;
+mod guards;
 mod manual;
 mod observations;
 mod policies;

@@ -53,10 +53,10 @@ async fn hidden_characters_in_a_content_make_it_manual_and_are_called_by_their_k
     let blank = files(&json!([{"path": VALUES, "content": "replicas: 5 #\u{a0}five\n"}]));
     let seen = ask(&api, "/v1/proposals:evaluate", "k", &blank).await.json();
     assert_eq!(
-        (&seen["tier"], &seen["checks"][0]["result"]),
+        (&seen["tier"], &seen["findings"][0]["effect"]),
         (&json!("prompted"), &json!("remark"))
     );
-    assert_eq!(seen["checks"][0]["message"], "blanks that are no plain space: U+00A0");
+    assert_eq!(seen["findings"][0]["message"], "blanks that are no plain space: U+00A0");
 }
 
 #[tokio::test]

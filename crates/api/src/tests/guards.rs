@@ -235,3 +235,22 @@ async fn sensitive_files_and_kinds_are_raised_with_their_reason() {
         assert!(document["why"].as_str().unwrap().len() > 10, "{document}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_in_title_or_reason_is_refused_too() {
+    let api = api().await;
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9".repeat(3));
+    let file = json!([{"path": format!("{APP}/values.yaml"), "content": "replicas: 3\n"}]);
+    for (name, title, reason) in [("title", token.as_str(), "needed"), ("reason", "A change", token.as_str())] {
+        let body = json!({"repository": "homelab", "title": title, "reason": reason, "changes": file}).to_string();
+        let seen = api
+            .send(&format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: {name}"), body)
+            .await;
+        assert_eq!(
+            (seen.problem().as_str(), &seen.json()["pointer"]),
+            ("422 guard_refused", &json!(format!("/{name}")))
+        );
+        assert!(!seen.text.contains(&token));
+    }
+    assert!(!has(&api.kept(), &token));
+}

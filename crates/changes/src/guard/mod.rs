@@ -155,6 +155,12 @@ impl Guards {
         self.schemas.version()
     }
 
+    /// The rule that a text breaks by its form, if it holds a secret: for words that are no file.
+    pub fn secret_in(&self, text: &str) -> Option<String> {
+        let hit = self.secrets.search("", text.as_bytes()).hits.into_iter().next()?;
+        Some(format!("{SECRET_PREFIX}{}", self.secrets.id(hit.pattern))).filter(|rule| !self.off.contains_key(rule))
+    }
+
     /// Looks at a change. `old` holds the contents in the base by path; where one is missing, every line counts as new.
     pub fn inspect(&self, changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Report {
         inspect::run(self, changes, old)

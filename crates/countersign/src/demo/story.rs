@@ -8,6 +8,7 @@ use simulators::git::Change;
 use simulators::telegram::{Message, TapOutcome};
 
 use super::agent::Agent;
+use super::refused;
 use super::seed;
 use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 
@@ -34,6 +35,7 @@ pub(super) async fn run() -> Result<()> {
     teller.rejected().await?;
     teller.deleted().await?;
     teller.reverted(&blog).await?;
+    teller.refused().await?;
     teller.log()?;
     teller.say("done", "every end is what it must be");
     teller.world.service.stop().await;
@@ -192,6 +194,31 @@ impl Teller {
         Ok(())
     }
 
+    async fn refused(&self) -> Result<()> {
+        let before = self.agent.list().await?.len();
+        let refused = refused::password(&self.agent).await?;
+        self.say(
+            "agent",
+            &format!("sends a password in a manifest and is refused: {}", refused.place),
+        );
+        self.say("agent", &format!("is told: {}", refused.hint));
+        ensure!(self.agent.list().await?.len() == before, "something of a refused change was kept");
+        let document = refused::reference(&self.agent).await?;
+        let id = self.expect_tier(&document, "prompted")?;
+        self.say("agent", &format!("proposes {}: a reference to the password instead", short(&id)));
+        let card = self.card(&id, "Approve").await?;
+        ensure!(
+            card.text.contains("secrets ✓"),
+            "the card does not say what checked it: {}",
+            card.text
+        );
+        let toast = self.tap(BOB, &id, "Approve").await?;
+        self.say("bob", &format!("sees «secrets ✓» and taps Approve: «{}»", toast.text()));
+        let end = self.expect_end(&id, "synced").await?;
+        self.say("argo cd", &format!("{} is synced: {}", commit(&end), headlines(&end)));
+        Ok(())
+    }
+
     fn log(&self) -> Result<()> {
         let log = self.world.repo.log(20);
         say!("\n           git log of the remote:");
@@ -209,7 +236,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 6, "the branch has {} commits instead of 6", log.len());
+        ensure!(log.len() == 7, "the branch has {} commits instead of 7", log.len());
         Ok(())
     }
 

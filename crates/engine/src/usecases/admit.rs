@@ -19,26 +19,34 @@ impl Engine {
     /// # Errors
     /// 422 `guard_refused` with the findings.
     pub(super) async fn admit(&self, agent: &Agent, resolved: &Resolved, content: &Content) -> Result<(), Problem> {
+        self.admit_words(agent, resolved).await?;
         let findings: Vec<Finding> = resolved.checked.refusals().cloned().collect();
         let Some(first) = findings.first() else { return Ok(()) };
         let pointer = pointer(content, first);
-        self.note_refused(agent, &resolved.repository, &findings).await?;
+        let (summary, details) = told(&resolved.repository, &findings);
+        self.note_refused(agent, summary, details).await?;
         Err(refusal(findings).at(pointer))
     }
 
-    async fn note_refused(&self, agent: &Agent, repository: &RepositoryName, findings: &[Finding]) -> Result<(), Problem> {
+    /// Title and reason go to the chats and into the commit.
+    async fn admit_words(&self, agent: &Agent, resolved: &Resolved) -> Result<(), Problem> {
+        let guards = self.book().guards().clone();
+        for (name, text) in [("title", &resolved.title), ("reason", &resolved.reason)] {
+            let Some(rule) = guards.secret_in(text) else { continue };
+            let summary = format!("the guard rails refused a change: {rule} in its {name}");
+            let details = json!({ "repository": resolved.repository, "rule": rule, "in": name });
+            self.note_refused(agent, summary, details).await?;
+            let detail = format!("the {name} holds what looks like a secret ({rule})");
+            let hint = "leave it out: title and reason are shown to people and stand in the commit; a real value that was sent here is no secret any more: replace it";
+            return Err(Problem::new(422, "guard_refused", detail, hint).at(format!("/{name}")));
+        }
+        Ok(())
+    }
+
+    async fn note_refused(&self, agent: &Agent, summary: String, details: serde_json::Value) -> Result<(), Problem> {
         let (now, limit) = (self.now(), self.limits().hourly_per_agent);
-        let (agent, repository) = (agent.name.clone(), repository.clone());
-        let told = findings.iter().take(TOLD_MAX);
-        let details = json!({
-            "repository": repository,
-            "findings": told.clone().map(|finding| json!({ "rule": finding.rule, "path": finding.path, "line": finding.line })).collect::<Vec<_>>(),
-        });
-        let summary = format!(
-            "the guard rails refused a change: {}",
-            told.map(place).collect::<Vec<_>>().join(", ")
-        );
-        tracing::warn!(%agent, %repository, "{summary}");
+        let agent = agent.name.clone();
+        tracing::warn!(%agent, "{summary}");
         metrics::counter!("countersign_guard_refusals_total").increment(1);
         self.store()
             .write(move |tx| {
@@ -62,6 +70,15 @@ impl Engine {
             })
             .await
     }
+}
+
+/// What the audit row says: rules and places, never values.
+fn told(repository: &RepositoryName, findings: &[Finding]) -> (String, serde_json::Value) {
+    let named = findings.iter().take(TOLD_MAX);
+    let one = |finding: &Finding| json!({ "rule": finding.rule, "path": finding.path, "line": finding.line });
+    let details = json!({ "repository": repository, "findings": named.clone().map(one).collect::<Vec<_>>() });
+    let places: Vec<_> = named.map(place).collect();
+    (format!("the guard rails refused a change: {}", places.join(", ")), details)
 }
 
 /// The answer for the agent: what it sends next time instead.
