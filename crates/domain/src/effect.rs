@@ -35,6 +35,11 @@ pub enum Effect {
         /// What happened.
         text: String,
     },
+    /// Tell something in every chat, with sound: people stopped or resumed something.
+    Announce {
+        /// What.
+        text: String,
+    },
     /// Mark the undone proposal and its cards.
     MarkReverted,
 }
@@ -56,6 +61,7 @@ impl Effect {
             Self::Observe => "observe",
             Self::CloseReason => "close_reason",
             Self::Alarm { .. } => "alarm",
+            Self::Announce { .. } => "announce",
             Self::MarkReverted => "mark_reverted",
         }
     }

@@ -1,12 +1,12 @@
 //! Policy, runbooks and guard rails in force, exchanged as one when their files change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
 use changes::guard::Guards;
-use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName};
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName, UserId};
 
 mod theirs;
 
@@ -20,7 +20,8 @@ pub use guard::GuardFiles;
 /// The policy, the runbooks and the guard rails that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
-    /// The policy: the service's own, with those of repositories that carry one themselves.
+    /// The policy: the service's own, with those of repositories that carry one themselves; whoever took their own rights away is in no group
+    /// of it.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
@@ -28,6 +29,9 @@ pub struct Book {
     theirs: BTreeMap<RepositoryName, Theirs>,
     loaded: guard::Loaded,
     source: Option<Source>,
+    /// The policy with everybody's rights, and who has none at the moment.
+    whole: Arc<Policy>,
+    locked: BTreeSet<UserId>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,12 +84,14 @@ impl Book {
             .collect();
         let policy = Arc::new(policy);
         Self {
+            whole: policy.clone(),
             policy: policy.clone(),
             runbooks: Arc::new(runbooks),
             own: policy,
             theirs: BTreeMap::new(),
             loaded: guard::Loaded::built_in(),
             source: None,
+            locked: BTreeSet::new(),
         }
     }
 
@@ -115,7 +121,7 @@ impl Book {
             return vec!["there are no past decisions to compare with".to_owned()];
         }
         let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
-        let old = self.policy.for_repository(repository).clone().capped(None);
+        let old = self.whole.for_repository(repository).clone().capped(None);
         let shifts = domain::replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
         if shifts.is_empty() {
             return vec![format!("{over}, none would have gone another way")];
@@ -184,13 +190,46 @@ impl Book {
             let judged = theirs.judge(&self.own, &self.runbooks);
             policy = policy.with_repository(name.clone(), judged);
         }
-        self.policy = Arc::new(policy);
+        self.whole = Arc::new(policy);
+        self.policy = if self.locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(&self.locked))
+        };
         self
     }
 
     /// The guard rails in force.
     pub fn guards(&self) -> &Arc<Guards> {
         &self.loaded.guards
+    }
+
+    /// The same book while these people have no rights, and only these.
+    pub(crate) fn locking(mut self, locked: BTreeSet<UserId>) -> Self {
+        self.policy = self.under(&locked);
+        self.locked = locked;
+        self
+    }
+
+    /// Whether exactly these people have no rights in it.
+    pub(crate) fn locks(&self, locked: &BTreeSet<UserId>) -> bool {
+        self.locked == *locked
+    }
+
+    /// The policy while these people have no rights: what a transaction that has just read who they are decides under.
+    pub(crate) fn under(&self, locked: &BTreeSet<UserId>) -> Arc<Policy> {
+        if self.locks(locked) {
+            self.policy.clone()
+        } else if locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(locked))
+        }
+    }
+
+    /// The policy with everybody's rights, as its file says it.
+    pub(crate) fn whole(&self) -> Arc<Policy> {
+        self.whole.clone()
     }
 
     /// Loads and checks a policy file and a folder of `*.toml` runbooks, with the built-in guard rails.

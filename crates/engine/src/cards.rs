@@ -28,6 +28,7 @@ impl Engine {
         );
         self.fill_request(&mut card, proposal).await?;
         self.fill_state(&mut card, proposal);
+        self.fill_orders(&mut card, proposal).await?;
         if let Some(stored) = stored
             && (stored.state == CardState::Superseded || stored.revision < proposal.revision.number)
         {
@@ -47,13 +48,20 @@ impl Engine {
             card.chips = CHIPS.iter().map(|chip| (*chip).to_owned()).collect();
         }
         if let Some(stored) = stored
-            && proposal.decision == Decision::Pending
+            && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::Queued)
             && !proposal.is_over()
         {
-            let steps = self.open_steps(stored.id);
+            let passing = proposal.delivery == Delivery::Queued;
+            let action = if passing { Action::SendAnyway } else { Action::Approve };
+            let mut steps = self.open_steps(stored.id);
+            steps.retain(|step| step.action == action);
             card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
-                action: Action::Approve,
-                worst: worst_line(&card),
+                action,
+                worst: if passing {
+                    format!("passes {}", crate::orders::names(&self.freezes_of(proposal)))
+                } else {
+                    worst_line(&card)
+                },
                 who: steps.into_iter().map(|step| step.who).collect(),
                 until,
             });
@@ -197,6 +205,40 @@ impl Engine {
         }
     }
 
+    /// What people ordered about it: stops over what is not sent yet, and freezes that somebody let it pass.
+    async fn fill_orders(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
+        let mut said: Vec<String> = card.note.take().into_iter().collect();
+        let wait = match (proposal.delivery, proposal.tier()) {
+            (Delivery::None, Tier::Prompted) => Some("what is approved waits for its end"),
+            (Delivery::None | Delivery::AwaitingCommit, Tier::Manual) => Some("please commit nothing before its end"),
+            // A queued one has said so already.
+            _ => None,
+        };
+        if let Some(wait) = wait.filter(|_| !proposal.is_over()) {
+            said.extend(
+                self.stops_over(proposal)
+                    .iter()
+                    .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
+            );
+        }
+        let passes = self.store().read().overrides(proposal.id).await?;
+        said.extend(
+            passes
+                .iter()
+                .map(|pass| format!("{} let it pass the freeze {:?}", pass.by.name, pass.freeze)),
+        );
+        card.note = (!said.is_empty()).then(|| said.join("; "));
+        Ok(())
+    }
+
+    /// The freezes that hold it and that somebody may let it pass.
+    pub(crate) fn freezes_of(&self, proposal: &Proposal) -> Vec<domain::Freeze> {
+        let overridden = self.orders_of(proposal.id).overridden;
+        let mut freezes = crate::orders::frozen(&self.book().policy, proposal, &overridden, self.now());
+        freezes.retain(|freeze| freeze.override_group.is_some());
+        freezes
+    }
+
     fn requirements(&self, proposal: &Proposal) -> Vec<Requirement> {
         let policy = self.book().policy.clone();
         let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
@@ -227,7 +269,12 @@ impl Engine {
                     buttons.push(Action::CopyCommands);
                 }
             }
-            (Decision::Approved | Decision::NotRequired, Delivery::Queued) => buttons.push(Action::Cancel),
+            (Decision::Approved | Decision::NotRequired, Delivery::Queued) => {
+                buttons.push(Action::Cancel);
+                if !self.freezes_of(proposal).is_empty() {
+                    buttons.push(Action::SendAnyway);
+                }
+            }
             (_, Delivery::PushBlocked) => buttons.extend([Action::Retry, Action::Cancel]),
             _ => {}
         }

@@ -12,6 +12,7 @@ use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
+mod orders;
 mod steps;
 
 pub(crate) use steps::OpenStep;
@@ -255,6 +256,7 @@ impl Engine {
         match action {
             Action::Approve => self.approve_or_ask(telegram, tap, card, proposal, person).await,
             Action::Confirm => self.confirm(telegram, tap, card, proposal, person).await,
+            Action::SendAnyway => self.ask_to_pass(tap, card, proposal, person).await,
             Action::Back => self.step_back(tap, card, &person).await,
             Action::Reject => {
                 self.close_step(card.id, person.id);
@@ -289,8 +291,8 @@ impl Engine {
     }
 
     /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
-    async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
-        let (policy, now, update) = (self.book().policy.clone(), self.now(), tap.update_id);
+    async fn tapped_event(&self, tap: &Tap, id: ProposalId, mut event: Event) -> Result<Toast, Dead> {
+        let (book, now, update) = (self.book(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
         // Only what somebody takes at once is claimed here.
         let lease_until = self.has_owners().then(|| self.lease_until(now));
@@ -305,6 +307,7 @@ impl Engine {
                     let Some(proposal) = tx.proposal(id).await? else {
                         return Ok((Some(Acted::Missing), None));
                     };
+                    let policy = crate::act::under_orders(tx, id, &mut event, &book).await?;
                     let name = event.name();
                     let mut audit = Audit {
                         proposal: Some(id),

@@ -10,6 +10,7 @@ mod checked;
 mod hub;
 mod inbound;
 mod intake;
+pub mod orders;
 mod policies;
 mod problem;
 mod requests;
@@ -56,6 +57,10 @@ struct Inner {
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
+    /// What people ordered about sending, as of the last look; what decides is read from the database.
+    ordered: ArcSwap<store::Ordered>,
+    /// One look at the orders at a time.
+    ordering: tokio::sync::Mutex<()>,
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
@@ -99,6 +104,8 @@ impl Engine {
             strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
+            ordered: ArcSwap::from_pointee(store::Ordered::default()),
+            ordering: tokio::sync::Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
@@ -125,7 +132,14 @@ impl Engine {
     /// Puts another policy of the service's own and other runbooks in force; what repositories carry themselves stays. Pending proposals meet
     /// them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        self.exchange(|current| book.with_theirs_of(&current));
+        let locked = self.locked();
+        self.exchange(|current| book.with_theirs_of(&current).locking(locked));
+    }
+
+    /// Takes the rights of those who gave them up out of the policy in force, and gives them back to the others.
+    pub(crate) fn lock_in_force(&self) {
+        let locked = self.locked();
+        self.exchange(|book| if book.locks(&locked) { book } else { book.locking(locked) });
     }
 
     /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.

@@ -151,6 +151,8 @@ pub struct Evaluation {
     /// What the checks say. A finding that refuses would refuse the proposal. The summary names the touched applications; `None` there when
     /// Argo CD is unreachable or not configured: unknown.
     pub checked: Checked,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each.
+    pub waits: Vec<String>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.
     pub files: Vec<FileSummary>,
 }
@@ -201,6 +203,8 @@ pub struct Me {
     pub open: (u64, u64),
     /// Proposals of the last hour and how many may be.
     pub hour: (u64, u64),
+    /// The stops that may hold this agent's changes back.
+    pub stops: Vec<domain::Stop>,
 }
 
 /// Which proposals to list.

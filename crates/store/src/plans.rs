@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals};
+use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals, stops};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -54,10 +54,15 @@ const HOT: &[(&str, &str)] = hot![
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
+    stops::STOPS,
+    stops::LOCKS,
+    stops::OVERRIDES,
+    stops::OPEN_OVERRIDES,
+    stops::ORDERS,
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 21] = [
+const BIG: [&str; 24] = [
     "proposals",
     "revisions",
     "contents",
@@ -79,13 +84,18 @@ const BIG: [&str; 21] = [
     "demotions",
     "holds",
     "shadows",
+    "stops",
+    "overrides",
+    "locks",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
-const UNDER_WAY: [&str; 4] = [
+const UNDER_WAY: [&str; 6] = [
     "proposals_open_newest",
     "proposals_open_by_delivery",
     "outbox_running",
     "trials_open",
+    "stops_standing",
+    "locks_standing",
 ];
 /// Read in their order up to a limit, so only as far as a page reaches.
 const PAGES: [&str; 2] = ["proposals_newest", "outbox_next"];
@@ -111,7 +121,10 @@ insert into grants (runbook, hash, repository, class, offered_at, granted_at, ex
     select 'scale', digest, repository, 'production', created_at, created_at, created_at from proposals;
 insert into demotions (runbook, hash, repository, class, at, tier, cause)
     select 'scale', digest, repository, 'production', created_at, 'manual', 'human' from proposals;
-insert into holds (runbook, repository, path, since, lifted_at) select 'scale', repository, id, created_at, iif(outcome is null, null, 1) from proposals;";
+insert into holds (runbook, repository, path, since, lifted_at) select 'scale', repository, id, created_at, iif(outcome is null, null, 1) from proposals;
+insert into stops (scope, by_id, by_name, at, reason, ended_at) select '{}', 1, '', created_at, '', iif(outcome is null, null, 1) from proposals;
+insert into overrides select id, 'weekend', 1, '', created_at from proposals;
+insert into locks (person, name, at, restored_at) select rowid, '', created_at, iif(outcome is null, null, 1) from proposals;";
 
 async fn filled() -> (tempfile::TempDir, SqliteConnection) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -211,6 +224,14 @@ async fn hot_questions_never_walk_through_history() {
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
+    STOPS: SCAN stops USING INDEX stops_standing
+    LOCKS: SCAN locks USING INDEX locks_standing
+    OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)
+    OPEN_OVERRIDES: SCAN proposals USING INDEX proposals_open_newest
+    OPEN_OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)
+    ORDERS: SCAN stops USING INDEX stops_standing
+    ORDERS: SCAN locks USING INDEX locks_standing
+    ORDERS: SEARCH overrides USING PRIMARY KEY (proposal=?)
     ");
     connection.close().await.expect("closes");
 }

@@ -1,14 +1,18 @@
 //! Every question one can ask, once: [`Reader`] asks it on the read-only pool, [`Tx`] inside the writer's transaction.
 
+use std::collections::BTreeSet;
+
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Facts, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
+    AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash,
+    Stop, Timestamp, UserId,
 };
 use sqlx::SqlitePool;
 
-use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
+use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, Standing, StoredAnswer};
 use crate::{
     RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
+    stops,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -119,6 +123,16 @@ reads! {
     ledger::holds(runbook: &RunbookName, repository: &RepositoryName) -> Vec<Hold>;
     /// The open offer of a promotion.
     ledger::open_offer(key: &LedgerKey) -> Option<OpenOffer>;
+    /// The stops that stand, oldest first.
+    stops::standing_stops() -> Vec<Stop>;
+    /// The people who took their own rights away.
+    stops::standing_locks() -> Vec<Lock>;
+    /// The freezes that a proposal was let pass.
+    stops::overrides(proposal: ProposalId) -> Vec<Override>;
+    /// Everything that people ordered and that stands.
+    stops::ordered() -> Ordered;
+    /// What decides about sending one proposal: stops and passed freezes, and whose rights are taken away.
+    stops::orders(proposal: ProposalId) -> (Orders, BTreeSet<UserId>);
     /// What the runbook would have done by itself, over the runs that people decided.
     ledger::shadow(key: &LedgerKey) -> Shadow;
     /// What is known of the policy that a repository carries itself.

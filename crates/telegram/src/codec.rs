@@ -21,6 +21,8 @@ pub enum Action {
     FullDiff,
     /// Stop an approved change before its push.
     Cancel,
+    /// Let an approved change pass a freeze.
+    SendAnyway,
     /// Push again after the remote refused.
     Retry,
     /// Propose the inverse change.
@@ -108,11 +110,12 @@ pub fn decode(data: &str) -> Result<(Action, Nonce), InvalidData> {
     Ok((action, nonce.parse()?))
 }
 
-const PLAIN: [Action; 11] = [
+const PLAIN: [Action; 12] = [
     Action::Approve,
     Action::Reject,
     Action::FullDiff,
     Action::Cancel,
+    Action::SendAnyway,
     Action::Retry,
     Action::Revert,
     Action::Confirm,
@@ -128,6 +131,7 @@ const fn verb(action: Action) -> &'static str {
         Action::Reject => "reject",
         Action::FullDiff => "diff",
         Action::Cancel => "cancel",
+        Action::SendAnyway => "anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
         Action::Sync(_) => "sync",

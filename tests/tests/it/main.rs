@@ -10,6 +10,7 @@ mod observations;
 mod policies;
 mod replaced;
 mod steps;
+mod stops;
 mod taps;
 mod telegram;
 mod tiers;

@@ -45,6 +45,8 @@ pub struct EvaluationDocument {
     pub summary: SummaryDocument,
     /// The operator's checklist, answered.
     pub checklist: Vec<FactDocument>,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each; empty when nothing does.
+    pub waits: Vec<String>,
     /// The touched applications, or `unknown` while Argo CD cannot tell.
     pub applications: Applications,
     /// The changed files in numbers.
@@ -124,6 +126,7 @@ impl From<Evaluation> for EvaluationDocument {
             checks: parts.checks,
             findings: parts.findings,
             checklist: parts.checklist,
+            waits: evaluation.waits,
             applications: parts
                 .summary
                 .applications

@@ -1,5 +1,7 @@
 //! `demo --auto`: the story, told with times. Every end is checked; the first that is wrong fails the run.
 
+mod orders;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -36,6 +38,8 @@ pub(super) async fn run() -> Result<()> {
     teller.deleted().await?;
     teller.reverted(&blog).await?;
     teller.refused().await?;
+    teller.stopped().await?;
+    teller.frozen().await?;
     teller.log()?;
     teller.say("done", "every end is what it must be");
     teller.world.service.stop().await;
@@ -236,7 +240,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 7, "the branch has {} commits instead of 7", log.len());
+        ensure!(log.len() == 8, "the branch has {} commits instead of 8", log.len());
         Ok(())
     }
 

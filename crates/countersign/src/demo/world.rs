@@ -145,6 +145,9 @@ async fn cluster(url: &str, path: &Path, step: Duration) -> Result<ArgocdSim> {
 /// A configuration file as an operator would write it, with the shipped policy and runbooks beside it.
 fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSim) -> Result<ConfigFile> {
     Shipped::unpack_to(folder)?;
+    let policy = folder.join("config/policy.toml");
+    let shipped = std::fs::read_to_string(&policy)?;
+    std::fs::write(&policy, shipped + seed::FREEZE)?;
     let text = format!(
         "[server]\nbind = \"127.0.0.1:0\"\nmetrics_bind = \"127.0.0.1:0\"\n\
          [database]\npath = \"countersign.db\"\n\

@@ -40,7 +40,19 @@ impl Engine {
                 })
             })
             .collect();
+        let facts = &resolved.facts;
+        let subject = domain::Subject {
+            agent: &agent.name,
+            paths: &facts.paths,
+            runbook: facts.runbook.as_ref(),
+            tier: resolved.route.tier,
+        };
+        let stops = self.ordered();
+        let stops = stops.stops.iter().filter(|stop| stop.covers(&subject)).map(domain::Stop::why);
+        let freezes = policy.freezes(&setup.name, &facts.paths, self.now());
+        let waits = stops.chain(freezes.into_iter().map(|freeze| freeze.why)).collect();
         Ok(Evaluation {
+            waits,
             base: resolved.base,
             digest: resolved.digest,
             route: resolved.route,

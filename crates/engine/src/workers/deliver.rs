@@ -456,6 +456,9 @@ impl Engine {
             return Vec::new();
         };
         self.crash("deliver:stored");
+        let Some(ready) = self.last_look(ready, memory).await else {
+            return Vec::new();
+        };
         self.keep_baseline(setup, ready.iter().map(|one| one.proposal.id));
         let outcome = setup.git.push(&built, tip).await;
         self.crash("deliver:pushed");
@@ -473,6 +476,8 @@ impl Engine {
                         commit: commit.id,
                         parent: commit.parent,
                         digest: commit.digest,
+                        // Read where it is decided.
+                        orders: domain::Orders::default(),
                     },
                 )
             })
@@ -506,6 +511,25 @@ impl Engine {
                 Ok(Acted::Done(..) | Acted::Refused(_) | Acted::Stale(_) | Acted::Missing) => self.done(one.held, memory).await,
                 Err(error) => self.failed(one.held, memory, error.to_string()).await,
             }
+        }
+        None
+    }
+
+    /// The last thing before a push: a stop that came since leave was given still stops it. `None`: the whole chain is built anew, without it.
+    async fn last_look(&self, ready: Vec<Ready>, memory: &mut Memory) -> Option<Vec<Ready>> {
+        let stops = match self.store().read().standing_stops().await {
+            Ok(stops) => stops,
+            Err(error) => {
+                self.all_failed(ready, memory, error.to_string()).await;
+                return None;
+            }
+        };
+        let stopped = |one: &Ready| stops.iter().any(|stop| stop.covers(&domain::Subject::from(&one.proposal)));
+        if !ready.iter().any(stopped) {
+            return Some(ready);
+        }
+        for held in self.missed(ready, memory).await {
+            self.done(held, memory).await;
         }
         None
     }

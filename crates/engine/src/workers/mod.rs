@@ -7,6 +7,7 @@ mod effects;
 mod landing;
 mod messages;
 mod prepare;
+mod standing;
 mod sync;
 mod usable;
 mod used;
@@ -55,6 +56,8 @@ impl Engine {
         // This process holds the lock file, so whatever is leased was leased by one that is gone.
         self.store().write(|tx| Box::pin(async move { tx.release_leases().await })).await?;
         self.recall_policies().await?;
+        // Before anything is sent or shown.
+        self.follow_orders().await?;
         let (observed, to_observe) = mpsc::unbounded_channel();
         let mut owners = std::collections::BTreeMap::new();
         for setup in self.repositories() {
@@ -99,6 +102,9 @@ impl Engine {
                 Ok(Changed::Unknown) | Err(RecvError::Lagged(_)) => {
                     self.0.hub.ring_all();
                     self.0.wake.notify_waiters();
+                    if let Err(error) = self.follow_orders().await {
+                        tracing::error!(%error, "stops and locks could not be read; what decides about a push is read again there");
+                    }
                 }
                 Err(RecvError::Closed) => return,
             }

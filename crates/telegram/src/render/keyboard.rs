@@ -29,7 +29,14 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
         .filter(|_| allowed_chips(card))
         .flat_map(|(chip, i)| press(Action::Chip(i), &one_line(chip), options));
     rows.extend(pairs(chips.collect()));
-    let secondary = [Action::FullDiff, Action::Cancel, Action::Retry, Action::Revert, Action::Dismiss];
+    let secondary = [
+        Action::FullDiff,
+        Action::Cancel,
+        Action::SendAnyway,
+        Action::Retry,
+        Action::Revert,
+        Action::Dismiss,
+    ];
     rows.extend(pairs(
         secondary
             .into_iter()
@@ -123,6 +130,7 @@ const fn label(action: Action) -> &'static str {
         Action::Reject => "❌ Reject",
         Action::FullDiff => "📄 Full diff",
         Action::Cancel => "🛑 Cancel",
+        Action::SendAnyway => "❄️ Send anyway",
         Action::Retry => "🔁 Retry push",
         Action::Revert => "↩️ Revert",
         Action::Sync(_) => "🔄 Sync",
@@ -141,6 +149,7 @@ fn confirm_label(card: &Card, action: Action) -> String {
         Action::Approve => "approve",
         Action::Reject => "reject",
         Action::Cancel => "cancel",
+        Action::SendAnyway => "send anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
         Action::Sync(_) => "sync",
