@@ -79,6 +79,8 @@ const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  na
 pub struct LabOptions {
     /// The policy's text.
     pub policy: String,
+    /// Where the repository's own policy stands in it, if it carries one.
+    pub repository_policy: Option<String>,
     /// Whether an Argo CD is configured.
     pub argocd: bool,
     /// Whether there is a second repository, `annex`, with an Argo CD of its own.
@@ -117,6 +119,7 @@ impl Default for LabOptions {
         };
         Self {
             policy: POLICY.to_owned(),
+            repository_policy: None,
             argocd: true,
             annex: false,
             telegram: true,

@@ -108,6 +108,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         github,
         commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
         machine_identities: vec!["agent@example.com".to_owned()],
+        policy: options.repository_policy.as_deref().map(str::parse).transpose()?,
     }];
     let mut instances = Vec::new();
     if options.argocd {
@@ -125,6 +126,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             github: None,
             commit_url: None,
             machine_identities: Vec::new(),
+            policy: None,
         });
         instances.push(instance("annex-cluster", argocd, world, options, cancel)?);
     }

@@ -49,7 +49,10 @@ fn run(text: &str, parameters: &Value) -> Result<Rendered, RenderError> {
     let needed = runbook.files_needed(parameters)?;
     let content = |path: &RepoPath| (path.as_str() == "apps/web/a.yaml").then(|| FILE.as_bytes().to_vec());
     let files: BTreeMap<_, _> = needed.into_iter().map(|path| (path.clone(), content(&path))).collect();
-    runbook.render(parameters, &files)
+    let rendered = runbook.render(parameters, &files)?;
+    let words = (rendered.title.clone(), rendered.reason.clone().unwrap_or_default());
+    assert_eq!(runbook.words(parameters)?, words, "the same words without the files");
+    Ok(rendered)
 }
 
 /// The text of the one file that a run writes.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, effects, explain, stops};
+use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, stops};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -28,6 +28,9 @@ enum Command {
     Check(check::Arguments),
     /// Say which tier and rule paths get, and who approves
     Explain(explain::Arguments),
+    /// A policy before it is in force
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Agents and their tokens
     #[command(subcommand)]
     Agent(agent::Command),
@@ -176,7 +179,8 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(with) => serve(with.settings()?).await,
         Command::Check(arguments) => check::run(arguments).await,
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments).await,
+        Command::Policy(command) => policy::run(command).await,
         Command::Agent(command) => agent::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Effects(command) => effects::run(command).await,
@@ -201,7 +205,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if !unreadable.is_empty() {
         return Err(Failure::Settings(unreadable));
     }
-    engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    settings.book()?;
     let served = crate::serve(settings, crate::Hooks::default()).await;
     served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
 }

@@ -2,6 +2,7 @@
 //! be wrong. Every problem names the key, the layer its value came from, and what to do.
 
 mod convert;
+mod guard;
 mod layers;
 mod raw;
 mod strict;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// Policy and runbooks.
     pub policy: PolicySettings,
+    /// What the operator adds to the guard rails.
+    pub guard: engine::GuardFiles,
     /// Telegram; without it prompted changes wait and nobody is told.
     pub telegram: Option<TelegramSettings>,
     /// Named limits.
@@ -116,6 +119,8 @@ pub struct RepositorySettings {
     pub url_aliases: Vec<String>,
     /// Where a commit can be looked at; holds `{commit}`.
     pub commit_url: Option<String>,
+    /// Where the policy stands that it carries itself.
+    pub policy: Option<domain::RepoPath>,
     /// Pull requests for the manual tier.
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
@@ -218,6 +223,8 @@ pub struct Limits {
     pub pull_poll_seconds: u64,
     /// Approvals in one push.
     pub approvals_per_push: usize,
+    /// Past decisions that a new policy of a repository is replayed over.
+    pub replayed_decisions: u32,
     /// Telegram: messages and edits a minute in one chat.
     pub messages_per_chat_minute: u32,
     /// Telegram: messages and edits a second in one chat, once a burst is used up.
@@ -328,6 +335,14 @@ impl Settings {
         }
     }
 
+    /// Policy, runbooks and guard rails from the files that the settings name.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn book(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        engine::Book::load_guarded(&self.policy.file, self.policy.runbooks.as_deref(), &self.guard)
+    }
+
     /// Tries to read every file that the settings name. Apart from [`Settings::load`], because a check of the shipped example must
     /// not ask for its secrets.
     pub fn check_files(&self) -> Vec<Problem> {
@@ -350,6 +365,7 @@ impl Limits {
             landing_poll: Duration::from_secs(self.landing_poll_seconds),
             pull_poll: Duration::from_secs(self.pull_poll_seconds),
             batch: self.approvals_per_push,
+            replayed: self.replayed_decisions,
         }
     }
 

@@ -4,6 +4,7 @@
 //! a path that no rule matches is `manual`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub struct Policy {
     reserved: Vec<PathGlob>,
     files_per_card: usize,
     hash: Sha256Hash,
+    repositories: BTreeMap<RepositoryName, Arc<Policy>>,
+    capped: Option<(Tier, String)>,
 }
 
 /// What the policy says about one agent, beside whose it is.
@@ -247,7 +250,28 @@ impl Policy {
 
     /// Whether some class asks what a change does inside its files: then [`Facts::risk`] and [`Facts::kinds`] must be filled.
     pub fn looks_inside(&self) -> bool {
-        self.classes.iter().any(raises::Class::looks_inside)
+        self.classes.iter().any(raises::Class::looks_inside) || self.repositories.values().any(|theirs| theirs.looks_inside())
+    }
+
+    /// This policy, with another one for the changes of one repository: what [`Policy::with_repository_rules`] made of its own file. Whatever is
+    /// asked about that repository is answered by it; people, groups and agents are asked here, and are the same in both.
+    #[must_use]
+    pub fn with_repository(mut self, repository: RepositoryName, mut policy: Self) -> Self {
+        policy.repositories.clear();
+        self.repositories.insert(repository, Arc::new(policy));
+        self
+    }
+
+    /// The policy that the changes of a repository are judged by: its own, or this one.
+    pub fn for_repository(&self, repository: &RepositoryName) -> &Self {
+        self.repositories.get(repository).map_or(self, |theirs| theirs)
+    }
+
+    /// This policy, with nothing looser than a tier: `why` is said on cards and to agents. `None` takes that back.
+    #[must_use]
+    pub fn capped(mut self, cap: Option<(Tier, String)>) -> Self {
+        self.capped = cap;
+        self
     }
 
     /// This policy with the rules of a managed repository's own file in place of its rules. That file may hold rules, classes, freezes and
@@ -267,7 +291,8 @@ impl Policy {
         self
     }
 
-    /// SHA-256 of the file's bytes; with a repository's rules, of a fixed word and both files' hashes. Named by cards, audit and commits.
+    /// SHA-256 of the file's bytes; with a repository's rules, of a fixed word and both files' hashes. Named by cards, audit and commits. Of
+    /// the service's own policy it is that of its own file, whatever repositories have: ask [`Policy::for_repository`].
     pub const fn hash(&self) -> Sha256Hash {
         self.hash
     }
@@ -309,11 +334,15 @@ impl Policy {
 
     /// The first rule that covers a path.
     pub fn rule_for(&self, repository: &RepositoryName, path: &RepoPath) -> Option<&Rule> {
+        if let Some(theirs) = self.repositories.get(repository) {
+            return theirs.rule_for(repository, path);
+        }
         let meant = |rule: usize| self.rules[rule].repository.as_ref().is_none_or(|only| only == repository);
         self.index.first(path, meant).map(|rule| &self.rules[rule])
     }
 
-    /// Whether a path is always manual: policy, runbooks, Countersign's own deployment.
+    /// Whether a path is always manual: policy, runbooks, Countersign's own deployment. What only one repository reserves is told by
+    /// [`Policy::for_repository`].
     pub fn is_reserved(&self, path: &RepoPath) -> bool {
         self.reserved.iter().any(|glob| glob.matches(path))
     }
@@ -393,6 +422,9 @@ impl Policy {
             members.retain(|user| !locked.contains(user));
         }
         policy.delegations.retain(|delegation| !locked.contains(&delegation.to));
+        for theirs in policy.repositories.values_mut() {
+            *theirs = Arc::new(theirs.without(locked));
+        }
         policy
     }
 

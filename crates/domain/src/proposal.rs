@@ -133,6 +133,9 @@ pub struct Revision {
     pub route: Route,
     /// When it was made.
     pub created_at: Timestamp,
+    /// For a change of the repository's policy: what it would have meant for past changes, in sentences. Absent in what older versions stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay: Vec<String>,
 }
 
 /// Who wrote a revision.

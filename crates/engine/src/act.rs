@@ -6,7 +6,7 @@ use domain::{ChangeSet, Event, Policy, Proposal, ProposalId, Refusal, decide};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
-use crate::{Book, Engine};
+use crate::{Book, Checked, Engine};
 
 /// Why an event changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,8 @@ pub(crate) struct Act {
     pub event: Event,
     /// The contents of a new revision.
     pub contents: Option<ChangeSet>,
+    /// What the checks said of them.
+    pub checked: Option<Checked>,
     /// Further facts for the audit row.
     pub details: serde_json::Value,
     /// Refused attempts of people and agents leave an audit row; the service's own do not.
@@ -46,6 +48,7 @@ impl Act {
             actor: Actor::Service,
             event,
             contents: None,
+            checked: None,
             details: json!({}),
             audit_refusal: false,
             expected_version: None,
@@ -94,7 +97,9 @@ impl Engine {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             if let Some(contents) = &act.contents {
-                                tx.insert_contents(act.id, transition.next.revision.number, contents).await?;
+                                let checks = act.checked.as_ref().and_then(Checked::json);
+                                tx.insert_contents(act.id, transition.next.revision.number, contents, checks.as_deref())
+                                    .await?;
                             }
                             let next = tx.apply(&transition, audit).await?;
                             if let Some((agent, key)) = &act.answer {

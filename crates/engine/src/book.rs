@@ -1,19 +1,33 @@
-//! Policy and runbooks in force, exchanged as one when their files change.
+//! Policy, runbooks and guard rails in force, exchanged as one when their files change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{Policy, RunbookName, UserId};
+use changes::guard::Guards;
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName, UserId};
 
-/// The policy and the runbooks that are in force together.
+mod theirs;
+
+pub(crate) use theirs::{AtTip, Theirs};
+pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+
+mod guard;
+
+pub use guard::GuardFiles;
+
+/// The policy, the runbooks and the guard rails that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
-    /// The policy; whoever took their own rights away is in no group of it.
+    /// The policy: the service's own, with those of repositories that carry one themselves; whoever took their own rights away is in no group
+    /// of it.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
+    own: Arc<Policy>,
+    theirs: BTreeMap<RepositoryName, Theirs>,
+    loaded: guard::Loaded,
     source: Option<Source>,
     /// The policy with everybody's rights, and who has none at the moment.
     whole: Arc<Policy>,
@@ -24,9 +38,10 @@ pub struct Book {
 struct Source {
     policy: PathBuf,
     runbooks: Option<PathBuf>,
+    guard: GuardFiles,
 }
 
-/// Something wrong in a policy or runbook file.
+/// Something wrong in a policy or runbook file, or in one of the guard rails' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
     /// The file.
@@ -37,6 +52,17 @@ pub struct FileProblem {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+impl FileProblem {
+    fn of(file: &str, problem: domain::Problem) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: problem.line,
+            message: problem.message,
+            remedy: problem.remedy,
+        }
+    }
 }
 
 impl std::fmt::Display for FileProblem {
@@ -50,7 +76,7 @@ impl std::fmt::Display for FileProblem {
 }
 
 impl Book {
-    /// A book without files behind it.
+    /// A book without files behind it, with the built-in guard rails.
     pub fn new(policy: Policy, runbooks: Vec<Runbook>) -> Self {
         let runbooks = runbooks
             .into_iter()
@@ -59,11 +85,123 @@ impl Book {
         let policy = Arc::new(policy);
         Self {
             whole: policy.clone(),
-            policy,
+            policy: policy.clone(),
             runbooks: Arc::new(runbooks),
+            own: policy,
+            theirs: BTreeMap::new(),
+            loaded: guard::Loaded::built_in(),
             source: None,
             locked: BTreeSet::new(),
         }
+    }
+
+    /// Where the rules for a repository stand; `None` for a book that comes from no file.
+    pub fn home(&self, repository: &RepositoryName) -> Option<PolicyHome> {
+        let local = || self.source.as_ref().map(|source| PolicyHome::Local(source.policy.clone()));
+        let theirs = self
+            .theirs
+            .get(repository)
+            .map(|theirs| PolicyHome::Repository(theirs.path.clone()));
+        theirs.or_else(local)
+    }
+
+    /// The policy that would be in force for a repository with this text as its own file; `file` names it in problems.
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn with_text(&self, repository: &RepositoryName, file: &str, text: &str) -> Result<Policy, Vec<FileProblem>> {
+        let policy = theirs::joined(&self.own, &self.runbooks, file, text)?;
+        Ok(Policy::clone(&self.own).with_repository(repository.clone(), policy))
+    }
+
+    /// What another policy would have meant for past decisions of a repository, in sentences. What holds back the present one only for the moment
+    /// is left out.
+    pub fn replay(&self, new: &Policy, repository: &RepositoryName, decided: Vec<Facts>) -> Vec<String> {
+        if decided.is_empty() {
+            return vec!["there are no past decisions to compare with".to_owned()];
+        }
+        let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
+        let old = self.whole.for_repository(repository).clone().capped(None);
+        let shifts = domain::replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
+        if shifts.is_empty() {
+            return vec![format!("{over}, none would have gone another way")];
+        }
+        std::iter::once(format!("{over}:"))
+            .chain(shifts.into_iter().map(|shift| shift.words))
+            .collect()
+    }
+
+    /// The book as a service has it in force that last found this text in a repository, at a commit of its branch.
+    #[must_use]
+    pub fn with_repository_policy(self, repository: &RepositoryName, path: RepoPath, valid: Option<(String, CommitId)>) -> Self {
+        self.homed([(repository.clone(), path)])
+            .recalling(repository, valid.map(|(text, commit)| (text.into(), commit)))
+    }
+
+    /// The same book, with files of their own for some repositories, which nobody has read yet.
+    pub(crate) fn homed(mut self, homes: impl IntoIterator<Item = (RepositoryName, RepoPath)>) -> Self {
+        let homes = homes.into_iter().map(|(name, path)| (name, Theirs::new(path)));
+        self.theirs = homes.collect();
+        self.joined()
+    }
+
+    /// The same book, with what was valid last for a repository.
+    pub(crate) fn recalling(mut self, repository: &RepositoryName, valid: Option<(Arc<str>, CommitId)>) -> Self {
+        if let Some(theirs) = self.theirs.get_mut(repository) {
+            theirs.valid = valid;
+        }
+        self.joined()
+    }
+
+    /// The same book, with what stands at the tip of a repository's branch.
+    pub(crate) fn holding(mut self, repository: &RepositoryName, at_tip: AtTip, commit: CommitId) -> Self {
+        if let Some(theirs) = self.theirs.get_mut(repository) {
+            (theirs.at_tip, theirs.commit) = (at_tip, Some(commit));
+        }
+        self.joined()
+    }
+
+    /// The same book, with what another one knows of the repositories.
+    pub(crate) fn with_theirs_of(mut self, other: &Self) -> Self {
+        self.theirs = other.theirs.clone();
+        self.joined()
+    }
+
+    /// What is known of a repository's own policy, where it carries one.
+    pub(crate) fn theirs(&self, repository: &RepositoryName) -> Option<&Theirs> {
+        self.theirs.get(repository)
+    }
+
+    /// Whether the service's own policy, the runbooks and the guard rails are the same as in another book.
+    pub(crate) fn same_files(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.guards(), other.guards())
+            && self.own.hash() == other.own.hash()
+            && self.runbooks.len() == other.runbooks.len()
+            && self
+                .runbooks
+                .iter()
+                .zip(other.runbooks.iter())
+                .all(|(a, b)| a.0 == b.0 && a.1.content_hash() == b.1.content_hash())
+    }
+
+    fn joined(mut self) -> Self {
+        let mut policy = Policy::clone(&self.own);
+        for (name, theirs) in &mut self.theirs {
+            let judged = theirs.judge(&self.own, &self.runbooks);
+            policy = policy.with_repository(name.clone(), judged);
+        }
+        self.whole = Arc::new(policy);
+        self.policy = if self.locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(&self.locked))
+        };
+        self
+    }
+
+    /// The guard rails in force.
+    pub fn guards(&self) -> &Arc<Guards> {
+        &self.loaded.guards
     }
 
     /// The same book while these people have no rights, and only these.
@@ -94,38 +232,47 @@ impl Book {
         self.whole.clone()
     }
 
-    /// Loads and checks a policy file and a folder of `*.toml` runbooks.
+    /// Loads and checks a policy file and a folder of `*.toml` runbooks, with the built-in guard rails.
     ///
     /// # Errors
     /// Every problem of every file.
     pub fn load(policy: &Path, runbooks: Option<&Path>) -> Result<Self, Vec<FileProblem>> {
+        Self::load_guarded(policy, runbooks, &GuardFiles::default())
+    }
+
+    /// The same, with what an operator adds to the guard rails.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load_guarded(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles) -> Result<Self, Vec<FileProblem>> {
+        Self::read(policy, runbooks, guard, None)
+    }
+
+    fn read(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles, known: Option<&guard::Loaded>) -> Result<Self, Vec<FileProblem>> {
         let mut problems = Vec::new();
         let parsed = read(policy).and_then(|text| {
             Policy::parse(&text).map_err(|found| {
-                found
-                    .into_iter()
-                    .map(|p| FileProblem {
-                        file: policy.display().to_string(),
-                        line: p.line,
-                        message: p.message,
-                        remedy: p.remedy,
-                    })
-                    .collect()
+                let file = policy.display().to_string();
+                found.into_iter().map(|problem| FileProblem::of(&file, problem)).collect()
             })
         });
         let parsed = parsed.map_err(|found| problems.extend::<Vec<_>>(found)).ok();
         let books = runbooks.map_or_else(|| Ok(Vec::new()), load_runbooks);
         let books = books.map_err(|found| problems.extend(found)).ok();
         if let (Some(policy_parsed), Some(books)) = (&parsed, &books) {
-            problems.extend(unknown_runbooks(policy, policy_parsed, books));
+            let known = |name: &RunbookName| books.iter().any(|runbook| runbook.name() == name);
+            problems.extend(unknown_runbooks(&policy.display().to_string(), policy_parsed, known));
         }
-        match (parsed, books) {
-            (Some(parsed), Some(books)) if problems.is_empty() => {
+        let loaded = guard::Loaded::read(guard, known).map_err(|found| problems.extend(found)).ok();
+        match (parsed, books, loaded) {
+            (Some(parsed), Some(books), Some(loaded)) if problems.is_empty() => {
                 let mut book = Self::new(parsed, books);
                 book.source = Some(Source {
                     policy: policy.to_owned(),
                     runbooks: runbooks.map(Path::to_owned),
+                    guard: guard.clone(),
                 });
+                book.loaded = loaded;
                 Ok(book)
             }
             _ => Err(problems),
@@ -139,7 +286,7 @@ impl Book {
     pub fn reload(&self) -> Result<Self, Vec<FileProblem>> {
         match &self.source {
             None => Ok(self.clone()),
-            Some(source) => Self::load(&source.policy, source.runbooks.as_deref()),
+            Some(source) => Self::read(&source.policy, source.runbooks.as_deref(), &source.guard, Some(&self.loaded)),
         }
     }
 }
@@ -201,13 +348,13 @@ fn load_runbooks(folder: &Path) -> Result<Vec<Runbook>, Vec<FileProblem>> {
     if problems.is_empty() { Ok(runbooks) } else { Err(problems) }
 }
 
-fn unknown_runbooks(file: &Path, policy: &Policy, runbooks: &[Runbook]) -> Vec<FileProblem> {
+fn unknown_runbooks(file: &str, policy: &Policy, known: impl Fn(&RunbookName) -> bool) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for rule in policy.rules() {
         for name in &rule.runbooks {
-            if !runbooks.iter().any(|runbook| runbook.name() == name) {
+            if !known(name) {
                 problems.push(FileProblem {
-                    file: file.display().to_string(),
+                    file: file.to_owned(),
                     line: rule.line,
                     message: format!("rule {:?} trusts runbook {name}, which does not exist", rule.name),
                     remedy: "add its file to the runbook folder, or correct the name".to_owned(),

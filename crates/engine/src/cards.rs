@@ -1,15 +1,16 @@
 //! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
 
-use domain::{
-    ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text,
-};
+use changes::guard::{CheckResult, Effect, Finding};
+use changes::summary::Holds;
+use domain::{Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text};
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
-    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress, Requirement,
-    Superseded,
+    Action, ApplicationLine, Binary, Card, CardKind, CheckLine, CheckMark, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress,
+    Requirement, Superseded,
 };
 
-use crate::{Engine, RepositorySetup};
+use crate::usecases::revert::{REVERT_PREFIX, revert_reason};
+use crate::{Checked, Engine, RepositorySetup};
 
 /// Reasons that a reject can carry with one more tap.
 pub(crate) const CHIPS: [&str; 5] = ["wrong target", "wrong time", "too big", "needs tests", "not needed"];
@@ -82,9 +83,7 @@ impl Engine {
         let route = &proposal.revision.route;
         card.rule = route.rule.clone().unwrap_or_default();
         card.why.clone_from(&route.why);
-        let (title, reason) = told(proposal);
-        card.title = title.to_owned();
-        card.reason = reason.to_owned();
+        (card.title, card.reason) = self.told(proposal);
         card.requested_by = proposal.requested_by.as_ref().map(|person| person.name.clone());
         card.branch.clone_from(&proposal.branch);
         card.base = Some(proposal.revision.base);
@@ -116,21 +115,42 @@ impl Engine {
             card.remarks
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());
         }
-        card.explained = self.explain(proposal, &contents).await;
-        card.remarks.extend(
-            changes::inspect(&contents)
-                .into_iter()
-                .map(|remark| format!("{}: {}", remark.path, remark.message)),
-        );
+        card.remarks
+            .extend(proposal.revision.replay.iter().map(|said| format!("replay: {said}")));
+        match self.checked(proposal).await? {
+            Some(checked) => tell(card, proposal, checked),
+            None => {
+                let remarks = changes::inspect(&contents).into_iter();
+                card.remarks
+                    .extend(remarks.map(|remark| format!("{}: {}", remark.path, remark.message)));
+            }
+        }
         Ok(())
     }
 
-    /// What the change does. `None` while the base cannot be read: the diff says so on the card.
-    async fn explain(&self, proposal: &Proposal, contents: &ChangeSet) -> Option<Explained> {
-        let setup = self.repository(&proposal.repository)?;
-        let applications: Vec<String> = proposal.applications.iter().map(|app| app.name.clone()).collect();
-        let known = (!applications.is_empty()).then_some(applications);
-        self.summary(setup, proposal.revision.base, contents, known).await.map(explained)
+    /// Title and reason as far as they are somebody else's words. What the service wrote itself is nobody's claim: of a revert that a person
+    /// asked for only what the agent had called the change it takes back is left, and what a runbook words stands on the card already.
+    fn told(&self, proposal: &Proposal) -> (String, String) {
+        let given = |given: &str, own: &str| if given == own { String::new() } else { given.to_owned() };
+        match &proposal.origin {
+            Origin::Change | Origin::Observed(_) => (proposal.title.clone(), proposal.reason.clone()),
+            Origin::Revert { of, commit } => {
+                let reason = given(&proposal.reason, &revert_reason(*of, *commit));
+                match (&proposal.requested_by, proposal.title.strip_prefix(REVERT_PREFIX)) {
+                    (Some(_), Some(title)) => (title.to_owned(), reason),
+                    (Some(_) | None, _) => (proposal.title.clone(), reason),
+                }
+            }
+            Origin::Runbook(call) => {
+                let book = self.book();
+                let runbook = book
+                    .runbooks
+                    .get(&call.runbook)
+                    .filter(|runbook| runbook.content_hash() == call.hash);
+                let (title, reason) = runbook.and_then(|runbook| runbook.words(&call.parameters).ok()).unwrap_or_default();
+                (given(&proposal.title, &title), given(&proposal.reason, &reason))
+            }
+        }
     }
 
     fn fill_state(&self, card: &mut Card, proposal: &Proposal) {
@@ -281,24 +301,6 @@ impl Engine {
     }
 }
 
-/// Whose words are shown. What the service wrote itself is not the agent's claim: of a revert that a person asked for only what the agent
-/// had called the change it takes back is left, and of an agent's one its reason, if it gave one.
-fn told(proposal: &Proposal) -> (&str, &str) {
-    let (title, reason) = (proposal.title.as_str(), proposal.reason.as_str());
-    let Origin::Revert { of, commit } = &proposal.origin else {
-        return (title, reason);
-    };
-    let reason = if reason == crate::usecases::revert::revert_reason(*of, *commit) {
-        ""
-    } else {
-        reason
-    };
-    match &proposal.requested_by {
-        Some(_) => (title.strip_prefix(crate::usecases::revert::REVERT_PREFIX).unwrap_or(title), ""),
-        None => (title, reason),
-    }
-}
-
 fn kind_of(proposal: &Proposal) -> CardKind {
     match (&proposal.origin, proposal.tier()) {
         (Origin::Observed(_), _) => CardKind::ObservedNote,
@@ -306,6 +308,61 @@ fn kind_of(proposal: &Proposal) -> CardKind {
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Prompted) => CardKind::Approval,
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Standard) => CardKind::StandardNote,
     }
+}
+
+/// What the checks say, in the card's places: each thing once.
+fn tell(card: &mut Card, proposal: &Proposal, checked: Checked) {
+    let mut summary = checked.summary;
+    if !proposal.applications.is_empty() {
+        summary.applications = Some(proposal.applications.iter().map(|app| app.name.clone()).collect());
+    }
+    card.explained = Some(explained(summary));
+    let holds = |name: &str| checked.checklist.iter().find(|fact| fact.name == name);
+    // Branch, approvers and secrets stand elsewhere on the card; what does not hold is said in words below.
+    for (name, label) in [
+        ("in_code", "in code"),
+        ("right_tool", "right tool"),
+        ("no_way_around", "through git"),
+    ] {
+        let Some(fact) = holds(name) else { continue };
+        match fact.holds {
+            Holds::Yes => card.checks.push(CheckLine::new(label, CheckMark::Good)),
+            Holds::No => {
+                card.checks.push(CheckLine::new(label, CheckMark::Bad));
+                card.remarks.push(fact.words.clone());
+            }
+            Holds::Unknown => card.checks.push(CheckLine::new(label, CheckMark::Unknown)),
+        }
+    }
+    for check in checked.checks {
+        match check.result {
+            CheckResult::Passed => card.checks.push(CheckLine::new(&check.label, CheckMark::Good)),
+            CheckResult::Failed => card.checks.push(CheckLine::new(&check.label, CheckMark::Bad)),
+            CheckResult::Skipped => {}
+        }
+    }
+    card.remarks.extend(checked.findings.iter().map(remark));
+    // Said by its finding already.
+    if checked
+        .findings
+        .iter()
+        .any(|finding| card.why.starts_with(&format!("{}: {}", finding.rule, finding.message)))
+    {
+        card.why.clear();
+    }
+    card.checklist = checked.checklist.into_iter().map(|fact| fact.words).collect();
+}
+
+/// A finding on one line: what it means for the tier, what it is, and where; of the path only what tells files apart.
+fn remark(finding: &Finding) -> String {
+    let parts: Vec<&str> = finding.path.parts().collect();
+    let place = parts[parts.len().saturating_sub(2)..].join("/");
+    let line = finding.line.map_or_else(String::new, |line| format!(":{line}"));
+    let effect = match finding.effect {
+        Effect::Raise(tier) if tier < Tier::Standard => format!("{tier}: "),
+        Effect::Raise(_) | Effect::Refuse | Effect::Remark => String::new(),
+    };
+    format!("{effect}{} ({place}{line}, {})", finding.message, finding.rule)
 }
 
 fn explained(summary: changes::Summary) -> Explained {

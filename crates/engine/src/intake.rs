@@ -9,7 +9,8 @@ use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Rou
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
-use crate::{Agent, Content, Engine, FileEdit, FileRequest, Problem, ProposalRequest, RepositorySetup};
+use crate::checked::Manner;
+use crate::{Agent, Checked, Content, Engine, FileEdit, FileProblem, FileRequest, Problem, ProposalRequest, RepositorySetup};
 
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
@@ -25,7 +26,11 @@ pub(crate) struct Resolved {
     pub base: CommitId,
     pub change: ChangeSet,
     pub facts: Facts,
+    /// What the checks say of it; a finding that refuses is for whoever stores it to heed.
+    pub checked: Checked,
     pub route: Route,
+    /// What a change of the repository's policy would have meant.
+    pub replay: Vec<String>,
     pub digest: Sha256Hash,
     pub origin: Origin,
     pub title: String,
@@ -88,13 +93,18 @@ impl Engine {
             )
             .at("/title"));
         }
-        let mut facts = self.facts(setup, base, &change).await;
+        let (mut facts, mut checked) = self.look(setup, base, &change, Manner::Strict).await?;
         if let Origin::Runbook(call) = &origin {
             facts.runbook = Some(call.runbook.clone());
         }
         facts.requested = request.tier;
         facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
+        let replay = self
+            .foresee(setup, &change)
+            .await
+            .map_err(|problems| placed(refused_policy(setup, &request.content, &problems)))?;
         let digest = change.digest(&setup.name, setup.branch());
         let (repository, branch) = (setup.name.clone(), setup.branch().to_owned());
         Ok(Resolved {
@@ -103,62 +113,14 @@ impl Engine {
             base,
             change,
             facts,
+            checked,
             route,
+            replay,
             digest,
             origin,
             title,
             reason,
         })
-    }
-
-    /// What the policy looks at. What a change does inside its files is read only for a policy that asks.
-    pub(crate) async fn facts(&self, setup: &RepositorySetup, base: CommitId, change: &ChangeSet) -> Facts {
-        let mut facts = facts_of(change);
-        if !self.book().policy.looks_inside() {
-            return facts;
-        }
-        match self.summary(setup, base, change, None).await {
-            Some(summary) => {
-                facts.risk = Some(risk_of(&summary));
-                facts.kinds = summary.objects.into_iter().map(|object| object.kind).collect();
-            }
-            // Nobody could look: the worst is assumed.
-            None => facts.risk = Some(domain::Risk::Critical),
-        }
-        facts
-    }
-
-    /// What a change does, in the service's words. `None` when its base cannot be read at the moment.
-    pub(crate) async fn summary(
-        &self,
-        setup: &RepositorySetup,
-        base: CommitId,
-        change: &ChangeSet,
-        applications: Option<Vec<String>>,
-    ) -> Option<changes::Summary> {
-        let paths: Vec<_> = change
-            .iter()
-            .filter(|(_, file)| file.old.is_some())
-            .map(|(path, _)| path.clone())
-            .collect();
-        let entries = match setup.git.read(base, &paths).await {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::warn!(repository = %setup.name, %error, "the old contents of a change cannot be read");
-                return None;
-            }
-        };
-        let old = entries
-            .into_iter()
-            .filter_map(|(path, entry)| match entry {
-                Entry::File { bytes, .. } => Some((path, bytes)),
-                Entry::Absent | Entry::Other { .. } => None,
-            })
-            .collect();
-        let change = change.clone();
-        // Reading has a budget, but a large change is more than a moment's work.
-        let summary = tokio::task::spawn_blocking(move || changes::summarize(&change, &old, applications.as_deref()));
-        summary.await.ok()
     }
 
     /// A repository by its configured name, if the agent may use it.
@@ -188,8 +150,14 @@ impl Engine {
         })
     }
 
-    /// The base commit, and the tip that it was compared with.
+    /// The base commit, and the tip that it was compared with. The policy of that tip is in force then.
     async fn base(&self, setup: &RepositorySetup, base: &str) -> Result<(CommitId, CommitId), Problem> {
+        let found = self.base_and_tip(setup, base).await?;
+        self.follow_policy(setup).await.map_err(|error| unavailable(setup, &error))?;
+        Ok(found)
+    }
+
+    async fn base_and_tip(&self, setup: &RepositorySetup, base: &str) -> Result<(CommitId, CommitId), Problem> {
         let tip = setup
             .git
             .refresh(self.limits().tip_age)
@@ -478,6 +446,18 @@ fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
     Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
 }
 
+/// The repository's policy must stay valid: nobody is asked about one that is not.
+fn refused_policy(setup: &RepositorySetup, content: &Content, problems: &[FileProblem]) -> Problem {
+    let detail: Vec<String> = problems.iter().map(crate::policies::said).collect();
+    let hint = "correct the policy; `countersign check --repository-policy FILE` tells the same";
+    let problem = Problem::new(422, "policy_invalid", detail.join("; "), hint);
+    let index = match (content, &setup.policy) {
+        (Content::Files(files), Some(path)) => files.iter().position(|file| file.path == path.as_str()),
+        (Content::Files(_) | Content::Diff(_) | Content::Runbook { .. }, _) => None,
+    };
+    problem.at(index.map_or_else(|| "/changes".to_owned(), |index| format!("/changes/{index}/content")))
+}
+
 /// Nothing would differ, said about what the caller sent.
 fn no_change(content: &Content) -> Problem {
     let (detail, hint, pointer) = match content {
@@ -502,7 +482,7 @@ fn no_change(content: &Content) -> Problem {
 }
 
 /// The risk for the policy. An account that had to be cut says nothing about the rest.
-fn risk_of(summary: &changes::Summary) -> domain::Risk {
+pub(crate) fn risk_of(summary: &changes::Summary) -> domain::Risk {
     if summary.objects.len() >= changes::summary::OBJECTS_MAX {
         domain::Risk::Critical
     } else {
@@ -511,7 +491,7 @@ fn risk_of(summary: &changes::Summary) -> domain::Risk {
 }
 
 /// What the policy sees of a change without looking inside its objects.
-fn facts_of(change: &ChangeSet) -> Facts {
+pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
     let mut facts = Facts {
         paths: change.paths().cloned().collect(),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),

@@ -6,10 +6,12 @@
 mod act;
 mod book;
 mod cards;
+mod checked;
 mod hub;
 mod inbound;
 mod intake;
 pub mod orders;
+mod policies;
 mod problem;
 mod requests;
 mod settings;
@@ -24,11 +26,12 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem};
+pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use checked::Checked;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    Listing, Me, ObservationRequest, ProposalRequest, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
+    Me, ObservationRequest, ProposalRequest, Render, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use workers::Running;
@@ -57,12 +60,12 @@ struct Inner {
     /// What people ordered about sending, as of the last look; what decides is read from the database.
     ordered: ArcSwap<store::Ordered>,
     /// One look at the orders at a time.
-    following: tokio::sync::Mutex<()>,
-    /// One change of what is in force at a time.
-    enforcing: Mutex<()>,
+    ordering: tokio::sync::Mutex<()>,
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// The policies that repositories carry themselves.
+    following: policies::Following,
     /// The owners of the branches, once they run.
     owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
@@ -72,6 +75,11 @@ struct Inner {
 impl Engine {
     /// Puts the rooms together. Nothing runs before [`Engine::start`].
     pub fn new(options: EngineOptions) -> Self {
+        let homes = options
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
+        let book = options.book.homed(homes);
         let repositories = options
             .repositories
             .into_iter()
@@ -84,7 +92,7 @@ impl Engine {
             .collect();
         Self(Arc::new(Inner {
             store: options.store,
-            book: ArcSwap::from_pointee(options.book),
+            book: ArcSwap::from_pointee(book),
             repositories,
             telegram: options.telegram,
             argocd,
@@ -97,10 +105,10 @@ impl Engine {
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
             ordered: ArcSwap::from_pointee(store::Ordered::default()),
-            following: tokio::sync::Mutex::default(),
-            enforcing: Mutex::default(),
+            ordering: tokio::sync::Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            following: policies::Following::default(),
             owners: OnceLock::new(),
             used: workers::Used::default(),
         }))
@@ -116,40 +124,32 @@ impl Engine {
         &self.0.store
     }
 
-    /// The policy and runbooks in force.
+    /// The policy, runbooks and guard rails in force.
     pub fn book(&self) -> Arc<Book> {
         self.0.book.load_full()
     }
 
-    /// Puts another policy and other runbooks in force. Pending proposals meet them at the next tap, and before their push.
+    /// Puts another policy of the service's own and other runbooks in force; what repositories carry themselves stays. Pending proposals meet
+    /// them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        let _one = self.0.enforcing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.0.book.store(Arc::new(book.locking(self.locked())));
+        let locked = self.locked();
+        self.exchange(|current| book.with_theirs_of(&current).locking(locked));
     }
 
     /// Takes the rights of those who gave them up out of the policy in force, and gives them back to the others.
     pub(crate) fn lock_in_force(&self) {
-        let _one = self.0.enforcing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let book = self.book();
-        if !book.locks(&self.locked()) {
-            self.0.book.store(Arc::new(book.as_ref().clone().locking(self.locked())));
-        }
+        let locked = self.locked();
+        self.exchange(|book| if book.locks(&locked) { book } else { book.locking(locked) });
     }
 
-    /// Reads policy and runbooks again; a file with problems changes nothing.
+    /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.
     ///
     /// # Errors
     /// Every problem found; what was in force stays in force.
     pub fn reload_book(&self) -> Result<bool, Vec<FileProblem>> {
         let current = self.book();
         let fresh = current.reload()?;
-        let same = fresh.policy.hash() == current.policy.hash()
-            && fresh.runbooks.len() == current.runbooks.len()
-            && fresh
-                .runbooks
-                .iter()
-                .zip(current.runbooks.iter())
-                .all(|(a, b)| a.0 == b.0 && a.1.content_hash() == b.1.content_hash());
+        let same = fresh.same_files(&current);
         if !same {
             self.put_in_force(fresh);
         }

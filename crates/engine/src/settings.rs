@@ -46,6 +46,8 @@ pub struct RepositorySetup {
     pub github: Option<github::GitHub>,
     /// `https://host/owner/repo/commit/{commit}`: where a commit can be looked at.
     pub commit_url: Option<String>,
+    /// Where its own policy stands in it, if it carries one. No character of it may mean something in a path pattern.
+    pub policy: Option<domain::RepoPath>,
     /// Identities (mail addresses) that belong to agents or to the service: their commits on manual paths raise an alarm.
     pub machine_identities: Vec<String>,
 }
@@ -119,6 +121,8 @@ pub struct Limits {
     pub pull_poll: Duration,
     /// Approvals in one push.
     pub batch: usize,
+    /// Past decisions that a new policy of a repository is replayed over: enough to see a pattern, and read in a moment.
+    pub replayed: u32,
 }
 
 impl Default for Limits {
@@ -135,6 +139,7 @@ impl Default for Limits {
             landing_poll: Duration::from_secs(20),
             pull_poll: Duration::from_secs(20),
             batch: 64,
+            replayed: 200,
         }
     }
 }

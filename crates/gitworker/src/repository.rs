@@ -114,6 +114,15 @@ impl Repository {
         self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, tip)| tip)
     }
 
+    /// Where the mirror's own branch is: what was fetched last, perhaps by an earlier process. Asks nothing of the network.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub async fn mirror_tip(&self) -> Result<Option<CommitId>, GitError> {
+        let reference = self.inner.options.reference();
+        self.run(move |repo| crate::mirror::branch_tip(repo, &reference)).await
+    }
+
     /// The branch's tip, at most `max_age` old, with its commit in the mirror. Asks the remote only when what is known is older,
     /// and fetches only when the commit is not in the mirror yet.
     ///

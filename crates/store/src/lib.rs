@@ -16,6 +16,7 @@ mod model;
 mod open;
 #[cfg(test)]
 mod plans;
+mod policies;
 mod proposals;
 mod reads;
 mod recover;
@@ -32,6 +33,7 @@ pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
     OpenOffer, Ordered, Override, Owed, Pruned, Scopes, Standing, StoredAnswer,
 };
+pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;
 pub use reads::Reader;
 pub use reports::RefusedReports;

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, ledger, open, proposals, stops};
+use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals, stops};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -12,6 +12,7 @@ macro_rules! hot {
 const HOT: &[(&str, &str)] = hot![
     proposals::BY_ID,
     proposals::CONTENTS,
+    proposals::CHECKS,
     proposals::REVISIONS,
     proposals::LIST,
     proposals::LIST_OPEN,
@@ -52,6 +53,7 @@ const HOT: &[(&str, &str)] = hot![
     ledger::OFFER,
     ledger::DECLINED,
     ledger::SHADOW,
+    policies::DECIDED,
     stops::STOPS,
     stops::LOCKS,
     stops::OVERRIDES,
@@ -104,7 +106,7 @@ with recursive n (n) as (select 1 union all select n + 1 from n where n < 3000)
 insert into proposals select printf('prp_%032x', n), 1, 'agent-' || (n % 5), 'homelab', 'main', 'change', 'pending', iif(n > 2990, 'queued', 'ended'),
     iif(n > 2990, null, 'synced'), n, n, n, iif(n > 2990, null, n), printf('%064x', n), printf('%040x', n), printf('%040x', n), '{}' from n;
 insert into audit select rowid, id, rowid, 'service', '', '', 'propose', '', '{}', '' from proposals;
-insert into contents select id, 1, '{}' from proposals;
+insert into contents select id, 1, '{}', null from proposals;
 insert into revisions select id, 1, '{}' from proposals;
 insert into cards (proposal, revision, digest, chat, message, nonce, attempt, kind, state, shown_version, sent_at)
     select id, 1, digest, -100, rowid, id, 1, 'note', 'shown', 1, rowid from proposals;
@@ -163,6 +165,7 @@ async fn hot_questions_never_walk_through_history() {
     insta::assert_snapshot!(table, @"
     BY_ID: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     CONTENTS: SEARCH contents USING INDEX sqlite_autoindex_contents_1 (proposal=? AND number=?)
+    CHECKS: SEARCH contents USING INDEX sqlite_autoindex_contents_1 (proposal=? AND number=?)
     REVISIONS: SEARCH revisions USING PRIMARY KEY (proposal=?)
     LIST: SEARCH proposals USING INDEX proposals_newest (created_at>? AND (created_at,id)<(?,?))
     LIST_OPEN: SEARCH proposals USING INDEX proposals_open_newest (created_at>? AND (created_at,id)<(?,?))
@@ -220,6 +223,7 @@ async fn hot_questions_never_walk_through_history() {
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
+    DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
     STOPS: SCAN stops USING INDEX stops_standing
     LOCKS: SCAN locks USING INDEX locks_standing
     OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Stop,
-    Timestamp, UserId,
+    AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash,
+    Stop, Timestamp, UserId,
 };
 use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, Standing, StoredAnswer};
-use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, ledger, proposals, reports, sql, stops};
+use crate::{
+    RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
+    stops,
+};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ impl Reader {
 reads! {
     /// The full contents of one revision; `None` when there is no such revision or retention removed its contents.
     proposals::contents(id: ProposalId, revision: u32) -> Option<ChangeSet>;
+    /// What the checks said of one revision, as JSON; `None` when retention removed it, or when an older version stored the revision.
+    proposals::checks(id: ProposalId, revision: u32) -> Option<String>;
     /// All revisions in order, the current one last.
     proposals::revisions(id: ProposalId) -> Vec<Revision>;
     /// A page of proposals, newest first, and where the next page begins. At most 1,000 a page.
@@ -130,4 +135,8 @@ reads! {
     stops::orders(proposal: ProposalId) -> (Orders, BTreeSet<UserId>);
     /// What the runbook would have done by itself, over the runs that people decided.
     ledger::shadow(key: &LedgerKey) -> Shadow;
+    /// What is known of the policy that a repository carries itself.
+    policies::repository_policy(repository: &RepositoryName) -> Option<RepositoryPolicy>;
+    /// What the policy looked at in the repository's last decisions, newest first, at most `limit`.
+    policies::decided_facts(repository: &RepositoryName, limit: u32) -> Vec<Facts>;
 }

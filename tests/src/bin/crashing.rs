@@ -36,6 +36,7 @@ async fn main() -> Result<()> {
     let options = LabOptions {
         crash: deadly(point, nth),
         clock: shifted(world.folder.join("clock")),
+        repository_policy: std::fs::read_to_string(world.folder.join("repository-policy")).ok(),
         ..LabOptions::default()
     };
     let cancel = CancellationToken::new();
@@ -96,7 +97,7 @@ async fn propose(engine: &Engine, line: &str) -> Result<String> {
     let key = Idempotency {
         key: text("key"),
         fingerprint: Sha256Hash::of(line.as_bytes()),
-        render: Arc::new(|proposal| Answer {
+        render: Arc::new(|proposal, _| Answer {
             status: 201,
             body: proposal.id.to_string(),
             etag: None,

@@ -128,7 +128,7 @@ async fn a_delivered_change_is_reverted_by_a_command() -> Result<()> {
     let id = pending(&lab).await?;
     lab.tap(ALICE, id, "Approve").await?;
     lab.ended(id).await?;
-    lab.command(BOB, CHAT, &format!("/revert {}", id.short()), &["is prepared: prompted"])
+    lab.command(BOB, CHAT, &format!("/revert {}", id.short()), &["is prepared: see its card."])
         .await?;
     let (all, _) = lab.engine.store().read().list(&store::ListFilter::default(), None, 10).await?;
     let revert = all[0].id;

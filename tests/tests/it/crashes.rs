@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use domain::{Decision, Delivery, Landed, Outcome, Proposal, ProposalId};
+use domain::{Decision, Delivery, Landed, Outcome, Proposal, ProposalId, Tier};
 use end_to_end::lab::{ALICE, BOB, CHAT, PATIENCE};
 use end_to_end::{Lab, LabOptions};
 use serde_json::{Value, json};
@@ -546,6 +546,42 @@ async fn while_time_passes() -> Result<()> {
         ("effect:expire:recorded", 1, Expired),
     ])
     .await
+}
+
+/// A policy that was stored as valid, or as told, is so after the death before it was in force.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_repository_s_policy_changes() -> Result<()> {
+    let mut keeper = Keeper::new().await?;
+    let place = ".countersign/policy.toml";
+    std::fs::write(keeper.lab.folder().join("repository-policy"), place)?;
+    let rule =
+        "[[rules]]\nname = \"here\"\npaths = [\"kubernetes/**\"]\ntier = \"standard\"\nrunbook = \"scale\"\napprovers = \"operators\"\n";
+    let by = "olivia <olivia@example.com>";
+    let valid = Change::write(place, format!("version = 1\n{rule}"));
+    keeper.lab.repo.commit_on_top(&[valid], "A policy", by)?;
+    keeper.start("policy:stored", 1)?;
+    let run = keeper
+        .asks(json!({ "runbook": "scale", "parameters": { "app": "web", "replicas": 3 } }))
+        .await?;
+    let run = keeper.until(run, "ended", |run| run.outcome.is_some()).await?;
+    assert_eq!((run.tier(), run.revision.route.rule.as_deref()), (Tier::Standard, Some("here")));
+    assert_eq!(keeper.deaths, 1, "the test is blind");
+
+    let broken = Change::write(place, "version = 1\n[people.mallory]\ntelegram_id = 6666\n");
+    keeper.lab.repo.commit_on_top(&[broken], "No policy", by)?;
+    keeper.start("policy:stored", 1)?;
+    let change = keeper
+        .asks(json!({ "runbook": "scale", "parameters": { "app": "web", "replicas": 4 } }))
+        .await?;
+    let change = keeper.until(change, "asked", |_| true).await?;
+    assert_eq!(
+        (change.tier(), change.revision.route.rule.as_deref()),
+        (Tier::Prompted, Some("here"))
+    );
+    assert_eq!(keeper.deaths, 2, "the test is blind");
+    keeper.hears(&["ALARM", "cannot define people"]).await?;
+    keeper.kill();
+    keeper.lab.invariants().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,12 @@ async fn standard_a_runbook_runs_at_once_and_people_are_told() -> Result<()> {
     );
     let text = String::from_utf8(lab.repo.read("kubernetes/applications/web/deployment.yaml").unwrap_or_default())?;
     assert!(text.contains("  # scaled by agents\n  replicas: 5\n"), "{text}");
-    lab.card(id, "Revert").await?;
+    let card = lab.card(id, "Revert").await?.text;
+    assert_eq!(card.matches("scaling").count(), 1, "the rule, once: {card}");
+    assert!(card.contains("Rule scaling trusts runbook scale\n"), "{card}");
+    let (_, claim) = card.split_once("ops-bot claims").unwrap_or_default();
+    assert!(claim.contains("because the graph says so"), "the agent's reason: {card}");
+    assert!(!claim.contains("Scale web to 5"), "the runbook's words are not the agent's: {card}");
     lab.invariants().await
 }
 
@@ -77,6 +82,12 @@ async fn manual_a_human_commits_as_proposed_and_the_service_follows() -> Result<
     assert_eq!((proposal.tier(), proposal.decision), (Tier::Manual, Decision::Pending));
     let card = lab.card(id, "Put aside").await?;
     assert!(!card.keyboard_text().contains("Approve"), "{}", card.keyboard_text());
+    assert_eq!(
+        card.text.matches("Rule").count() + card.text.matches("rule ").count(),
+        1,
+        "{}",
+        card.text
+    );
     lab.repo.commit_on_top(
         &[Change::write("infrastructure/terraform/main.tf", proposed)],
         &format!("A fourth node\n\nProposal-Id: {id}\n"),

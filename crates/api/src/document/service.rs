@@ -85,6 +85,8 @@ pub struct HealthDocument {
     pub ready: bool,
     /// What does not; empty when ready.
     pub not_ready: Vec<String>,
+    /// What an operator must mend although the service is ready.
+    pub warnings: Vec<String>,
     /// Telegram; null when it is not configured.
     pub telegram: Option<InstanceDocument>,
     /// The configured Argo CD instances.
@@ -160,6 +162,7 @@ impl HealthDocument {
                 not_ready.push(format!("repository {repository}: {why}"));
             }
         }
+        let policy = |name| format!("repository {name}: the policy on its branch is not valid, so nothing is standard");
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -169,6 +172,7 @@ impl HealthDocument {
         Self {
             ready: not_ready.is_empty(),
             not_ready,
+            warnings: health.invalid_policies.iter().map(policy).collect(),
             telegram: health
                 .telegram
                 .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
@@ -202,6 +206,7 @@ mod tests {
                 ("homelab".parse().unwrap(), Ok(())),
                 ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
+            invalid_policies: vec!["homelab".parse().expect("a name")],
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -213,6 +218,9 @@ mod tests {
           "not_ready": [
             "database",
             "repository other: its remote has no branch \"main\""
+          ],
+          "warnings": [
+            "repository homelab: the policy on its branch is not valid, so nothing is standard"
           ],
           "telegram": {
             "name": "telegram",
@@ -237,6 +245,7 @@ mod tests {
         let health = Health {
             database: Ok(()),
             repositories: Vec::new(),
+            invalid_policies: Vec::new(),
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

@@ -57,6 +57,7 @@ fn proposal() -> Proposal {
                 waiting: domain::Waiting::default(),
             },
             created_at: at(1),
+            replay: Vec::new(),
         },
         reviews: vec![
             Review {

@@ -322,6 +322,23 @@ fn row_5_failed_and_recovered() {
         "The sync failed at ccccccc: one or more objects failed to apply (Deployment web/web: field is immutable)"
     );
     assert!(matches!(&verdict, Verdict::SyncFailed { resources, .. } if resources.len() == 2));
+    let Verdict::SyncFailed {
+        stage,
+        revision,
+        resources,
+        ..
+    } = verdict.clone()
+    else {
+        panic!("{verdict:?}")
+    };
+    let told = Verdict::SyncFailed {
+        stage,
+        revision,
+        resources,
+        message: "one or more objects failed to apply, reason: field is immutable".to_owned(),
+    };
+    let once = "The sync failed at ccccccc: one or more objects failed to apply, reason: field is immutable (Deployment web/web)";
+    assert_eq!(told.headline(), once, "what the message says already is not said again");
     assert_eq!(verdict.ending(), Some(Ending::SyncFailed));
     assert_eq!(story.see(14, &failed), verdict, "a failure stays");
     assert_eq!(story.wants, [], "and nobody is asked about it any more");

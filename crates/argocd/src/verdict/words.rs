@@ -116,7 +116,9 @@ impl Verdict {
                 let at = revision
                     .as_deref()
                     .map_or(String::new(), |revision| format!(" at {}", short(revision)));
-                let first = resources.first().map_or(String::new(), |resource| format!(" ({})", cut(resource)));
+                let first = resources
+                    .first()
+                    .map_or(String::new(), |resource| format!(" ({})", cut(unsaid(resource, &cut(message)))));
                 format!("{}{at}{}{first}", failed(*stage), reason(message))
             }
             Self::RolledBack { to: Some(to) } => format!("It was deployed, then rolled back to {}", short(to)),
@@ -228,6 +230,14 @@ fn few(resources: &[String]) -> String {
             format!("{first}, {second}, {third} and {} more", rest.len())
         }
         all => all.join(", "),
+    }
+}
+
+/// A resource's line; only its name when the message says already what became of it.
+fn unsaid<'a>(resource: &'a str, message: &str) -> &'a str {
+    match resource.split_once(": ") {
+        Some((name, why)) if message.contains(why.trim()) => name,
+        Some(_) | None => resource,
     }
 }
 

@@ -247,6 +247,14 @@ impl Runbook {
         render::applications(self, parameters)
     }
 
+    /// The title and the reason of a run, as [`Runbook::render`] words them; an empty reason where the runbook has none.
+    ///
+    /// # Errors
+    /// When a parameter is refused.
+    pub fn words(&self, parameters: &serde_json::Value) -> Result<(String, String), RenderError> {
+        render::words(self, parameters)
+    }
+
     /// The files whose contents [`Runbook::render`] needs, in the order of their paths.
     ///
     /// # Errors

@@ -43,6 +43,12 @@ pub(super) fn render(runbook: &Runbook, parameters: &Value, files: &Files) -> Re
     Ok(Rendered { title, reason, files: now })
 }
 
+pub(super) fn words(runbook: &Runbook, parameters: &Value) -> Result<(String, String), RenderError> {
+    let parameters = runbook.parameters.check(parameters)?;
+    let reason = runbook.reason.as_ref().map(|reason| reason_text(reason, &parameters)).transpose()?;
+    Ok((line_of_text(&runbook.title, &parameters)?, reason.unwrap_or_default()))
+}
+
 pub(super) fn applications(runbook: &Runbook, parameters: &Value) -> Result<Option<Vec<String>>, RenderError> {
     let Some(templates) = &runbook.safety.verification.applications else {
         return Ok(None);

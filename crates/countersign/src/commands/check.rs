@@ -1,13 +1,13 @@
-//! `countersign check`: configuration (key and layer), policy and runbooks (file and line), each problem with its remedy; with `--online`
+//! `countersign check`: configuration (key and layer), policy, runbooks and guard rails (file and line), each problem with its remedy; with `--online`
 //! also what the outside world says. Lines of what is in order go to standard output, problems to standard error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::counted;
+use domain::{RepositoryName, counted};
 use engine::Book;
 
-use super::online;
+use super::{online, policy};
 use crate::cli::Failure;
 use crate::out::{complain, say};
 use crate::settings::Settings;
@@ -22,6 +22,12 @@ pub(crate) struct Arguments {
     /// Also ask Telegram, the git remotes, Argo CD and GitHub whether tokens and rights are what they must be; changes nothing
     #[arg(long)]
     online: bool,
+    /// Also check a file as the policy that a repository carries itself
+    #[arg(long, value_name = "FILE")]
+    repository_policy: Option<PathBuf>,
+    /// The repository of that file; the first one of the configuration when left out
+    #[arg(long, value_name = "NAME", requires = "repository_policy")]
+    repository: Option<RepositoryName>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -55,9 +61,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             problems.extend(unreadable.iter().map(ToString::to_string));
             problems.extend(shapes(settings, unreadable.is_empty()).await);
         }
-        match Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
-            Ok(book) if problems.is_empty() => told(settings, &book, &shown, shipped.is_some()),
-            Ok(_) => {}
+        match settings.book() {
+            Ok(book) => {
+                let theirs = arguments
+                    .repository_policy
+                    .as_ref()
+                    .map(|file| repository_policy(settings, &book, file, arguments.repository.as_ref()));
+                match theirs.transpose() {
+                    Ok(theirs) if problems.is_empty() => {
+                        told(settings, &book, &shown, shipped.is_some());
+                        theirs.iter().for_each(|said| say!("{said}"));
+                    }
+                    Ok(_) => {}
+                    Err(Failure::Files(found)) => problems.extend(found),
+                    Err(failure) => return Err(failure),
+                }
+            }
             Err(found) => problems.extend(found.iter().map(|problem| shown(problem.to_string()))),
         }
     }
@@ -69,6 +88,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ if problems.is_empty() => Ok(()),
         _ => Err(Failure::Found),
     }
+}
+
+/// What a repository's CI asks: would this file be in force?
+fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option<&RepositoryName>) -> Result<String, Failure> {
+    let repository = &policy::chosen(settings, name)?.name;
+    let shown = file.display().to_string();
+    let policy = book.with_text(repository, &shown, &policy::text_of(file)?)?;
+    let policy = policy.for_repository(repository);
+    let rules = counted(policy.rules().len(), "rule", "rules");
+    Ok(format!(
+        "ok policy of repository {repository}, {shown}: {rules}, hash {}",
+        policy.hash().short()
+    ))
 }
 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
@@ -99,8 +131,30 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }
+    told_guards(book.guards());
     if shipped {
         say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
+    }
+}
+
+fn told_guards(guards: &changes::guard::Guards) {
+    let policies = match guards.policies() {
+        0 => "no Rego policies".to_owned(),
+        many => counted(many, "Rego policy", "Rego policies"),
+    };
+    say!(
+        "ok guard rails: {}, Kubernetes {}, {policies}",
+        counted(guards.secret_patterns().count(), "secret pattern", "secret patterns"),
+        guards.kubernetes()
+    );
+    for (rule, reason) in guards.off() {
+        say!("note: the rule {rule} is switched off: {reason}");
+    }
+    for remark in guards.remarks() {
+        println!(
+            "warning: {}:{}: {}\n  remedy: {}",
+            remark.file, remark.line, remark.message, remark.remedy
+        );
     }
 }
 

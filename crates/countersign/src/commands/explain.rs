@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier};
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier};
 use engine::Book;
 
+use super::policy;
 use crate::cli::Failure;
-use crate::out::say;
-use crate::settings::Settings;
+use crate::out::{complain, say};
+use crate::settings::{RepositorySettings, Settings};
 use crate::shipped::Shipped;
 
 /// Arguments of `explain`.
@@ -23,6 +24,9 @@ pub(crate) struct Arguments {
     /// A policy file by itself, without configuration and runbooks
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// A file as the policy that the repository carries itself, in place of the one in force
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    repository_policy: Option<PathBuf>,
     /// The repository; the first one of the configuration when left out
     #[arg(long, value_name = "NAME")]
     repository: Option<RepositoryName>,
@@ -42,8 +46,8 @@ struct Ground {
     known: Vec<RepositoryName>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let ground = ground(arguments)?;
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let ground = ground(arguments).await?;
     let repository = match (&arguments.repository, &ground.repository) {
         (Some(name), _) if !ground.known.is_empty() && !ground.known.contains(name) => {
             let known: Vec<_> = ground.known.iter().map(RepositoryName::as_str).collect();
@@ -67,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         deletes: arguments.delete,
         ..Facts::default()
     };
-    let policy = &ground.book.policy;
+    let policy = ground.book.policy.for_repository(&repository);
     let whole = policy.route(&repository, &facts(&arguments.paths));
     say!("repository: {repository}");
     tell(policy, &whole, &ground.policy);
@@ -125,17 +129,12 @@ fn approvers(policy: &Policy, needed: &Requirement) {
     }
 }
 
-fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
+async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     let wrong = |problems: Vec<engine::FileProblem>, shown: &dyn Fn(&str) -> String| {
         Failure::Files(problems.iter().map(|problem| shown(&problem.to_string())).collect())
     };
     if let Some(policy) = &arguments.policy {
-        let text = std::fs::read_to_string(policy).map_err(|error| {
-            Failure::Usage(
-                format!("{} cannot be read: {error}", policy.display()),
-                "check the path and its permissions".to_owned(),
-            )
-        })?;
+        let text = policy::text_of(policy)?;
         let parsed = Policy::parse(&text).map_err(|problems| {
             let text = problems
                 .iter()
@@ -166,14 +165,65 @@ fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     };
     let settings = settings.map_err(Failure::Settings)?;
     let shown = |text: &str| shipped.as_ref().map_or_else(|| text.to_owned(), |shipped| shipped.shown(text));
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| wrong(problems, &shown))?;
+    let book = settings.book().map_err(|problems| wrong(problems, &shown))?;
     let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.clone()).collect();
+    let own = shown(&settings.policy.file.display().to_string());
+    let (book, file) = match policy::chosen(&settings, arguments.repository.as_ref()) {
+        Ok(repository) => theirs(arguments, &settings, book, repository, shipped.is_some()).await?,
+        // Told later, with the names that there are.
+        Err(_) => (book, None),
+    };
     Ok(Ground {
         book,
-        policy: shown(&settings.policy.file.display().to_string()),
+        policy: file.unwrap_or(own),
         repository: known.first().cloned(),
         known,
     })
+}
+
+/// The book with the repository's own policy: the file that was named, or what the service knows as valid. And where its rules stand, if there.
+async fn theirs(
+    arguments: &Arguments,
+    settings: &Settings,
+    book: Book,
+    repository: &RepositorySettings,
+    shipped: bool,
+) -> Result<(Book, Option<String>), Failure> {
+    let name = &repository.name;
+    if let Some(file) = &arguments.repository_policy {
+        let shown = file.display().to_string();
+        let text = policy::text_of(file)?;
+        book.with_text(name, &shown, &text)?;
+        let path = repository.policy.clone().or_else(|| ".countersign/policy.toml".parse().ok());
+        let book = match path {
+            Some(path) => book.with_repository_policy(name, path, Some((text, CommitId::from_bytes([0; 20])))),
+            None => book,
+        };
+        return Ok((book, Some(shown)));
+    }
+    let Some(path) = repository.policy.as_ref().filter(|_| !shipped) else {
+        return Ok((book, None));
+    };
+    let stored = if settings.database.exists() {
+        let store = super::open(&settings.database).await?;
+        let stored = store.read().repository_policy(name).await;
+        store.close().await;
+        stored?
+    } else {
+        None
+    };
+    let stored = stored.unwrap_or_default();
+    if stored.told.is_some() {
+        complain!("note: {path} on the branch of repository {name} is not valid; the service lets nothing be standard until it is mended");
+    }
+    let file = match &stored.valid {
+        Some((_, commit)) => Some(format!("{path} at {}", commit.short())),
+        None => {
+            complain!("note: no {path} of repository {name} was in force yet; these are the service's own rules");
+            None
+        }
+    };
+    Ok((policy::in_force(book, repository, stored.valid), file))
 }
 
 /// A runbook counts only where its rendering stays inside its allowed paths.

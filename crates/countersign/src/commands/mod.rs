@@ -8,6 +8,7 @@ pub(crate) mod digest;
 pub(crate) mod effects;
 pub(crate) mod explain;
 mod online;
+pub(crate) mod policy;
 pub(crate) mod stops;
 
 use std::path::Path;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod interactive;
+mod refused;
 mod seed;
 mod story;
 mod world;

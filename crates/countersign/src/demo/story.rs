@@ -10,6 +10,7 @@ use simulators::git::Change;
 use simulators::telegram::{Message, TapOutcome};
 
 use super::agent::Agent;
+use super::refused;
 use super::seed;
 use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 
@@ -36,6 +37,7 @@ pub(super) async fn run() -> Result<()> {
     teller.rejected().await?;
     teller.deleted().await?;
     teller.reverted(&blog).await?;
+    teller.refused().await?;
     teller.stopped().await?;
     teller.frozen().await?;
     teller.log()?;
@@ -193,6 +195,31 @@ impl Teller {
         let now = self.world.repo.read(seed::BLOG).unwrap_or_default();
         ensure!(now == seed::BLOG_BEFORE.as_bytes(), "the revert did not bring the old content back");
         self.say("argo cd", &format!("{} is synced and healthy: the blog is as it was", commit(&end)));
+        Ok(())
+    }
+
+    async fn refused(&self) -> Result<()> {
+        let before = self.agent.list().await?.len();
+        let refused = refused::password(&self.agent).await?;
+        self.say(
+            "agent",
+            &format!("sends a password in a manifest and is refused: {}", refused.place),
+        );
+        self.say("agent", &format!("is told: {}", refused.hint));
+        ensure!(self.agent.list().await?.len() == before, "something of a refused change was kept");
+        let document = refused::reference(&self.agent).await?;
+        let id = self.expect_tier(&document, "prompted")?;
+        self.say("agent", &format!("proposes {}: a reference to the password instead", short(&id)));
+        let card = self.card(&id, "Approve").await?;
+        ensure!(
+            card.text.contains("secrets ✓"),
+            "the card does not say what checked it: {}",
+            card.text
+        );
+        let toast = self.tap(BOB, &id, "Approve").await?;
+        self.say("bob", &format!("sees «secrets ✓» and taps Approve: «{}»", toast.text()));
+        let end = self.expect_end(&id, "synced").await?;
+        self.say("argo cd", &format!("{} is synced: {}", commit(&end), headlines(&end)));
         Ok(())
     }
 

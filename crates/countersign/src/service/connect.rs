@@ -124,6 +124,7 @@ pub(super) async fn repository(settings: &RepositorySettings, limits: &Limits) -
         url_aliases: settings.url_aliases.clone(),
         github: github.with_context(|| format!("github of repository {}", settings.name))?,
         commit_url: settings.commit_url.clone(),
+        policy: settings.policy.clone(),
         machine_identities,
     })
 }

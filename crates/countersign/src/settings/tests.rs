@@ -150,7 +150,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             added("[sever]\nbind = 1"),
             &[],
-            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, telegram, limits, log, git, repositories, argocd; or take it out",
+            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, guard, telegram, limits, log, git, repositories, argocd; or take it out",
         ),
         (
             GOOD.into(),
@@ -160,7 +160,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             replaced("name = \"homelab\"", "name = \"homelab\"\nbranhc = \"x\""),
             &[],
-            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out",
+            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, policy, github, machine_identities, push_with_git_cli, extra_ca_file, mirror; or take it out",
         ),
         (
             replaced("branch = \"main\"\n", ""),
@@ -296,6 +296,11 @@ fn bad_configurations_and_their_exact_answers() {
             "repositories[0].branch (file c.toml): \"refs/heads/main\" is not a branch\n  remedy: write its short name, such as \"main\"",
         ),
         (
+            replaced("branch = \"main\"", "branch = \"main\"\npolicy = \"**/policy.toml\""),
+            &[],
+            "repositories[0].policy (file c.toml): \"**/policy.toml\" holds characters of a path pattern\n  remedy: write a plain path relative to the repository's root, such as \".countersign/policy.toml\"",
+        ),
+        (
             replaced("branch = \"main\"", "branch = \"main\"\ncommit_url = \"https://x.example.com\""),
             &[],
             "repositories[0].commit_url (file c.toml): it is not an address with {commit} in it\n  remedy: write for example https://git.example.com/team/homelab/commit/{commit}",
@@ -318,6 +323,36 @@ fn bad_configurations_and_their_exact_answers() {
             format!("{GOOD}\n[[argocd]]\nname = \"main\"\nurl = \"https://b.example.com\"\ntoken = \"x\""),
             &[],
             "argocd[1].name (file c.toml): \"main\" is the name of argocd[0] already\n  remedy: give each instance a name of its own",
+        ),
+        (
+            format!("{GOOD}\n[guard]\nsecrets = \"x\""),
+            &[],
+            "guard.secrets (file c.toml): there is no such key\n  remedy: use one of secret_rules, custom_resources, kubernetes, policies, policy_packages, policy_milliseconds, rules; or take it out",
+        ),
+        (
+            format!("{GOOD}\n[guard]\npolicy_milliseconds = 0"),
+            &[],
+            "guard.policy_milliseconds (file c.toml): 0 is not a time that policies can have\n  remedy: write 1 to 10000",
+        ),
+        (
+            format!("{GOOD}\n[guard]\npolicy_packages = [\"team\"]"),
+            &[],
+            "guard.policy_packages (file c.toml): packages are named, but no folder of policies\n  remedy: add guard.policies, or take the packages out",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"kind.rbac\"\neffect = \"allow\""),
+            &[],
+            "guard.rules[0].effect (file c.toml): \"allow\" is no effect\n  remedy: write \"refuse\", \"manual\", \"prompted\", \"remark\" or \"off\"",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"kind.rbac\"\neffect = \"off\""),
+            &[],
+            "guard.rules[0].reason (file c.toml): the rule \"kind.rbac\" is switched off without a reason\n  remedy: say for whoever reads this later why it is off",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"a\"\neffect = \"remark\"\n[[guard.rules]]\nid = \"a\"\neffect = \"manual\""),
+            &[],
+            "guard.rules[1].id (file c.toml): the rule \"a\" is configured twice\n  remedy: keep one of the two",
         ),
         (
             GOOD.into(),

@@ -1,6 +1,6 @@
 //! Commands, their output and their exit codes.
 
-use crate::world::{Said, World, run};
+use crate::world::{CHAT, Said, World, run};
 
 fn here(arguments: &[&str]) -> Said {
     run(&std::env::temp_dir(), arguments)
@@ -123,6 +123,56 @@ fn explain_tells_tier_rule_why_and_approvers() {
 }
 
 #[test]
+fn check_names_what_is_wrong_with_the_guard_rails_files_and_what_is_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("policy.toml", "version = 1\n");
+    write(
+        "rego/a.rego",
+        "package main\n\nimport rego.v1\n\ndeny contains \"x\" if input.a == 1\n",
+    );
+    write("secrets.toml", "[extend]\nuseDefault = true\n");
+    write(
+        "config.toml",
+        "[guard]\nsecret_rules = \"secrets.toml\"\npolicies = \"rego\"\n[[guard.rules]]\nid = \"text.long-line\"\neffect = \"off\"\nreason = \"dashboards are one line\"\n",
+    );
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    assert!(
+        said.out
+            .contains("ok guard rails: 72 secret patterns, Kubernetes 1.37, 1 Rego policy\n"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out
+            .contains("note: the rule text.long-line is switched off: dashboards are one line\n"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("secrets.toml:1: `extend` has no effect"), "{}", said.out);
+
+    write("rego/a.rego", "package main\n\ndeny[msg] {\n  input.kind ==\n}\n");
+    write("secrets.toml", "[[rules]]\nid = \"a\"\nregex = '''('''\n");
+    for command in ["check", "serve"] {
+        let said = run(folder.path(), &[command, "--config", "config.toml"]);
+        assert_eq!(said.code, Some(if command == "check" { 1 } else { 2 }), "{said:?}");
+        assert!(
+            said.err.contains("secrets.toml:3: ") && said.err.contains("remedy: "),
+            "{}",
+            said.err
+        );
+    }
+    write("secrets.toml", "");
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert!(said.err.contains("rego/a.rego:"), "{}", said.err);
+}
+
+#[test]
 fn a_policy_is_refused_with_file_line_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
@@ -153,6 +203,59 @@ fn a_policy_is_refused_with_file_line_and_remedy() {
         let said = run(folder.path(), &[&["explain", "a"][..], &arguments].concat());
         assert_eq!((said.code, said.err), (Some(2), format!("error: {line}")), "{arguments:?}");
     }
+}
+
+/// What a repository's CI asks, and an operator before an edit.
+#[tokio::test]
+async fn a_repository_s_own_policy_is_checked_explained_and_replayed() {
+    let world = World::start().await;
+    world.configure(
+        "approvals",
+        &format!("policy = \".countersign/policy.toml\"\napprovals = [{{ chat = {CHAT} }}]"),
+    );
+    let rule = "version = 1\n[[rules]]\nname = \"here\"\npaths = [\"kubernetes/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n";
+    world.write("good.toml", rule);
+    world.write("bad.toml", &format!("{rule}[people.mallory]\ntelegram_id = 6666\n"));
+    let (good, bad) = (
+        world.path("good.toml").display().to_string(),
+        world.path("bad.toml").display().to_string(),
+    );
+    let said = world.run(&["check", "--repository-policy", &good]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        said.out
+            .contains(&format!("ok policy of repository homelab, {good}: 1 rule, hash ")),
+        "{said:?}"
+    );
+    let said = world.run(&["check", "--repository-policy", &bad]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let line = format!("problem: {bad}:7: people: a repository's policy cannot define people and their ids\n  remedy: move it");
+    assert!(said.err.contains(&line), "{said:?}");
+    let said = world.run(&["check", "--repository-policy", &good, "--repository", "other"]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+
+    let said = world.run(&["explain", "kubernetes/x", "--repository-policy", &good]).await;
+    assert!(
+        said.out.contains(&format!("rule: here ({good}:2)")) && said.code == Some(0),
+        "{said:?}"
+    );
+    let said = world.run(&["explain", ".countersign/policy.toml"]).await;
+    assert!(
+        said.out.contains("is reserved") && said.err.contains("no .countersign/policy.toml"),
+        "{said:?}"
+    );
+
+    let said = world.run(&["policy", "replay", &good]).await;
+    assert!(said.code == Some(1) && said.err.contains("there is no database"), "{said:?}");
+    world.run(&["agent", "add", "ops-agent"]).await;
+    let said = world.run(&["policy", "replay", &good]).await;
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), "there are no past decisions to compare with\n"),
+        "{said:?}"
+    );
+    let said = world.run(&["policy", "replay", &bad]).await;
+    assert!(said.code == Some(2) && said.err.contains(&format!("{bad}:7: people")), "{said:?}");
 }
 
 #[tokio::test]

@@ -75,6 +75,9 @@ impl Policy {
 
     /// Every freeze that holds a change of these paths back now: to let it pass, each must be overridden.
     pub fn freezes(&self, repository: &RepositoryName, paths: &[RepoPath], now: Timestamp) -> Vec<Freeze> {
+        if let Some(theirs) = self.repositories.get(repository) {
+            return theirs.freezes(repository, paths, now);
+        }
         let meant = |window: &&Window| window.repository.as_ref().is_none_or(|only| only == repository);
         let windows: Vec<&Window> = self.windows.iter().filter(meant).collect();
         let mut found = Vec::new();

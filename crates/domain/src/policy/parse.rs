@@ -260,6 +260,8 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
         reserved,
         files_per_card,
         hash: Sha256Hash::of(checker.text.as_bytes()),
+        repositories: BTreeMap::new(),
+        capped: None,
     })
 }
 
@@ -310,6 +312,8 @@ fn joined(checker: &mut Checker<'_>, own: &Policy, file: File) -> Option<Policy>
         classes,
         windows,
         hash: Sha256Hash::of(&hashes.concat()),
+        repositories: BTreeMap::new(),
+        capped: None,
         ..own.clone()
     })
 }

@@ -82,6 +82,9 @@ impl Policy {
     /// What makes this change stricter than its rules.
     pub(super) fn raised(&self, repository: &RepositoryName, facts: &Facts) -> Raised {
         let mut raised = Raised::default();
+        if let Some((tier, why)) = &self.capped {
+            raised.add(*tier, 0, why);
+        }
         for class in self.classes.iter().filter(|class| class.matches(repository, facts)) {
             raised.add(class.tier, class.quorum, &format!("class {:?}", class.name));
         }

@@ -75,6 +75,9 @@ struct ByRules<'a> {
 impl Policy {
     /// Routes a change. A wish for a looser tier changes nothing, and `why` says so.
     pub fn route(&self, repository: &RepositoryName, facts: &Facts) -> Route {
+        if let Some(theirs) = self.repositories.get(repository) {
+            return theirs.route(repository, facts);
+        }
         let mut route = self.routed(repository, facts);
         if let Some(asked) = facts.requested.filter(|asked| *asked > route.tier) {
             route

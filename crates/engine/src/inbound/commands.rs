@@ -147,7 +147,7 @@ impl Engine {
         if command.name == "revert" {
             return Ok(match self.revert_by_person(proposal.id, person).await {
                 Ok(crate::Created::New(revert) | crate::Created::Existing(revert)) => {
-                    telegram::message(&format!("Revert {} is prepared: {}.", revert.id.short(), revert.tier()))
+                    telegram::message(&format!("Revert {} is prepared: see its card.", revert.id.short()))
                 }
                 Ok(crate::Created::Replayed(_)) => telegram::message("Done already."),
                 Err(problem) => telegram::message(&short_ids(&problem.detail)),

@@ -11,6 +11,7 @@ use serde_json::json;
 use store::Actor;
 
 use super::propose::{Opening, check_hour};
+use crate::checked::Manner;
 use crate::intake::{Resolved, check_scope, render, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
@@ -56,12 +57,22 @@ impl Engine {
                 let opening = Opening {
                     proposal,
                     contents: resolved.change,
+                    checked: resolved.checked,
                     actor: Actor::Agent(agent.name.clone()),
                     details: json!({ "commit": commit }),
                 };
                 self.open(agent, opening, key).await
             }
             Err(Unverified::Ask(problem)) => Err(problem),
+            Err(Unverified::Refused(findings)) => {
+                let places: Vec<_> = findings.iter().take(3).map(crate::usecases::place).collect();
+                let why = format!("the guard rails refuse what it brought to the branch: {}", places.join(", "));
+                let mut problem = self
+                    .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
+                    .await;
+                problem.findings = findings;
+                Err(problem)
+            }
             Err(Unverified::Alarm(why)) => Err(self
                 .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
                 .await),
@@ -105,6 +116,7 @@ impl Engine {
     ) -> Result<Resolved, Unverified> {
         let ask = |error: &gitworker::GitError| Unverified::Ask(unavailable(setup, error));
         setup.git.refresh(Duration::ZERO).await.map_err(|error| ask(&error))?;
+        self.follow_policy(setup).await.map_err(|error| ask(&error))?;
         if setup.git.known_commit(commit).await.map_err(|error| ask(&error))? != Known::OnBranch {
             return Err(Unverified::Alarm(format!("it is not on branch {}", setup.branch())));
         }
@@ -135,13 +147,19 @@ impl Engine {
         if expected.digest(&setup.name, branch) != change.digest(&setup.name, branch) {
             return Err(Unverified::Alarm("it is not what the runbook renders".to_owned()));
         }
-        let mut facts = self.facts(setup, parent, &change).await;
+        let looked = self.look(setup, parent, &change, Manner::Strict).await;
+        let (mut facts, mut checked) = looked.map_err(Unverified::Ask)?;
+        let findings: Vec<_> = checked.refusals().cloned().collect();
+        if !findings.is_empty() {
+            return Err(Unverified::Refused(findings));
+        }
         facts.runbook = Some(runbook.name().clone());
         facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
         if route.tier != Tier::Standard {
             return Err(Unverified::Alarm(format!("these paths are {}: {}", route.tier, route.why)));
         }
+        checked.routed(branch, &route);
         let call = RunbookCall {
             runbook: runbook.name().clone(),
             hash: runbook.content_hash(),
@@ -154,7 +172,9 @@ impl Engine {
             digest: change.digest(&setup.name, branch),
             change,
             facts,
+            checked,
             route,
+            replay: Vec::new(),
             origin: Origin::Observed(call),
             title: words.title,
             reason: format!("pushed by the agent as {}", commit.short()),
@@ -197,4 +217,6 @@ enum Unverified {
     Ask(Problem),
     /// Somebody pushed what they should not have.
     Alarm(String),
+    /// What was pushed holds what the guard rails refuse, such as a secret: it is on the branch, so people must hear of it.
+    Refused(Vec<changes::guard::Finding>),
 }

@@ -168,6 +168,7 @@ impl Engine {
         Health {
             database,
             repositories,
+            invalid_policies: self.invalid_policies(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

@@ -14,6 +14,7 @@ const PENDING_MAX: u32 = 500;
 impl Engine {
     /// Looks at the branch if somebody depends on it; `seen` is the tip of the last look.
     pub(super) async fn look_at_branch(&self, setup: &RepositorySetup, seen: &mut Option<CommitId>) {
+        self.look_at_policy(setup).await;
         match self.dependents(setup).await {
             Ok((pending, flying)) if pending.is_empty() && flying.is_empty() => {}
             Ok((pending, flying)) => {
@@ -42,6 +43,20 @@ impl Engine {
                 }
             }
             Err(error) => tracing::error!(%error, "the pending proposals cannot be read"),
+        }
+    }
+
+    /// Everybody depends on the policy that the repository carries itself, also while nothing is under way.
+    async fn look_at_policy(&self, setup: &RepositorySetup) {
+        if setup.policy.is_none() {
+            return;
+        }
+        let followed = match setup.git.refresh(Duration::from_secs(1)).await {
+            Ok(_) => self.follow_policy(setup).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = followed {
+            tracing::warn!(repository = %setup.name, %error, "the repository's policy could not be looked at");
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::{Held, backoff};
 use crate::act::{Act, Acted};
+use crate::checked::{Checked, Manner};
 use crate::intake::render;
 use crate::{Engine, RepositorySetup};
 
@@ -311,9 +312,14 @@ impl Engine {
         merged: ChangeSet,
         tip: CommitId,
     ) -> Result<(), String> {
-        let revision = self.next_revision(setup, proposal, &merged, tip, None).await;
+        let (revision, checked) = self.next_revision(setup, proposal, &merged, tip, None).await?;
+        if let Some(why) = refused(&checked, "merged with the branch") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(());
+        }
         let act = Act {
             contents: Some(merged),
+            checked: Some(checked),
             details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
             ..Act::service(
                 proposal.id,
@@ -354,9 +360,14 @@ impl Engine {
             return Ok(None);
         }
         let runbook = proposal.revision.facts.runbook.clone();
-        let revision = self.next_revision(setup, proposal, &change, tip, runbook).await;
+        let (revision, checked) = self.next_revision(setup, proposal, &change, tip, runbook).await?;
+        if let Some(why) = refused(&checked, "rendered anew") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        }
         let act = Act {
             contents: Some(change.clone()),
+            checked: Some(checked),
             ..Act::service(
                 proposal.id,
                 Event::Rerender {
@@ -381,22 +392,28 @@ impl Engine {
         change: &ChangeSet,
         base: CommitId,
         runbook: Option<domain::RunbookName>,
-    ) -> Revision {
+    ) -> Result<(Revision, Checked), String> {
         let old = &proposal.revision.facts;
-        let mut facts = self.facts(setup, base, change).await;
+        let manner = if old.revert { Manner::Told } else { Manner::Strict };
+        let looked = self.look(setup, base, change, manner).await;
+        let (mut facts, mut checked) = looked.map_err(|problem| problem.detail)?;
         facts.runbook = runbook;
         facts.requested = old.requested;
         facts.agent = proposal.asking_agent().cloned();
         facts.revert = old.revert;
-        Revision {
+        let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
+        let revision = Revision {
             number: proposal.revision.number + 1,
             author: RevisionAuthor::Countersign,
             base,
             digest: change.digest(&setup.name, setup.branch()),
-            route: self.book().policy.route(&setup.name, &facts),
+            route,
             facts,
             created_at: self.now(),
-        }
+            replay: self.foreseen(setup, change).await,
+        };
+        Ok((revision, checked))
     }
 
     /// One push of all that is ready. Answers those that others were quicker than: they are queued again.
@@ -411,6 +428,11 @@ impl Engine {
                 }
             },
         };
+        // What is sent on this tip is judged by the policy that stands there.
+        if let Err(error) = self.follow_policy(setup).await {
+            self.all_failed(ready, memory, error.to_string()).await;
+            return Vec::new();
+        }
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
         let built = match setup.git.build(tip, &specs).await {
             Ok(built) => built,
@@ -525,6 +547,9 @@ impl Engine {
         tracing::debug!(repository = %setup.name, commits = ready.len(), parent = %built.parent.short(), ?outcome, "pushed");
         match outcome {
             PushOutcome::Confirmed => {
+                if let Err(error) = self.follow_policy(setup).await {
+                    tracing::warn!(repository = %setup.name, %error, "the repository's policy could not be looked at after a push");
+                }
                 let events = ready
                     .iter()
                     .zip(&built.commits)
@@ -706,6 +731,16 @@ pub(super) fn message(proposal: &Proposal) -> String {
         trailer("Audit-Head", head);
     }
     message
+}
+
+/// Why content that the service made by itself must not go on, if the guard rails refuse it.
+fn refused(checked: &Checked, how: &str) -> Option<String> {
+    let first = checked.refusals().next()?;
+    Some(format!(
+        "{how}, the guard rails refuse it: {}: {}",
+        crate::usecases::place(first),
+        first.message
+    ))
 }
 
 const fn word(outcome: &PushOutcome) -> &'static str {

@@ -61,7 +61,11 @@ impl Engine {
             PushOutcome::Unknown { why } => return Ran::Failed(why),
         }
         self.crash("prepare:branch");
-        let body = super::landing::pull_body(&proposal);
+        let checked = match self.checked(&proposal).await {
+            Ok(checked) => checked,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let body = super::landing::pull_body(&proposal, checked.as_ref());
         let new = github::NewPull {
             head: branch.clone(),
             base: setup.branch().to_owned(),

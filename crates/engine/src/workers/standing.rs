@@ -12,7 +12,7 @@ use crate::Engine;
 impl Engine {
     /// Reads what stands anew. What an order changed for a proposal is carried there: its cards are edited, and what no longer waits is taken up.
     pub(crate) async fn follow_orders(&self) -> Result<(), StoreError> {
-        let _one = self.0.following.lock().await;
+        let _one = self.0.ordering.lock().await;
         let fresh = self.store().read().ordered().await?;
         let old = self.ordered();
         metrics::gauge!("countersign_stops").set(fresh.stops.len() as f64);

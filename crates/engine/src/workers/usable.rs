@@ -22,6 +22,9 @@ impl Engine {
             };
             match looked {
                 Ok(()) => {
+                    if let Err(error) = self.follow_policy(setup).await {
+                        tracing::warn!(repository = %name, %error, "the repository's policy cannot be read; looked at again");
+                    }
                     if attempts > 0 {
                         tracing::info!(repository = %name, "the repository can be used");
                     }

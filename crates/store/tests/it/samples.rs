@@ -86,6 +86,9 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
         all[5].revision.digest,
         "byte for byte, binary content too"
     );
+    let checks = reader.checks(id(1), 2).await.expect("reads").expect("checks");
+    assert!(checks.contains("rego.warn"), "{checks}");
+    assert_eq!(reader.checks(id(1), 1).await, Ok(None), "an older version stored it");
     assert_eq!(reader.revisions(id(1)).await.expect("reads").len(), 2);
     assert_eq!(reader.observed(&homelab(), commit(9)).await, Ok(Some(id(3))));
 
@@ -107,6 +110,10 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
     let results: Vec<_> = record.trials.iter().map(|trial| trial.result).collect();
     assert_eq!(results, [TrialResult::Succeeded, TrialResult::Open, TrialResult::Reverted]);
     assert_eq!((record.demotions.len(), record.holds.len(), record.grant.is_some()), (2, 1, true));
+    let policy = reader.repository_policy(&homelab()).await.expect("reads").expect("a policy");
+    assert_eq!(policy.valid, Some(("version = 1".to_owned(), commit(9))));
+    let facts = reader.decided_facts(&homelab(), 2).await.expect("every stored proposal has facts");
+    assert_eq!(facts.len(), 2);
     assert!(reader.open_offer(&key).await.expect("reads").is_some());
     let shadow = Shadow {
         runs: 1,

@@ -149,6 +149,7 @@ pub fn proposal(n: u64) -> Proposal {
                 waiting: domain::Waiting::default(),
             },
             created_at,
+            replay: Vec::new(),
         },
         reviews: Vec::new(),
         decision: Decision::Pending,

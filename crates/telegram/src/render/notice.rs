@@ -60,7 +60,7 @@ fn subject(mark: &str, card: &Card, words: &str) -> Rich {
 
 fn failure(card: &Card) -> Rich {
     let (mark, words) = state(card);
-    let mut page = subject(mark, card, &words);
+    let mut page = subject(mark, card, &words).line(sections::note(card));
     for app in card
         .applications
         .iter()
@@ -69,7 +69,7 @@ fn failure(card: &Card) -> Rich {
     {
         page = page.line(sections::application(card, app));
     }
-    page.line(sections::note(card))
+    page
 }
 
 fn reminder(card: &Card, options: &RenderOptions) -> Rich {

@@ -66,6 +66,7 @@ fn made(number: u64, count: u64, newest: Timestamp) -> Result<(Transition, Chang
             waiting: domain::Waiting::default(),
         },
         created_at: at,
+        replay: Vec::new(),
     };
     let next = proposal(number, at, revision)?;
     let audit = Audit {

@@ -125,6 +125,7 @@ impl Checker<'_> {
                 "write for example https://git.example.com/team/homelab/commit/{commit}",
             );
         }
+        let policy = self.place_of_policy(&key("policy"), raw.policy.as_deref());
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
         let name = name?;
@@ -151,12 +152,26 @@ impl Checker<'_> {
             argocd: raw.argocd,
             url_aliases: raw.url_aliases,
             commit_url: raw.commit_url,
+            policy,
             github: match github {
                 None => None,
                 Some(github) => Some(github?),
             },
             machine_identities: raw.machine_identities,
         })
+    }
+
+    /// A path in the repository that means itself as a pattern, too: it is reserved.
+    fn place_of_policy(&mut self, key: &str, text: Option<&str>) -> Option<domain::RepoPath> {
+        let text = text?;
+        let remedy = "write a plain path relative to the repository's root, such as \".countersign/policy.toml\"";
+        if text.contains(['*', '?', '[', ']', '{', '}', '!']) {
+            self.problem(key, format!("{text:?} holds characters of a path pattern"), remedy);
+            return None;
+        }
+        text.parse()
+            .map_err(|error: domain::PathRefusal| self.problem(key, error.to_string(), remedy))
+            .ok()
     }
 
     fn credentials(&mut self, at: &str, raw: RawCredentials, ssh: bool) -> Option<gitworker::Credentials> {

@@ -148,6 +148,7 @@ pub fn revision(number: u32, origin: &Origin, policy: &Policy, requested: Option
         route: policy.route(&"homelab".parse().expect("a name"), &facts),
         facts,
         created_at: now,
+        replay: Vec::new(),
     }
 }
 

@@ -247,6 +247,62 @@ fn a_repository_s_rules_stay_above_the_floor() {
     assert!(reserved.is_reserved(&".countersign/policy.toml".parse().expect("a path")));
 }
 
+/// What is asked about a repository is answered by its own policy; other repositories keep the service's.
+#[test]
+fn each_repository_goes_by_its_own_policy() {
+    let own = policy(RULES);
+    let text = "version = 1\n[[rules]]\nname = \"everything\"\npaths = [\"apps/**\"]\ntier = \"standard\"\nrunbook = \"scale\"\napprovers = \"owners\"\n\
+                [[classes]]\nname = \"network\"\nkinds = [\"Ingress\"]\ntier = \"manual\"\n\
+                [[freezes]]\nname = \"always\"\npaths = [\"apps/**\"]\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n";
+    let theirs = own.with_repository_rules(text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let reserved = crate::PathGlob::new("apps/policy.toml").expect("a pattern");
+    let both = own.clone().with_repository(homelab(), theirs.clone().reserving([reserved]));
+    let elsewhere: crate::RepositoryName = "elsewhere".parse().expect("a name");
+    let route = |facts: &crate::Facts| (told(&both.route(&homelab(), facts)), told(&both.route(&elsewhere, facts)));
+    let (here, there) = route(&scale(&["apps/web/x"]));
+    assert_eq!(here, "standard · rule \"everything\" trusts runbook scale · ");
+    assert_eq!(there, told(&own.route(&elsewhere, &scale(&["apps/web/x"]))));
+    let (here, there) = route(&facts(&["apps/policy.toml"]));
+    assert!(here.starts_with("manual · apps/policy.toml is reserved"), "{here}");
+    assert!(there.starts_with("prompted"), "{there}");
+    assert_eq!(both.route(&homelab(), &facts(&["apps/x"])).policy, theirs.hash());
+    assert_eq!(both.route(&elsewhere, &facts(&["apps/x"])).policy, own.hash());
+    let path = ["apps/x".parse().expect("a path")];
+    let now = "2026-03-01T12:00:00Z".parse().expect("a time");
+    assert!(both.frozen(&homelab(), &path, now).is_some() && both.frozen(&elsewhere, &path, now).is_none());
+    assert!(both.looks_inside() && !own.looks_inside());
+    assert_eq!(
+        both.rule_for(&homelab(), &path[0]).map(|rule| rule.name.as_str()),
+        Some("everything")
+    );
+    assert_eq!(both.hash(), own.hash());
+}
+
+/// A cap makes stricter what is looser, says why, and can be taken back.
+#[test]
+fn a_capped_policy_gives_nothing_looser() {
+    let open = policy(RULES);
+    let run = scale(&["apps/web/replicas.yaml"]);
+    assert_eq!(open.route(&homelab(), &run).tier, crate::Tier::Standard);
+    let capped = |tier| open.clone().capped(Some((tier, "the policy at the tip is not valid".to_owned())));
+    let asked = capped(crate::Tier::Prompted);
+    let said = told(&asked.route(&homelab(), &run));
+    assert!(
+        said.starts_with("prompted · the policy at the tip is not valid: people are asked"),
+        "{said}"
+    );
+    assert_eq!(
+        told(&asked.route(&homelab(), &facts(&["apps/x"]))),
+        told(&open.route(&homelab(), &facts(&["apps/x"])))
+    );
+    let closed = told(&capped(crate::Tier::Manual).route(&homelab(), &facts(&["apps/x"])));
+    assert!(
+        closed.starts_with("manual · the policy at the tip is not valid: a human commits"),
+        "{closed}"
+    );
+    assert_eq!(asked.capped(None).route(&homelab(), &run).tier, crate::Tier::Standard);
+}
+
 #[test]
 fn what_a_change_of_the_policy_would_have_meant() {
     let old = policy(RULES);
