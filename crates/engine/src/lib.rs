@@ -132,14 +132,16 @@ impl Engine {
     /// Puts another policy of the service's own and other runbooks in force; what repositories carry themselves stays. Pending proposals meet
     /// them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        let locked = self.locked();
-        self.exchange(|current| book.with_theirs_of(&current).locking(locked));
+        // Read within the exchange: of two at a time the later one knows the newest locks.
+        self.exchange(|current| book.with_theirs_of(&current).locking(self.locked()));
     }
 
     /// Takes the rights of those who gave them up out of the policy in force, and gives them back to the others.
     pub(crate) fn lock_in_force(&self) {
-        let locked = self.locked();
-        self.exchange(|book| if book.locks(&locked) { book } else { book.locking(locked) });
+        self.exchange(|book| {
+            let locked = self.locked();
+            if book.locks(&locked) { book } else { book.locking(locked) }
+        });
     }
 
     /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.
