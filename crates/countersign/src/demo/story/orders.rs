@@ -9,7 +9,8 @@ use super::{PATIENCE, Teller, headlines, short};
 
 impl Teller {
     pub(super) async fn stopped(&self) -> Result<()> {
-        self.command(CAROL, "/stop because the storage is being moved", "Stop 1 stands").await?;
+        self.command(CAROL, "/stop because the storage is being moved", "Stop 1 stands")
+            .await?;
         self.say("carol", "writes /stop: nothing is sent any more, and every chat hears of it");
         let document = self
             .agent
