@@ -286,7 +286,8 @@ fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), V
     let before = into.len();
     let mut seen = false;
     for document in &tree.documents {
-        let Some(value) = tree.to_json(document) else {
+        let mut left = tree::EXPANDED_MAX;
+        let Some(value) = tree.to_json(document, &mut left) else {
             return Err(problem(
                 name,
                 document.line,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::sink::Sink;
 use super::structure::quoted;
-use super::tree::{Node, Tree};
+use super::tree::{self, Node, Tree};
 
 /// One document with apiVersion and kind; a list's items count one by one.
 pub(super) struct Manifest<'t> {
@@ -39,11 +39,12 @@ pub(super) struct Documents<'t> {
 /// Expands the documents of a file.
 pub(super) fn documents(tree: &Tree) -> Documents<'_> {
     let mut all = Documents::default();
+    let mut left = tree::EXPANDED_MAX;
     for document in &tree.documents {
         if document.is_null() {
             continue;
         }
-        let Some(value) = tree.to_json(document) else {
+        let Some(value) = tree.to_json(document, &mut left) else {
             all.over_budget.push(document.line);
             continue;
         };

@@ -11,12 +11,12 @@ use serde_json::{Map, Number, Value};
 /// Bytes of a file that is parsed. etcd stores at most 1.5 MiB per object.
 pub(super) const BYTES_MAX: usize = 3 << 19;
 /// Values in a file: keys, scalars, lists, mappings, aliases.
-pub(super) const NODES_MAX: usize = 120_000;
+pub(super) const NODES_MAX: usize = 60_000;
 /// Levels of nesting; schemas in CustomResourceDefinitions reach about 40.
 pub(super) const DEPTH_MAX: usize = 64;
 const TOO_DEEP: &str = "it is nested deeper than 64 levels";
-/// Values of one document once its aliases are expanded.
-pub(super) const EXPANDED_MAX: usize = 60_000;
+/// Values of a file once its aliases are expanded: without aliases never more than [`NODES_MAX`], however many documents there are.
+pub(super) const EXPANDED_MAX: usize = NODES_MAX;
 
 /// One value.
 #[derive(Clone)]
@@ -172,7 +172,7 @@ impl Builder {
         if self.nodes > NODES_MAX {
             return Err(Unreadable::Budget {
                 line,
-                why: "it holds more than 120,000 values",
+                why: "it holds more than 60,000 values",
             });
         }
         Ok(())
@@ -310,10 +310,9 @@ impl Tree {
     }
 
     /// The value that the Kubernetes API would see: aliases expanded, merge keys merged, `yes` and `on` as booleans, entries without a value
-    /// left out. `None` when the expanded value is beyond the budget.
-    pub fn to_json(&self, node: &Node) -> Option<Value> {
-        let mut left = EXPANDED_MAX;
-        self.value(node, &mut left, 0)
+    /// left out. `left` is what the file may still have ([`EXPANDED_MAX`] at first); `None` when the expanded value is beyond it.
+    pub fn to_json(&self, node: &Node, left: &mut usize) -> Option<Value> {
+        self.value(node, left, 0)
     }
 
     fn value(&self, node: &Node, left: &mut usize, depth: usize) -> Option<Value> {
@@ -429,7 +428,7 @@ mod tests {
             panic!()
         };
         let expected = serde_json::json!([true, "yes", 420, 16, 1000.0, 1.5, "1.2.3", null, "5", -5, "2024-01-01"]);
-        assert_eq!(tree.to_json(&tree.documents[0]), Some(expected));
+        assert_eq!(tree.to_json(&tree.documents[0], &mut EXPANDED_MAX.clone()), Some(expected));
     }
 
     #[test]
@@ -438,7 +437,7 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            tree.to_json(&tree.documents[0]),
+            tree.to_json(&tree.documents[0], &mut EXPANDED_MAX.clone()),
             Some(serde_json::json!({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}))
         );
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
@@ -447,6 +446,6 @@ mod tests {
             bomb.push_str(&format!("a{n}: &a{n} [{}]\n", before.trim_end_matches(", ")));
         }
         let Ok(tree) = parse(&bomb) else { panic!() };
-        assert_eq!(tree.to_json(&tree.documents[0]), None);
+        assert_eq!(tree.to_json(&tree.documents[0], &mut EXPANDED_MAX.clone()), None);
     }
 }

@@ -20,6 +20,10 @@ fn hostile() -> Vec<(&'static str, String)> {
     }
     let anchors: String = (0..200).map(|n| format!("&a{n} [")).collect();
     vec![
+        (
+            "a bomb in each of many documents",
+            format!("---\n{}", bomb.lines().take(6).collect::<Vec<_>>().join("\n")).repeat(many(3_000)),
+        ),
         ("aliases that explode", bomb),
         ("deep flow lists", "[".repeat(many(500_000))),
         ("deep flow mappings", "{a: ".repeat(many(200_000))),

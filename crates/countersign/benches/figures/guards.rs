@@ -201,6 +201,11 @@ fn slow_inputs() -> Vec<(&'static str, &'static str, String)> {
         let _ = writeln!(bomb, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", "));
     }
     vec![
+        (
+            "a bomb in each of many documents",
+            "a.yaml",
+            million(&format!("---\n{}\n", bomb.lines().take(6).collect::<Vec<_>>().join("\n"))),
+        ),
         ("aliases that explode", "a.yaml", bomb),
         ("deep lists", "a.yaml", million("[")),
         ("deep mappings", "a.yaml", million("{a: ")),
