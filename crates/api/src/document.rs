@@ -11,11 +11,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 mod evaluation;
+mod runbooks;
 mod service;
 pub mod words;
 
 pub use evaluation::EvaluationDocument;
-pub use service::{HealthDocument, MeDocument, RunbooksDocument};
+pub use runbooks::{RenderingDocument, RunbooksDocument};
+pub use service::{HealthDocument, MeDocument};
 
 /// A proposal as agents see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -37,6 +37,8 @@ pub enum Effect {
     },
     /// Mark the undone proposal and its cards.
     MarkReverted,
+    /// The window of a run has closed: see what its runbook's record says now.
+    WeighTrust,
 }
 
 impl Effect {
@@ -57,6 +59,7 @@ impl Effect {
             Self::CloseReason => "close_reason",
             Self::Alarm { .. } => "alarm",
             Self::MarkReverted => "mark_reverted",
+            Self::WeighTrust => "weigh_trust",
         }
     }
 }

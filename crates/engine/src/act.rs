@@ -6,7 +6,7 @@ use domain::{ChangeSet, Event, Proposal, ProposalId, Refusal, decide};
 use serde_json::json;
 use store::{Actor, Audit, StoreError};
 
-use crate::Engine;
+use crate::{Engine, trust};
 
 /// Why an event changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +69,13 @@ pub(crate) enum Acted {
 impl Engine {
     /// Runs one act in the writer.
     pub(crate) async fn act(&self, act: Act) -> Result<Acted, StoreError> {
-        let (policy, now) = (self.book().policy.clone(), self.now());
+        let (book, now) = (self.book(), self.now());
         let acted = self
             .0
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let Some(proposal) = tx.proposal(act.id).await? else {
+                    let Some(mut proposal) = tx.proposal(act.id).await? else {
                         return Ok::<_, StoreError>(Acted::Missing);
                     };
                     if act.expected_version.is_some_and(|expected| expected != proposal.version) {
@@ -89,13 +89,15 @@ impl Engine {
                         details: act.details,
                         at: now,
                     };
-                    match decide(&proposal, act.event, &policy, now) {
+                    trust::ask_again(tx, &book, &mut proposal, &act.event, now).await?;
+                    match decide(&proposal, act.event, &book.policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             if let Some(contents) = &act.contents {
                                 tx.insert_contents(act.id, transition.next.revision.number, contents).await?;
                             }
                             let next = tx.apply(&transition, audit).await?;
+                            trust::follow(tx, &book, Some(&proposal), &next, None, now).await?;
                             if let Some((agent, key)) = &act.answer {
                                 crate::usecases::remember(tx, agent, Some(key), &next, now).await?;
                             }

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Act, Acted};
 use crate::cards::CHIPS;
+use crate::trust as ledger;
 use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
 mod steps;
+mod trust;
 
 pub(crate) use steps::OpenStep;
 
@@ -272,6 +274,7 @@ impl Engine {
                 self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }).await
             }
             Action::Revert => self.tapped_revert(tap, proposal, person).await,
+            Action::Demote => self.tapped_demote(tap, proposal, person).await,
             Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
             Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
         }
@@ -290,7 +293,7 @@ impl Engine {
 
     /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
     async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
-        let (policy, now, update) = (self.book().policy.clone(), self.now(), tap.update_id);
+        let (book, now, update) = (self.book(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
         // Only what somebody takes at once is claimed here.
         let lease_until = self.has_owners().then(|| self.lease_until(now));
@@ -302,7 +305,7 @@ impl Engine {
                     if !tx.consume_update(update, now).await? {
                         return Ok::<_, StoreError>((None, None));
                     }
-                    let Some(proposal) = tx.proposal(id).await? else {
+                    let Some(mut proposal) = tx.proposal(id).await? else {
                         return Ok((Some(Acted::Missing), None));
                     };
                     let name = event.name();
@@ -314,10 +317,12 @@ impl Engine {
                         details,
                         at: now,
                     };
-                    match domain::decide(&proposal, event, &policy, now) {
+                    ledger::ask_again(tx, &book, &mut proposal, &event, now).await?;
+                    match domain::decide(&proposal, event, &book.policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;
+                            ledger::follow(tx, &book, Some(&proposal), &next, None, now).await?;
                             let delivers = transition
                                 .effects
                                 .iter()

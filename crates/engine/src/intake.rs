@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Runbook;
+use domain::ledger::LedgerKey;
 use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, hidden, is_text};
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub(crate) struct Resolved {
     pub replay: Vec<String>,
     pub digest: Sha256Hash,
     pub origin: Origin,
+    /// For a run: whose record it belongs to, and whether it would go out by itself.
+    pub shadow: Option<(LedgerKey, bool)>,
     pub title: String,
     pub reason: String,
 }
@@ -91,8 +94,12 @@ impl Engine {
             .at("/title"));
         }
         let mut facts = self.facts(setup, base, &change).await;
+        let mut shadow = None;
         if let Origin::Runbook(call) = &origin {
             facts.runbook = Some(call.runbook.clone());
+            let asked = self.trusted(&setup.name, call, &facts.paths).await?;
+            facts.trust = Some(asked.trust);
+            shadow = Some((asked.key, asked.alone));
         }
         facts.requested = request.tier;
         facts.agent = Some(agent.name.clone());
@@ -113,6 +120,7 @@ impl Engine {
             replay,
             digest,
             origin,
+            shadow,
             title,
             reason,
         })

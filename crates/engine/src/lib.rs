@@ -13,6 +13,7 @@ mod policies;
 mod problem;
 mod requests;
 mod settings;
+mod trust;
 mod usecases;
 mod workers;
 
@@ -25,12 +26,14 @@ use store::Store;
 
 pub use act::Failed;
 pub use book::{Book, FileProblem, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use changes::Description as RunbookDescription;
 pub use problem::Problem;
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    Listing, Me, ObservationRequest, ProposalRequest, Until,
+    Listing, Me, ObservationRequest, ProposalRequest, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
+pub use trust::RunbookStanding;
 pub use workers::Running;
 
 /// The service's heart. Cheap to clone; all clones are one.

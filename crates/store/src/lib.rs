@@ -30,7 +30,7 @@ pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
-    OpenOffer, Owed, Pruned, Scopes, Standing, StoredAnswer,
+    OpenOffer, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
 };
 pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;

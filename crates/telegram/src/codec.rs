@@ -25,6 +25,8 @@ pub enum Action {
     Retry,
     /// Propose the inverse change.
     Revert,
+    /// Take `standard` away from the runbook.
+    Demote,
     /// Ask Argo CD to sync the application with this index in [`crate::Card::applications`].
     Sync(u8),
     /// The second step: yes.
@@ -108,13 +110,14 @@ pub fn decode(data: &str) -> Result<(Action, Nonce), InvalidData> {
     Ok((action, nonce.parse()?))
 }
 
-const PLAIN: [Action; 11] = [
+const PLAIN: [Action; 12] = [
     Action::Approve,
     Action::Reject,
     Action::FullDiff,
     Action::Cancel,
     Action::Retry,
     Action::Revert,
+    Action::Demote,
     Action::Confirm,
     Action::Back,
     Action::Dismiss,
@@ -130,6 +133,7 @@ const fn verb(action: Action) -> &'static str {
         Action::Cancel => "cancel",
         Action::Retry => "retry",
         Action::Revert => "revert",
+        Action::Demote => "demote",
         Action::Sync(_) => "sync",
         Action::Confirm => "confirm",
         Action::Back => "back",

@@ -12,3 +12,4 @@ mod steps;
 mod taps;
 mod telegram;
 mod tiers;
+mod trust;

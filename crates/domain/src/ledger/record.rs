@@ -31,7 +31,7 @@ impl std::fmt::Display for Environment {
     }
 }
 
-/// A promotion that a human took: written in the policy, with an end.
+/// A promotion that is in force: written in the policy by a human, with an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     /// The moment of the record that the human looked at. Whatever went wrong from then on takes the grant away, even before it landed.
@@ -40,6 +40,9 @@ pub struct Grant {
     pub granted_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// A human wrote it without an offer: trust that was given, not earned. Until the record holds as many successes as an offer needs, the
+    /// runbook's schema says which parameters are within.
+    pub given: bool,
 }
 
 /// A tier that was taken away.
@@ -83,7 +86,7 @@ pub struct Record<'a> {
     pub schema: &'a Value,
     /// The trials of this key, in any order; older ones than the window do no harm.
     pub trials: &'a [Trial],
-    /// The newest promotion of this key.
+    /// The promotion of this key that the policy holds.
     pub grant: Option<&'a Grant>,
     /// The demotions of this key, in any order.
     pub demotions: &'a [Demotion],

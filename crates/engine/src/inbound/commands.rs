@@ -20,7 +20,9 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 8] = ["start", "help", "whoami", "pending", "history", "show", "cancel", "revert"];
+const KNOWN: [&str; 12] = [
+    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "runbooks", "trust", "lift", "notnow",
+];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
 /pending: what waits for somebody\n\
@@ -28,6 +30,10 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /history: what is under way or ended, the newest first\n\
 /cancel ID: stop one before its push\n\
 /revert ID: take a delivered one back\n\
+/runbooks: which runbooks run by themselves\n\
+/trust NAME: one runbook's record\n\
+/lift NAME: let a runbook run again after a revert or too many failures\n\
+/notnow NAME: turn the offer of a promotion down\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
 
@@ -71,6 +77,12 @@ impl Engine {
             "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
             "pending" => self.listing(telegram, Listed::Waiting).await?,
             "history" => self.listing(telegram, Listed::Others).await?,
+            "runbooks" => self.runbooks_listed().await?,
+            "trust" => match self.trust_shown(telegram, &command).await? {
+                Some(words) => words,
+                None => return Ok(()),
+            },
+            "lift" | "notnow" => self.judged_runbook(&command, self.person(&from)).await?,
             "show" | "cancel" | "revert" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),

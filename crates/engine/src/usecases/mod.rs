@@ -9,4 +9,4 @@ pub(crate) mod revert;
 mod revise;
 mod unexplained;
 
-pub(crate) use propose::remember;
+pub(crate) use propose::{RunNotes, remember};

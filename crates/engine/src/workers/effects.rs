@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "send_card",
     "edit_cards",
     "notify",
@@ -30,6 +30,7 @@ const ALL: [&str; 13] = [
     "close_reason",
     "alarm",
     "mark_reverted",
+    "weigh_trust",
 ];
 
 /// Who takes the deliveries of each repository.
@@ -49,7 +50,7 @@ pub(crate) struct Held {
 }
 
 /// What became of an effect.
-pub(super) enum Ran {
+pub(crate) enum Ran {
     /// Done, for good.
     Done,
     /// Look again at this time; not a failure.
@@ -196,6 +197,7 @@ impl Engine {
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,
             Effect::MarkReverted => self.mark_reverted(id).await,
+            Effect::WeighTrust => self.weigh_trust(id).await,
             Effect::Observe => handed(lanes.observed.send(held).is_ok()),
             Effect::Deliver => match self.store().read().proposal(id).await {
                 Ok(Some(proposal)) => match lanes.owners.get(&proposal.repository) {

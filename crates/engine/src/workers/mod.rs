@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Engine;
 
-pub(crate) use effects::{Held, Owners};
+pub(crate) use effects::{Held, Owners, Ran};
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;
 
@@ -82,6 +82,7 @@ impl Engine {
                 tracker.spawn(async move { engine.poll_telegram(client, cancel).await });
             }
         }
+        self.sight_grants().await?;
         self.remember_moves().await?;
         self.refresh_open_cards().await?;
         Ok(Running { tracker, cancel })
@@ -116,6 +117,9 @@ impl Engine {
             let reloaded = tokio::task::spawn_blocking(move || engine.reload_book()).await;
             match reloaded {
                 Ok(Ok(true)) => {
+                    if let Err(error) = self.sight_grants().await {
+                        tracing::error!(%error, "the policy's grants could not be noted; they are with the next run");
+                    }
                     tracing::info!(policy = %self.book().policy.hash().short(), "policy and runbooks were read anew");
                     told = None;
                 }

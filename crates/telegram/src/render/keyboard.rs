@@ -29,7 +29,14 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
         .filter(|_| allowed_chips(card))
         .flat_map(|(chip, i)| press(Action::Chip(i), &one_line(chip), options));
     rows.extend(pairs(chips.collect()));
-    let secondary = [Action::FullDiff, Action::Cancel, Action::Retry, Action::Revert, Action::Dismiss];
+    let secondary = [
+        Action::FullDiff,
+        Action::Cancel,
+        Action::Retry,
+        Action::Revert,
+        Action::Demote,
+        Action::Dismiss,
+    ];
     rows.extend(pairs(
         secondary
             .into_iter()
@@ -125,6 +132,7 @@ const fn label(action: Action) -> &'static str {
         Action::Cancel => "🛑 Cancel",
         Action::Retry => "🔁 Retry push",
         Action::Revert => "↩️ Revert",
+        Action::Demote => "⬇️ Demote",
         Action::Sync(_) => "🔄 Sync",
         Action::Confirm => "Yes",
         Action::Back => "Back",
@@ -143,6 +151,7 @@ fn confirm_label(card: &Card, action: Action) -> String {
         Action::Cancel => "cancel",
         Action::Retry => "retry",
         Action::Revert => "revert",
+        Action::Demote => "demote",
         Action::Sync(_) => "sync",
         Action::Dismiss => "put aside",
         Action::FullDiff | Action::Confirm | Action::Back | Action::Chip(_) | Action::CopySha | Action::CopyCommands => "confirm",
