@@ -102,6 +102,8 @@ pub struct LabOptions {
     pub topic: Option<i64>,
     /// Another chat for what only tells, and its topic.
     pub notifications: Option<(i64, Option<i64>)>,
+    /// When notes of standard runs are told.
+    pub when: engine::When,
     /// Seconds between quorum and push.
     pub hold_seconds: u32,
     /// Limits.
@@ -137,6 +139,7 @@ impl Default for LabOptions {
             telegram: true,
             topic: None,
             notifications: None,
+            when: engine::When::default(),
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),

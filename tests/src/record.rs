@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use domain::ledger::{Target, Trial, TrialResult};
-use domain::{Decision, Delivery, Outcome, ProposalId, Transition};
+use domain::{Decision, Delivery, Effect, Outcome, ProposalId, Transition};
 use store::{Actor, Audit, StoreError};
 
 use crate::Lab;
 
 /// Gives the runbook of a run so many successful runs before it, one a day, taking turns on three targets and with 3 to 5 replicas. Each is a
-/// proposal of its own that says in its title that it is made up.
+/// proposal of its own that says in its title that it is made up. Then the record is looked at, as after every run.
 ///
 /// # Errors
 /// When the run has no trial yet, or the database refuses.
@@ -55,13 +55,16 @@ pub async fn seed(lab: &Lab, like: ProposalId, runs: u32) -> Result<()> {
             details: serde_json::json!({}),
             at: started_at,
         };
-        let contents = contents.clone();
+        let (contents, last) = (contents.clone(), number + 1 == runs);
         lab.engine
             .store()
             .write(move |tx| {
                 Box::pin(async move {
                     tx.insert(&transition, &contents, audit).await?;
                     tx.put_trial(&run).await?;
+                    if last {
+                        tx.schedule(Some(run.proposal), &Effect::WeighTrust, run.closes_at).await?;
+                    }
                     Ok::<_, StoreError>(())
                 })
             })

@@ -85,6 +85,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
     let place = |(chat, topic): (i64, Option<i64>)| Destination {
         chat: telegram::ChatId(chat),
         thread: topic.map(telegram::ThreadId),
+        when: options.when,
     };
     let github = match &world.github {
         None => None,

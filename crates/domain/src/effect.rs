@@ -35,6 +35,18 @@ pub enum Effect {
         /// What happened.
         text: String,
     },
+    /// Tell people something that asks for no tap; the text is the audit row's.
+    Tell {
+        /// What to say.
+        text: String,
+    },
+    /// Tell a chat of the standard runs that waited for its digest.
+    Digest {
+        /// The chat.
+        chat: i64,
+        /// The topic in it; 0 for none.
+        thread: i64,
+    },
     /// Mark the undone proposal and its cards.
     MarkReverted,
     /// The window of a run has closed: see what its runbook's record says now.
@@ -58,6 +70,8 @@ impl Effect {
             Self::Observe => "observe",
             Self::CloseReason => "close_reason",
             Self::Alarm { .. } => "alarm",
+            Self::Tell { .. } => "tell",
+            Self::Digest { .. } => "digest",
             Self::MarkReverted => "mark_reverted",
             Self::WeighTrust => "weigh_trust",
         }

@@ -56,6 +56,8 @@ pub struct Policy {
     floors: Vec<Floor>,
     windows: Vec<Window>,
     grants: Vec<Grant>,
+    /// Who decides about promotions that the service offers; a human commits them when absent.
+    promotions: Option<Requirement>,
     reserved: Vec<PathGlob>,
     files_per_card: usize,
     hash: Sha256Hash,
@@ -236,6 +238,9 @@ pub struct Facts {
     /// What the trust ledger says of this run of a runbook. Without it no run is standard.
     #[serde(default)]
     pub trust: Option<Trust>,
+    /// The promotion that the change writes into the policy. Only the service itself makes such a change.
+    #[serde(default)]
+    pub promotion: Option<crate::ledger::LedgerKey>,
 }
 
 /// A finding of a check that asks for a stricter tier.

@@ -15,6 +15,7 @@ mod requests;
 mod settings;
 mod trust;
 mod usecases;
+mod when;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ pub use requests::{
     Listing, Me, ObservationRequest, ProposalRequest, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
-pub use trust::RunbookStanding;
+pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
+pub use when::When;
 pub use workers::Running;
 
 /// The service's heart. Cheap to clone; all clones are one.

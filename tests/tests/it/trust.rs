@@ -455,3 +455,175 @@ async fn cards_say_what_the_runbook_would_have_done() -> Result<()> {
     );
     lab.invariants().await
 }
+
+/// A record that shows enough, on a runbook that nobody granted anything.
+async fn proven(options: LabOptions) -> Result<Lab> {
+    let lab = Lab::with(LabOptions {
+        runbook: runbook(AT_ONCE),
+        ..options
+    })
+    .await?;
+    let first = scaled(&lab, 5).await?;
+    lab.tap(ALICE, first, "Approve").await?;
+    lab.ended(first).await?;
+    record::seed(&lab, first, 14).await?;
+    Ok(lab)
+}
+
+/// Where the policy is a file of the service, an offer shows the lines that accept it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_shows_the_lines_that_accept_it_and_what_was_earned_is_lost_at_the_first_failure() -> Result<()> {
+    let lab = proven(LabOptions {
+        policy: policy(None),
+        ..LabOptions::default()
+    })
+    .await?;
+    let told = lab
+        .said(
+            CHAT,
+            0,
+            &["Runbook scale may run by itself in homelab/default: 14 of 14, at least 81 %"],
+        )
+        .await?;
+    assert!(!told.silent, "an offer rings");
+    asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
+    let lines = told
+        .text
+        .split("\n\n")
+        .find(|part| part.contains("[[grants]]"))
+        .context("no lines")?
+        .to_owned();
+    let accepted = format!("{}\n{lines}\n", policy(None));
+    lab.engine.put_in_force(book(&accepted, &runbook(AT_ONCE))?);
+    let run = scaled(&lab, 3).await?;
+    assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
+    asked(&lab, scaled(&lab, 9).await?, "outside of what was tried").await?;
+    ensure!(
+        lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_offered"),
+        "the offer is audited"
+    );
+    lab.argocd.set_behaviour("web", Behaviour::Degraded);
+    let bad = scaled(&lab, 5).await?;
+    assert_eq!(lab.ended(bad).await?.outcome, Some(Outcome::Degraded));
+    lab.said(CHAT, told.id, &["is prompted from now on"]).await?;
+    asked(&lab, scaled(&lab, 4).await?, "a run failed").await?;
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_turned_down_or_taken_back() -> Result<()> {
+    let lab = proven(LabOptions {
+        policy: policy(None),
+        ..LabOptions::default()
+    })
+    .await?;
+    lab.said(CHAT, 0, &["Runbook scale may run by itself"]).await?;
+    lab.command(CAROL, CHAT, "/notnow scale", &["Only approvers of scale"]).await?;
+    lab.command(ALICE, CHAT, "/notnow scale", &["goes on asking people"]).await?;
+    lab.command(ALICE, CHAT, "/notnow scale", &["No promotion of runbook scale is offered"])
+        .await?;
+
+    let lab = proven(LabOptions {
+        policy: policy(None),
+        ..LabOptions::default()
+    })
+    .await?;
+    lab.said(CHAT, 0, &["Runbook scale may run by itself"]).await?;
+    lab.argocd.set_behaviour("web", Behaviour::SyncFails);
+    let bad = scaled(&lab, 4).await?;
+    lab.tap(ALICE, bad, "Approve").await?;
+    lab.ended(bad).await?;
+    tried(&lab, bad, "failed", |trial| trial.result == TrialResult::SyncFailed).await?;
+    ensure!(lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_void"));
+    lab.command(ALICE, CHAT, "/notnow scale", &["No promotion of runbook scale is offered"])
+        .await?;
+    lab.invariants().await
+}
+
+/// What went well is told together at the chat's time; what failed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_of_standard_runs_wait_for_the_digest_and_failures_do_not() -> Result<()> {
+    let runbook = runbook(AT_ONCE);
+    let evening = (chrono::Utc::now() + chrono::Duration::hours(3)).time();
+    let lab = Lab::with(LabOptions {
+        policy: policy(Some((&runbook, "2099-12-31"))),
+        runbook,
+        when: engine::When {
+            digest: Some(evening),
+            quiet: None,
+        },
+        ..LabOptions::default()
+    })
+    .await?;
+    let good = scaled(&lab, 5).await?;
+    lab.ended(good).await?;
+    lab.argocd.set_behaviour("web", Behaviour::SyncFails);
+    let bad = scaled(&lab, 6).await?;
+    lab.ended(bad).await?;
+    let notice = lab.said(CHAT, 0, &[&bad.short()]).await?;
+    assert!(!notice.silent);
+    ensure!(!lab.texts().iter().any(|text| text.contains(&good.short())), "{:#?}", lab.texts());
+    lab.advance(Duration::from_secs(3 * 3600 + 60));
+    let digest = lab
+        .said(CHAT, notice.id, &["2 runs that asked nobody", &good.short(), &bad.short()])
+        .await?;
+    assert!(digest.silent);
+    lab.invariants().await
+}
+
+/// Where the repository carries its own policy, the offer is a card: approving it commits the grant, and the runbook runs by itself from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Result<()> {
+    const HOME: &str = ".countersign/policy.toml";
+    let own = policy(None);
+    let theirs = format!(
+        "version = 1\n\n# who may do what\n[[rules]]{}",
+        own.split_once("[[rules]]").context("no rules")?.1
+    );
+    let lab = Lab::with(LabOptions {
+        policy: format!("{own}\n[promotions]\napprovers = \"operators\"\nquorum = 2\n"),
+        repository_policy: Some(HOME.to_owned()),
+        runbook: runbook(AT_ONCE),
+        ..LabOptions::default()
+    })
+    .await?;
+    lab.repo
+        .commit_on_top(&[Change::write(HOME, theirs.clone())], "Our policy", "Alice <alice@example.com>")?;
+    let first = scaled(&lab, 5).await?;
+    lab.tap(ALICE, first, "Approve").await?;
+    lab.ended(first).await?;
+    record::seed(&lab, first, 14).await?;
+
+    let card = lab
+        .said(
+            CHAT,
+            0,
+            &["Let runbook scale run by itself in homelab/default", "14 of 14, at least 81 %"],
+        )
+        .await?;
+    let (all, _) = lab.engine.store().read().list(&store::ListFilter::default(), None, 10).await?;
+    let offer = all
+        .iter()
+        .find(|proposal| proposal.revision.facts.promotion.is_some())
+        .context("no offer")?
+        .id;
+    assert!(card.text.contains(&offer.short()), "{}", card.text);
+    asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
+    assert_eq!(
+        lab.tap(CAROL, offer, "Approve").await?.text(),
+        "you are not among the approvers of this change"
+    );
+    lab.tap(ALICE, offer, "Approve").await?;
+    lab.tap(BOB, offer, "Approve").await?;
+    assert_eq!(lab.ended(offer).await?.outcome, Some(Outcome::Pushed));
+    let written = String::from_utf8(lab.repo.read(HOME).context("no policy")?)?;
+    let grant = written.strip_prefix(&theirs).context("the rest stays byte for byte")?;
+    assert!(grant.contains("[[grants]]\nrunbook = \"scale\""), "{grant}");
+
+    let run = scaled(&lab, 3).await?;
+    let run = lab.ended(run).await?;
+    assert_eq!(run.tier(), Tier::Standard, "{}", run.revision.route.why);
+    // What was earned holds for what was tried.
+    asked(&lab, scaled(&lab, 9).await?, "outside of what was tried").await?;
+    lab.invariants().await
+}

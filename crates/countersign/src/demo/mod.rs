@@ -5,8 +5,10 @@
 
 mod agent;
 mod interactive;
+mod past;
 mod seed;
 mod story;
+mod trust;
 mod world;
 
 use std::net::SocketAddr;

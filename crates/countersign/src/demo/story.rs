@@ -14,12 +14,12 @@ use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 use crate::out::say;
 
 /// Longest wait for one step of the story.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Teller {
+pub(super) struct Teller {
     began: Instant,
-    world: World,
-    agent: Agent,
+    pub(super) world: World,
+    pub(super) agent: Agent,
 }
 
 pub(super) async fn run() -> Result<()> {
@@ -34,6 +34,8 @@ pub(super) async fn run() -> Result<()> {
     teller.rejected().await?;
     teller.deleted().await?;
     teller.reverted(&blog).await?;
+    teller.offered().await?;
+    teller.demoted().await?;
     teller.log()?;
     teller.say("done", "every end is what it must be");
     teller.world.service.stop().await;
@@ -41,7 +43,7 @@ pub(super) async fn run() -> Result<()> {
 }
 
 impl Teller {
-    fn say(&self, who: &str, what: &str) {
+    pub(super) fn say(&self, who: &str, what: &str) {
         say!("{:>7.2} s  {who:<9} {what}", self.began.elapsed().as_secs_f64());
     }
 
@@ -209,11 +211,11 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 6, "the branch has {} commits instead of 6", log.len());
+        ensure!(log.len() == 8, "the branch has {} commits instead of 8", log.len());
         Ok(())
     }
 
-    fn expect_tier(&self, document: &Value, tier: &str) -> Result<String> {
+    pub(super) fn expect_tier(&self, document: &Value, tier: &str) -> Result<String> {
         ensure!(
             document["tier"] == tier,
             "routed as {} instead of {tier}: {document}",
@@ -222,7 +224,7 @@ impl Teller {
         Ok(document["id"].as_str().context("a proposal without id")?.to_owned())
     }
 
-    async fn expect_end(&self, id: &str, outcome: &str) -> Result<Value> {
+    pub(super) async fn expect_end(&self, id: &str, outcome: &str) -> Result<Value> {
         let end = self.agent.wait(id, "outcome").await?;
         ensure!(end["outcome"] == outcome, "ended as {} instead of {outcome}: {end}", end["outcome"]);
         Ok(end)
@@ -240,7 +242,7 @@ impl Teller {
         }
     }
 
-    async fn card(&self, id: &str, button: &str) -> Result<Message> {
+    pub(super) async fn card(&self, id: &str, button: &str) -> Result<Message> {
         let name = short(id);
         let found = self
             .world
@@ -255,7 +257,7 @@ impl Teller {
         found.with_context(|| format!("no card of {name} with a button {button}"))
     }
 
-    async fn tap(&self, person: i64, id: &str, button: &str) -> Result<TapOutcome> {
+    pub(super) async fn tap(&self, person: i64, id: &str, button: &str) -> Result<TapOutcome> {
         let card = self.card(id, button).await?;
         let label = card
             .buttons()
@@ -272,7 +274,7 @@ impl Teller {
 }
 
 /// What people call a proposal: the last six digits.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     id[id.len().saturating_sub(6)..].to_uppercase()
 }
 

@@ -1,12 +1,13 @@
 //! What the ledger knows about one runbook in one environment, besides its trials: promotions, demotions, holds.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DemotionCause, Trial};
 use crate::{PersonRef, ProposalId, RepoPath, RepositoryName, RunbookName, Sha256Hash, TargetClass, Tier, Timestamp};
 
 /// Whose record it is. Another hash or another environment is another record, and it starts at zero.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LedgerKey {
     /// The runbook's name.
     pub runbook: RunbookName,
@@ -17,7 +18,7 @@ pub struct LedgerKey {
 }
 
 /// Where trust is earned: what holds for a test cluster says nothing about production.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Environment {
     /// The configured repository.
     pub repository: RepositoryName,

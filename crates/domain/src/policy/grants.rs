@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Policy;
+use super::{Policy, Route, TTL_SECONDS_MANUAL, Waiting};
 use crate::ledger::{Environment, LedgerKey};
 use crate::{GroupName, RepoPath, RepositoryName, RunbookName, TargetClass, Tier, Timestamp, UserId};
 
@@ -49,14 +49,33 @@ impl Trust {
 }
 
 impl Policy {
-    /// All grants, in the order of the file.
+    /// The route of a promotion that the service proposes: the policy is changed, so nobody but those who are named for it may agree.
+    pub(super) fn promotion(&self) -> Route {
+        let why = "the service offers a promotion: its record is the evidence";
+        let Some(requirement) = &self.promotions else {
+            return self.manual(None, format!("{why}, and a human commits to the policy"));
+        };
+        Route {
+            tier: Tier::Prompted,
+            rule: None,
+            why: why.to_owned(),
+            requirements: vec![requirement.clone()],
+            ttl_seconds: TTL_SECONDS_MANUAL,
+            policy: self.hash(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    /// All grants of this policy, in the order of its file or files. What a repository's own file grants is told by
+    /// [`Policy::for_repository`].
     pub fn grants(&self) -> &[Grant] {
         &self.grants
     }
 
     /// The grant of one record, whether or not its time is over.
     pub fn grant(&self, key: &LedgerKey) -> Option<&Grant> {
-        self.grants.iter().find(|grant| grant.key == *key)
+        let policy = self.for_repository(&key.environment.repository);
+        policy.grants.iter().find(|grant| grant.key == *key)
     }
 
     /// Where a change of these paths takes place: the repository, and the class that the rules of the paths name. Paths of several classes
@@ -76,7 +95,10 @@ impl Policy {
 
     /// The groups that may lift what stops a runbook, or take its tier away: the approvers of the rules that name it, and where none does, all.
     pub fn runbook_groups(&self, runbook: &RunbookName) -> BTreeSet<&GroupName> {
-        let rules = self.rules.iter().filter(|rule| rule.runbooks.contains(runbook));
+        let policies = std::iter::once(self).chain(self.repositories.values().map(AsRef::as_ref));
+        let rules = policies
+            .flat_map(|policy| &policy.rules)
+            .filter(|rule| rule.runbooks.contains(runbook));
         let approvers = rules.filter_map(|rule| rule.approvers.as_ref());
         let named: BTreeSet<&GroupName> = approvers
             .flat_map(|approvers| approvers.groups().into_iter().filter_map(|group| self.known(group)))
@@ -268,6 +290,27 @@ evidence = "20 of 20, at least 86 %"
                 "{problems:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_promotion_asks_those_who_are_named_for_it_or_a_human_commits() {
+        let facts = Facts {
+            paths: vec!["prod/policy.toml".parse().expect("a path")],
+            promotion: Some(policy(TEXT).grants()[0].key.clone()),
+            ..Facts::default()
+        };
+        let route = |text: &str| {
+            let route = policy(text).route(&"homelab".parse().expect("a name"), &facts);
+            format!("{} · {}", route.tier, route.needs())
+        };
+        assert_eq!(route(TEXT), "manual · ");
+        assert_eq!(
+            route(&format!("{TEXT}[promotions]\napprovers = \"others\"\n")),
+            "prompted · 1 of others"
+        );
+        let own = policy(TEXT);
+        let theirs = own.with_repository_rules("version = 1\n[promotions]\napprovers = \"operators\"\n");
+        assert!(theirs.is_err_and(|problems| problems[0].message.contains("who decides about promotions")));
     }
 
     #[test]

@@ -64,10 +64,11 @@ struct File {
     freezes: Vec<Spanned<times::FileFreeze>>,
     #[serde(default)]
     grants: Vec<Spanned<grants::FileGrant>>,
+    promotions: Option<grants::FilePromotions>,
 }
 
 /// What a repository's own file may refer to and never define, with what to do instead.
-const OF_THE_SERVICE: [(&str, &str); 7] = [
+const OF_THE_SERVICE: [(&str, &str); 8] = [
     ("people", "people and their ids"),
     ("groups", "groups"),
     ("agents", "agents and whose they are"),
@@ -75,6 +76,7 @@ const OF_THE_SERVICE: [(&str, &str); 7] = [
     ("reserved", "reserved paths"),
     ("floors", "floors"),
     ("files_per_card", "files_per_card"),
+    ("promotions", "who decides about promotions"),
 ];
 
 #[derive(Deserialize)]
@@ -250,6 +252,7 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
     let rules = rules::rules(checker, file.reminders, file.rules);
     let classes = raises::classes(checker, file.classes, people.len());
     let windows = times::windows(checker, file.freezes, &BTreeSet::new());
+    let promotions = file.promotions.as_ref().and_then(|written| grants::promotions(checker, written));
     let grants = grants::grants(checker, file.grants);
     Some(Policy {
         index: checker.index(&rules)?,
@@ -262,6 +265,7 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
         floors,
         windows,
         grants,
+        promotions,
         reserved,
         files_per_card,
         hash: Sha256Hash::of(checker.text.as_bytes()),

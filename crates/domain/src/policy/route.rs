@@ -88,6 +88,9 @@ impl Policy {
     }
 
     fn routed(&self, repository: &RepositoryName, facts: &Facts) -> Route {
+        if facts.promotion.is_some() {
+            return self.promotion();
+        }
         if let Some(why) = self.safeguard(facts) {
             return self.manual(None, why);
         }
@@ -224,7 +227,7 @@ impl Policy {
         }
     }
 
-    fn manual(&self, rule: Option<&Rule>, why: String) -> Route {
+    pub(super) fn manual(&self, rule: Option<&Rule>, why: String) -> Route {
         Route {
             tier: Tier::Manual,
             rule: rule.map(|rule| rule.name.clone()),

@@ -20,8 +20,8 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 12] = [
-    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "runbooks", "trust", "lift", "notnow",
+const KNOWN: [&str; 13] = [
+    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "runbooks", "trust", "lift", "demote", "notnow",
 ];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
@@ -33,6 +33,7 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /runbooks: which runbooks run by themselves\n\
 /trust NAME: one runbook's record\n\
 /lift NAME: let a runbook run again after a revert or too many failures\n\
+/demote NAME: take standard away from a runbook\n\
 /notnow NAME: turn the offer of a promotion down\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
@@ -82,7 +83,7 @@ impl Engine {
                 Some(words) => words,
                 None => return Ok(()),
             },
-            "lift" | "notnow" => self.judged_runbook(&command, self.person(&from)).await?,
+            "lift" | "notnow" | "demote" => self.judged_runbook(&command, self.person(&from)).await?,
             "show" | "cancel" | "revert" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),

@@ -1,4 +1,4 @@
-//! `/runbooks`, `/trust`, `/lift`, `/notnow` and the Demote button.
+//! `/runbooks`, `/trust`, `/lift`, `/demote`, `/notnow` and the Demote button.
 
 use domain::ledger::{LedgerKey, TrustConstants};
 use domain::{PersonRef, Proposal, Refusal, RunbookName};
@@ -73,7 +73,7 @@ impl Engine {
         });
     }
 
-    /// `/lift NAME` and `/notnow NAME`: for the approvers of the rules that name the runbook.
+    /// `/lift NAME`, `/demote NAME` and `/notnow NAME`: for the approvers of the rules that name the runbook.
     pub(super) async fn judged_runbook(&self, command: &Command, person: Option<PersonRef>) -> Result<Rendered, StoreError> {
         let name = match self.runbook_named(command) {
             Ok(name) => name,
@@ -91,10 +91,10 @@ impl Engine {
             );
             return Ok(telegram::message(&words));
         };
-        let said = if command.name == "lift" {
-            self.lift(&name, person).await?
-        } else {
-            self.turn_down(&name, person).await?
+        let said = match command.name.as_str() {
+            "lift" => self.lift(&name, person).await?,
+            "demote" => self.demote_everywhere(&name, &person).await?,
+            _ => self.turn_down(&name, person).await?,
         };
         Ok(telegram::message(&said))
     }

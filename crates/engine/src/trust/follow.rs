@@ -5,6 +5,7 @@ use domain::{Effect, Origin, Outcome, Proposal, ProposalId, RunbookCall, Timesta
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
+use super::offers::{answered, void_offer};
 use super::{key_of, parameters, since, standing};
 use crate::{Book, Engine};
 
@@ -24,6 +25,7 @@ pub(crate) async fn follow(
     observed: Option<Observed>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    answered(tx, before, next, now).await?;
     let (Origin::Runbook(call) | Origin::Observed(call)) = &next.origin else {
         return Ok(());
     };
@@ -53,7 +55,8 @@ pub(crate) async fn follow(
             audit(tx, Some(next.id), "runbook_held", summary, json!({ "path": hold.path }), now).await?;
         }
     }
-    demote(tx, book, &trial.key, now).await
+    demote(tx, book, &trial.key, now).await?;
+    void_offer(tx, book, &trial.key, now).await
 }
 
 /// The trial of a run, read only when something may have happened to it.
@@ -233,7 +236,8 @@ impl Engine {
                     tx.put_trial(&trial).await?;
                     let summary = format!("the run {}", result.phrase());
                     audit(tx, Some(id), "trial_settled", summary, json!({ "result": result }), now).await?;
-                    demote(tx, &book, &trial.key, now).await
+                    demote(tx, &book, &trial.key, now).await?;
+                    void_offer(tx, &book, &trial.key, now).await
                 })
             })
             .await

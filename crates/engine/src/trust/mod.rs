@@ -4,6 +4,7 @@
 
 mod follow;
 mod limits;
+mod offers;
 mod people;
 mod standings;
 mod weigh;
@@ -19,6 +20,7 @@ use crate::{Book, Engine, Problem};
 
 pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
+pub use offers::SERVICE;
 pub use standings::RunbookStanding;
 
 /// What is said about one run, and what a shadow notes of it.
@@ -145,17 +147,30 @@ impl Engine {
         Some(format!("{} is on hold for {} (/lift {})", hold.runbook, hold.path, hold.runbook))
     }
 
+    /// What is granted in the repositories that are configured, each by the policy that its changes are judged by.
+    pub(crate) fn granted(&self, book: &Book) -> Vec<(LedgerKey, Timestamp)> {
+        let of = |name: &RepositoryName| {
+            let grants = book.policy.for_repository(name).grants().iter();
+            grants
+                .filter(|grant| grant.key.environment.repository == *name)
+                .map(|grant| (grant.key.clone(), grant.until))
+                .collect::<Vec<_>>()
+        };
+        self.repositories().flat_map(|setup| of(&setup.name)).collect()
+    }
+
     /// Notes what the policy in force grants. Seen grants stay as they are.
     pub(crate) async fn sight_grants(&self) -> Result<(), StoreError> {
         let (book, now) = (self.book(), self.now());
-        if book.policy.grants().is_empty() {
+        let granted = self.granted(&book);
+        if granted.is_empty() {
             return Ok(());
         }
         self.store()
             .write(move |tx| {
                 Box::pin(async move {
-                    for grant in book.policy.grants() {
-                        sight(tx, &grant.key, grant.until, now).await?;
+                    for (key, until) in &granted {
+                        sight(tx, key, *until, now).await?;
                     }
                     Ok(())
                 })

@@ -1,7 +1,7 @@
 //! What people do about trust: take a tier away, lift what stops a runbook, turn an offer down. Who may is decided by the policy.
 
 use domain::ledger::{Demotion, DemotionCause, LedgerKey};
-use domain::{Origin, PersonRef, Proposal, RepositoryName, RunbookName, Tier};
+use domain::{Origin, PersonRef, Proposal, ProposalId, RepositoryName, RunbookName, Tier};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
@@ -14,9 +14,21 @@ impl Engine {
         let (Origin::Runbook(call) | Origin::Observed(call)) = &proposal.origin else {
             return Ok("this change is no run of a runbook".to_owned());
         };
-        let (book, now) = (self.book(), self.now());
-        let key = key_of(&book, &proposal.repository, call, &proposal.revision.facts.paths);
-        let id = proposal.id;
+        let key = key_of(&self.book(), &proposal.repository, call, &proposal.revision.facts.paths);
+        self.demote_record(key, Some(proposal.id), by).await
+    }
+
+    /// A person takes `standard` away from a runbook wherever it runs; the sentence for them.
+    pub(crate) async fn demote_everywhere(&self, runbook: &RunbookName, by: &PersonRef) -> Result<String, StoreError> {
+        let mut said = Vec::new();
+        for one in self.standings(runbook).await? {
+            said.push(self.demote_record(one.key, None, by.clone()).await?);
+        }
+        Ok(said.join("; "))
+    }
+
+    async fn demote_record(&self, key: LedgerKey, id: Option<ProposalId>, by: PersonRef) -> Result<String, StoreError> {
+        let now = self.now();
         let words = format!(
             "runbook {} in {} asks people from now on: {} took standard away",
             key.runbook, key.environment, by.name
@@ -29,14 +41,14 @@ impl Engine {
                         at: now,
                         to: Tier::Prompted,
                         cause: DemotionCause::Human,
-                        proposal: Some(id),
+                        proposal: id,
                         by: Some(by.clone()),
                         lifted_at: None,
                     };
                     tx.put_demotion(&key, &demotion).await?;
                     tx.decline_offer(&key, now).await?;
                     let details = json!({ "runbook": key.runbook, "hash": key.hash, "environment": key.environment.to_string() });
-                    tell(tx, Some(id), &by, "runbook_demoted", said, details, now).await
+                    tell(tx, id, &by, "runbook_demoted", said, details, now).await
                 })
             })
             .await?;
@@ -112,7 +124,7 @@ impl Engine {
 
 async fn tell(
     tx: &mut Tx,
-    proposal: Option<domain::ProposalId>,
+    proposal: Option<ProposalId>,
     by: &PersonRef,
     event: &str,
     summary: String,

@@ -76,8 +76,8 @@ impl Engine {
     async fn records_of(&self, runbook: &Runbook) -> Result<BTreeSet<LedgerKey>, StoreError> {
         let (book, now) = (self.book(), self.now());
         let ours = |key: &LedgerKey| key.hash == runbook.content_hash();
-        let granted = book.policy.grants().iter().map(|grant| &grant.key);
-        let mut keys: BTreeSet<LedgerKey> = granted.filter(|key| key.runbook == *runbook.name() && ours(key)).cloned().collect();
+        let granted = self.granted(&book).into_iter().map(|(key, _)| key);
+        let mut keys: BTreeSet<LedgerKey> = granted.filter(|key| key.runbook == *runbook.name() && ours(key)).collect();
         for setup in self.repositories() {
             let tried = self.store().read().ledger_keys(runbook.name(), &setup.name, since(now)).await?;
             keys.extend(tried.into_iter().filter(ours));
@@ -96,6 +96,7 @@ impl Engine {
     fn usual(&self, runbook: &Runbook, repository: &domain::RepositoryName) -> Environment {
         let policy = self.book().policy.clone();
         let named = policy
+            .for_repository(repository)
             .rules()
             .iter()
             .find(|rule| rule.runbooks.contains(runbook.name()) && rule.repository.as_ref().is_none_or(|only| only == repository));

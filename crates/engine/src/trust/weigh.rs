@@ -50,10 +50,3 @@ impl Engine {
         }
     }
 }
-
-impl Engine {
-    /// Offers a promotion once, when the record shows enough.
-    async fn offer(&self, _key: &domain::ledger::LedgerKey) -> Ran {
-        Ran::Done
-    }
-}

@@ -396,6 +396,7 @@ impl Engine {
             facts.trust = self.trusted(&setup.name, call, &facts.paths).await.ok().map(|asked| asked.trust);
         }
         facts.runbook = runbook;
+        facts.promotion.clone_from(&old.promotion);
         facts.requested = old.requested;
         facts.agent = proposal.asking_agent().cloned();
         facts.revert = old.revert;

@@ -3,6 +3,7 @@
 
 mod branch;
 mod deliver;
+mod digest;
 mod effects;
 mod landing;
 mod messages;
@@ -107,7 +108,7 @@ impl Engine {
     }
 
     async fn follow_book(self, cancel: CancellationToken) {
-        let mut told = None;
+        let (mut told, mut sighted) = (None, Vec::new());
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -117,9 +118,6 @@ impl Engine {
             let reloaded = tokio::task::spawn_blocking(move || engine.reload_book()).await;
             match reloaded {
                 Ok(Ok(true)) => {
-                    if let Err(error) = self.sight_grants().await {
-                        tracing::error!(%error, "the policy's grants could not be noted; they are with the next run");
-                    }
                     tracing::info!(policy = %self.book().policy.hash().short(), "policy and runbooks were read anew");
                     told = None;
                 }
@@ -134,6 +132,13 @@ impl Engine {
                 Err(error) => tracing::error!(%error, "the policy could not be read"),
             }
             self.tell_policies().await;
+            let granted = self.granted(&self.book());
+            if granted != sighted {
+                match self.sight_grants().await {
+                    Ok(()) => sighted = granted,
+                    Err(error) => tracing::error!(%error, "what the policy grants could not be noted; it is with the next run"),
+                }
+            }
         }
     }
 }

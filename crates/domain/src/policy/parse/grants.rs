@@ -6,9 +6,10 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::Checker;
+use super::approvers::{Written, requirement};
 use crate::ledger::{Environment, LedgerKey};
-use crate::policy::Grant;
 use crate::policy::grants::class_default;
+use crate::policy::{Grant, Requirement};
 use crate::{RunbookName, Sha256Hash, TargetClass};
 
 #[derive(Deserialize)]
@@ -20,6 +21,27 @@ pub(super) struct FileGrant {
     hash: Spanned<String>,
     until: Spanned<Value>,
     evidence: Option<String>,
+}
+
+/// Who decides about promotions that the service offers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilePromotions {
+    approvers: Spanned<Value>,
+    quorum: Option<Spanned<u32>>,
+}
+
+/// Reads who decides about promotions.
+pub(super) fn promotions(checker: &mut Checker<'_>, written: &FilePromotions) -> Option<Requirement> {
+    let written = Written {
+        rule: "promotions",
+        approvers: &written.approvers,
+        quorum: written.quorum.as_ref(),
+        revert_quorum: None,
+        allow_owner: true,
+        escalation: None,
+    };
+    requirement(checker, &written)
 }
 
 /// Reads the grants.
