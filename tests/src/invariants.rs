@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use domain::ledger::TrialResult;
-use domain::{ChangeSet, Decision, Delivery, Origin, Outcome, Proposal, ProposalId, Tier};
+use domain::{ChangeSet, Decision, Delivery, Origin, Outcome, PersonRef, Proposal, ProposalId, Stop, Subject, Tier, UserId};
 use simulators::git::{BareRepo, CommitInfo};
 use store::{Actor, AuditReport, CardState, ListFilter, Reader, Store};
 
@@ -35,10 +35,52 @@ pub async fn check(store: &Store, repo: &BareRepo) -> Result<()> {
         evidence(&store.read(), proposal).await?;
         still_contained(proposal, repo)?;
     }
+    nothing_stopped_was_sent(store, &proposals).await?;
     match store.verify_audit().await? {
         AuditReport::Intact { .. } => Ok(()),
         AuditReport::Broken { row, why } => anyhow::bail!("I7: audit row {row}: {why}"),
     }
+}
+
+/// No leave to push was given for what a stop covered: from its audit row to that of its end.
+async fn nothing_stopped_was_sent(store: &Store, proposals: &[Proposal]) -> Result<()> {
+    let mut standing: BTreeMap<u64, Stop> = BTreeMap::new();
+    for row in store.read().audit_after(0, 100_000).await? {
+        let entry = row.entry;
+        match (entry.event.as_str(), entry.details["stop"].as_u64()) {
+            ("stop", Some(id)) => {
+                let stop = Stop {
+                    id,
+                    scope: serde_json::from_value(entry.details["scope"].clone())?,
+                    by: PersonRef {
+                        id: UserId(0),
+                        name: String::new(),
+                    },
+                    at: entry.at,
+                    reason: String::new(),
+                    votes: Vec::new(),
+                };
+                standing.insert(id, stop);
+            }
+            ("resume", Some(id)) if entry.details["over"] == true => _ = standing.remove(&id),
+            // The row of one that was held back says what it waits for.
+            ("commit_built", _) if entry.summary.starts_with("commit ") => {
+                let proposal = proposals.iter().find(|proposal| Some(proposal.id) == entry.proposal);
+                let subject = proposal.map(Subject::from);
+                let over = standing
+                    .values()
+                    .find(|stop| subject.as_ref().is_some_and(|subject| stop.covers(subject)));
+                ensure!(
+                    over.is_none(),
+                    "I4: row {} lets {:?} be pushed while {over:?} stands",
+                    row.row,
+                    entry.proposal
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn by_service(proposal: &Proposal) -> bool {

@@ -415,6 +415,21 @@ impl Lab {
         found.ok_or_else(|| anyhow!("no card of {short} with {button}: {:#?}", self.texts()))
     }
 
+    /// A card of a proposal as soon as it says something.
+    pub async fn card_saying(&self, id: ProposalId, words: &str) -> Result<Message> {
+        let short = id.short();
+        let found = self
+            .telegram
+            .wait_for(PATIENCE, |state| {
+                let mut messages = state.messages(CHAT).iter().rev();
+                messages
+                    .find(|message| !message.deleted && message.text.contains(&short) && message.text.contains(words))
+                    .cloned()
+            })
+            .await;
+        found.ok_or_else(|| anyhow!("no card of {short} says {words:?}: {:#?}", self.texts()))
+    }
+
     /// Somebody presses a button on the newest card that has it.
     pub async fn tap(&self, user: i64, id: ProposalId, button: &str) -> Result<TapOutcome> {
         let card = self.card(id, button).await?;

@@ -44,10 +44,10 @@ pub async fn authenticate(State(face): State<Face>, mut request: Request, next: 
     response
 }
 
-/// Every call that asked for something it must not have. Not a conflict with the present state (the use cases write their own row for what
-/// the state refuses), nor a failure of ours.
+/// Every call that asked for something it must not have. Not a conflict with the present state, nor what the guard rails refuse (the use cases
+/// write their own rows for both), nor a failure of ours.
 fn deserves_a_row(problem: &Problem) -> bool {
-    (400..500).contains(&problem.status) && !matches!(problem.status, 409 | 412)
+    (400..500).contains(&problem.status) && !matches!(problem.status, 409 | 412) && problem.code != "guard_refused"
 }
 
 async fn agent(face: &Face, headers: &HeaderMap) -> Result<Agent, Problem> {

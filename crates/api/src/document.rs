@@ -1,4 +1,5 @@
-//! The documents that agents see. Made from a [`Proposal`] and nothing else, so that a stored answer and a fresh one say the same.
+//! The documents that agents see. Made from a [`Proposal`] and what the checks said of its revision, and nothing else, so that a stored
+//! answer and a fresh one say the same.
 //!
 //! People appear by display name only: there is no field that could carry a numeric id.
 
@@ -10,11 +11,14 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+mod checked;
 mod evaluation;
 mod runbooks;
 mod service;
 pub mod words;
 
+use checked::CheckedParts;
+pub use checked::{CheckDocument, FactDocument, FindingDocument, SummaryDocument};
 pub use evaluation::EvaluationDocument;
 pub use runbooks::{RenderingDocument, RunbooksDocument};
 pub use service::{HealthDocument, MeDocument};
@@ -70,6 +74,14 @@ pub struct ProposalDocument {
     pub policy: Sha256Hash,
     /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
     pub policy_replay: Vec<String>,
+    /// How the checks of the current revision went; null in lists, and once its contents are past their retention.
+    pub checks: Option<Vec<CheckDocument>>,
+    /// What they found, worst first; null where `checks` is.
+    pub findings: Option<Vec<FindingDocument>>,
+    /// What the change does, as the service reads it; null where `checks` is.
+    pub summary: Option<SummaryDocument>,
+    /// The operator's checklist, answered; null where `checks` is.
+    pub checklist: Option<Vec<FactDocument>>,
     /// What was decided.
     #[schema(schema_with = words::decision)]
     pub decision: Decision,
@@ -275,6 +287,21 @@ pub fn address(id: ProposalId) -> String {
     format!("/v1/proposals/{id}")
 }
 
+impl ProposalDocument {
+    /// With what the checks said of the current revision.
+    pub fn with(proposal: &Proposal, checked: Option<&engine::Checked>) -> Self {
+        let mut document = Self::from(proposal);
+        if let Some(parts) = checked.map(CheckedParts::from) {
+            document.checks = Some(parts.checks);
+            document.findings = Some(parts.findings);
+            document.summary = Some(parts.summary);
+            document.checklist = Some(parts.checklist);
+        }
+        document
+    }
+}
+
+/// As lists show it: without what the checks said.
 impl From<&Proposal> for ProposalDocument {
     fn from(proposal: &Proposal) -> Self {
         let Proposal { revision, .. } = proposal;
@@ -300,6 +327,10 @@ impl From<&Proposal> for ProposalDocument {
             why: route.why.clone(),
             policy: route.policy,
             policy_replay: revision.replay.clone(),
+            checks: None,
+            findings: None,
+            summary: None,
+            checklist: None,
             decision: proposal.decision,
             delivery: proposal.delivery,
             outcome: proposal.outcome,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::conditional::etag;
+use crate::document::FindingDocument;
 use engine::Problem;
 
 /// The media type of RFC 9457.
@@ -66,6 +67,9 @@ pub struct ProblemDocument {
     pub retryable: bool,
     /// What to do next.
     pub hint: String,
+    /// With `guard_refused` and `observation_refused`: what the guard rails refuse. Never a value that was found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingDocument>,
 }
 
 impl ProblemDocument {
@@ -81,6 +85,7 @@ impl ProblemDocument {
             pointer: problem.pointer.clone(),
             retryable: problem.retryable,
             hint: problem.hint.clone(),
+            findings: problem.findings.iter().map(FindingDocument::from).collect(),
         }
     }
 }

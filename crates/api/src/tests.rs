@@ -3,6 +3,7 @@
 mod agents;
 mod asking;
 mod fixture;
+mod guards;
 mod refusals;
 mod service;
 

@@ -51,19 +51,22 @@ pub fn inspect(changes: &ChangeSet) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for (path, change) in changes.iter() {
         let Some(new) = &change.new else { continue };
-        match std::str::from_utf8(&new.bytes) {
-            Ok(text) if is_text(&new.bytes) => inspect_text(path, text, &mut remarks),
-            _ => remarks.push(Remark {
-                path: path.clone(),
-                line: None,
-                kind: RemarkKind::Binary,
-                message: format!(
-                    "not text: {} bytes, SHA-256 {}",
-                    new.bytes.len(),
-                    domain::Sha256Hash::of(&new.bytes)
-                ),
-            }),
-        }
+        remarks.extend(inspect_file(path, &new.bytes));
+    }
+    remarks
+}
+
+/// The remarks about one file's new content.
+pub(crate) fn inspect_file(path: &RepoPath, bytes: &[u8]) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if is_text(bytes) => inspect_text(path, text, &mut remarks),
+        _ => remarks.push(Remark {
+            path: path.clone(),
+            line: None,
+            kind: RemarkKind::Binary,
+            message: format!("not text: {} bytes, SHA-256 {}", bytes.len(), domain::Sha256Hash::of(bytes)),
+        }),
     }
     remarks
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, runbook};
+use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, runbook, stops};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -43,6 +43,14 @@ enum Command {
     /// What the service gave up and a human may have it try again
     #[command(subcommand)]
     Effects(effects::Command),
+    /// Stop sending at once: everything, or one agent, path, runbook or tier
+    Stop(stops::Halt),
+    /// List what is stopped, and who is locked, as JSON lines
+    Stops(WithConfig),
+    /// Ask for the end of a stop: one of the two people it takes
+    Resume(stops::Resume),
+    /// Ask that somebody who locked themselves gets their rights back: one of the two people it takes
+    Unlock(stops::Unlock),
     /// Write a consistent copy of the database, also while the service runs
     Backup(backup::Arguments),
     /// Recompute the digest of a change
@@ -180,6 +188,10 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Effects(command) => effects::run(command).await,
+        Command::Stop(arguments) => stops::stop(arguments).await,
+        Command::Stops(with) => stops::list(with).await,
+        Command::Resume(arguments) => stops::resume(arguments).await,
+        Command::Unlock(arguments) => stops::unlock(arguments).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Digest(arguments) => digest::run(&arguments),
         #[cfg(feature = "demo")]
@@ -197,7 +209,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if !unreadable.is_empty() {
         return Err(Failure::Settings(unreadable));
     }
-    engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    settings.book()?;
     let served = crate::serve(settings, crate::Hooks::default()).await;
     served.map_err(|error| Failure::Failed(format!("{error:#}"), "correct the cause named above and start again".to_owned()))
 }

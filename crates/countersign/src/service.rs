@@ -188,7 +188,7 @@ impl Service {
 }
 
 fn load_book(settings: &Settings) -> anyhow::Result<engine::Book> {
-    engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| {
+    settings.book().map_err(|problems| {
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         anyhow::anyhow!("the policy or a runbook is not valid:\n{text}")
     })

@@ -2,6 +2,7 @@
 //! be wrong. Every problem names the key, the layer its value came from, and what to do.
 
 mod convert;
+mod guard;
 mod layers;
 mod raw;
 mod strict;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// Policy and runbooks.
     pub policy: PolicySettings,
+    /// What the operator adds to the guard rails.
+    pub guard: engine::GuardFiles,
     /// Telegram; without it prompted changes wait and nobody is told.
     pub telegram: Option<TelegramSettings>,
     /// Named limits.
@@ -330,6 +333,14 @@ impl Settings {
                 Err(problems)
             }
         }
+    }
+
+    /// Policy, runbooks and guard rails from the files that the settings name.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn book(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        engine::Book::load_guarded(&self.policy.file, self.policy.runbooks.as_deref(), &self.guard)
     }
 
     /// Tries to read every file that the settings name. Apart from [`Settings::load`], because a check of the shipped example must

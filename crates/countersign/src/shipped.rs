@@ -99,7 +99,7 @@ mod tests {
 
         let shipped = Shipped::unpack().unwrap();
         let settings = shipped.settings().unwrap();
-        let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).unwrap();
+        let book = settings.book().unwrap();
         assert_eq!((settings.repositories.len(), settings.argocd.len(), book.runbooks.len()), (1, 1, 3));
         assert_eq!(
             settings.repositories[0].git.mirror,

@@ -47,6 +47,11 @@ pub enum Effect {
         /// The topic in it; 0 for none.
         thread: i64,
     },
+    /// Tell something in every chat, with sound: people stopped or resumed something.
+    Announce {
+        /// What.
+        text: String,
+    },
     /// Mark the undone proposal and its cards.
     MarkReverted,
     /// The window of a run has closed: see what its runbook's record says now.
@@ -72,6 +77,7 @@ impl Effect {
             Self::Alarm { .. } => "alarm",
             Self::Tell { .. } => "tell",
             Self::Digest { .. } => "digest",
+            Self::Announce { .. } => "announce",
             Self::MarkReverted => "mark_reverted",
             Self::WeighTrust => "weigh_trust",
         }

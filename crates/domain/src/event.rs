@@ -1,7 +1,7 @@
 //! Everything that can happen to a proposal, as one closed list.
 
 use crate::{
-    ApplicationState, CommitId, Landed, Outcome, PersonRef, ProposalId, PullRequest, RepoPath, ReviewVerdict, Revision, Sha256Hash,
+    ApplicationState, CommitId, Landed, Orders, Outcome, PersonRef, ProposalId, PullRequest, RepoPath, ReviewVerdict, Revision, Sha256Hash,
 };
 
 /// Something that happened: an HTTP call, a tap, a result of git, an observation of Argo CD, a deadline.
@@ -88,6 +88,13 @@ pub enum Event {
         parent: CommitId,
         /// The digest of what was really built.
         digest: Sha256Hash,
+        /// What people ordered about sending it.
+        orders: Orders,
+    },
+    /// Somebody took their own rights away: what they approved does not count any more.
+    Locked {
+        /// Who.
+        by: PersonRef,
     },
     /// The remote's ref was read back and contains the commit.
     PushConfirmed {
@@ -173,6 +180,7 @@ impl Event {
             Self::Expire => "expire",
             Self::Refuse { .. } => "refuse",
             Self::CommitBuilt { .. } => "commit_built",
+            Self::Locked { .. } => "locked",
             Self::PushConfirmed { .. } => "push_confirmed",
             Self::PushMissed => "push_missed",
             Self::PushRefused { .. } => "push_refused",
@@ -189,7 +197,7 @@ impl Event {
     /// The person behind it, if one is.
     pub const fn person(&self) -> Option<&PersonRef> {
         match self {
-            Self::Review { by, .. } | Self::Reason { by, .. } | Self::Cancel { by } | Self::Retry { by } => Some(by),
+            Self::Review { by, .. } | Self::Reason { by, .. } | Self::Cancel { by } | Self::Retry { by } | Self::Locked { by } => Some(by),
             Self::Withdraw { .. }
             | Self::Revise { .. }
             | Self::Reshow { .. }

@@ -50,6 +50,15 @@ impl std::fmt::Display for Hold {
     }
 }
 
+/// What people ordered about sending, as the transaction that decides reads it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Orders {
+    /// The stops that stand.
+    pub stops: Vec<Stop>,
+    /// The freezes that this proposal was let pass.
+    pub overridden: BTreeSet<String>,
+}
+
 /// Longest time until a held delivery is looked at again: a policy that no longer freezes it is noticed by then.
 const LOOK_SECONDS: i64 = 15;
 

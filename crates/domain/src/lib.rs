@@ -20,7 +20,7 @@ pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFi
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
-pub use gate::{Hold, look_again, may_send, said};
+pub use gate::{Hold, Orders, look_again, may_send, said};
 pub use hidden::{Hidden, hidden, is_blank, is_deceptive, is_selector, quoted, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,
@@ -37,5 +37,5 @@ pub use proposal::{
 };
 pub use refusal::Refusal;
 pub use states::{Decision, Delivery, Landed, Outcome, Risk, Tier};
-pub use stops::{RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, Subject};
+pub use stops::{Lock, RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, StopRequest, Subject};
 pub use words::{counted, span};

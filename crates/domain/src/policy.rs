@@ -415,6 +415,34 @@ impl Policy {
         self.handlers(proposal).into_iter().any(|group| self.in_group(group, user, now))
     }
 
+    /// Whether a person may ask for a stop to end, or for somebody's rights to come back: a member of a group that some rule asks for approvals
+    /// (of any group, where no rule names one). Nobody does that in somebody's place.
+    pub fn may_resume(&self, user: UserId) -> bool {
+        let asked: BTreeSet<&GroupName> = self
+            .rules
+            .iter()
+            .filter_map(|rule| rule.approvers.as_ref())
+            .flat_map(Requirement::groups)
+            .collect();
+        let mut groups = self.groups.iter().filter(|(name, _)| asked.is_empty() || asked.contains(name));
+        groups.any(|(_, members)| members.contains(&user))
+    }
+
+    /// This policy as it is while some people have taken their own rights away: they are in no group and stand in for nobody. They keep their
+    /// names, and what they own stays theirs.
+    #[must_use]
+    pub fn without(&self, locked: &BTreeSet<UserId>) -> Self {
+        let mut policy = self.clone();
+        for members in policy.groups.values_mut() {
+            members.retain(|user| !locked.contains(user));
+        }
+        policy.delegations.retain(|delegation| !locked.contains(&delegation.to));
+        for theirs in policy.repositories.values_mut() {
+            *theirs = Arc::new(theirs.without(locked));
+        }
+        policy
+    }
+
     fn known(&self, group: &GroupName) -> Option<&GroupName> {
         self.groups.get_key_value(group).map(|(name, _)| name)
     }

@@ -1,4 +1,5 @@
 //! Stops: while one covers a change, nothing of it is sent to the remote. Approvals are kept. Resuming needs two people.
+//! Locks: somebody takes their own rights away at once. Giving them back needs two others.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,21 +109,7 @@ impl Stop {
     /// Counts the wishes to resume, with a new one. `may` says who is entitled to one now: whoever lost that right meanwhile no longer counts,
     /// nor does a wish that is older than [`RESUME_SECONDS`], or that a clock which was turned back has put into the future.
     pub fn resume(&mut self, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
-        let now = vote.at;
-        self.votes.retain(|known| known.by.id != vote.by.id);
-        self.votes.push(vote);
-        let fresh = |vote: &&ResumeVote| (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds());
-        let people: BTreeSet<UserId> = self
-            .votes
-            .iter()
-            .filter(fresh)
-            .map(|vote| vote.by.id)
-            .filter(|id| may(*id))
-            .collect();
-        match RESUME_PEOPLE.saturating_sub(people.len()) {
-            0 => Resumption::Over,
-            missing => Resumption::Missing(missing),
-        }
+        counted(&mut self.votes, vote, may)
     }
 
     /// One sentence for cards and agents.
@@ -134,6 +121,102 @@ impl Stop {
         };
         format!("{} stopped {}{reason}", self.by.name, self.scope)
     }
+}
+
+/// Counts fresh wishes of people who are entitled to one, each person once.
+fn counted(votes: &mut Vec<ResumeVote>, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
+    let now = vote.at;
+    votes.retain(|known| known.by.id != vote.by.id);
+    votes.push(vote);
+    let fresh = |vote: &&ResumeVote| (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds());
+    let people: BTreeSet<UserId> = votes.iter().filter(fresh).map(|vote| vote.by.id).filter(|id| may(*id)).collect();
+    match RESUME_PEOPLE.saturating_sub(people.len()) {
+        0 => Resumption::Over,
+        missing => Resumption::Missing(missing),
+    }
+}
+
+/// Somebody took their own rights away: while it stands they are in no group, so that nothing they approved counts, nor anything they do now.
+/// They can still stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Its number, given by the store.
+    pub id: u64,
+    /// Who.
+    pub person: PersonRef,
+    /// When.
+    pub at: Timestamp,
+    /// Who wants them back, in order.
+    #[serde(default)]
+    pub votes: Vec<ResumeVote>,
+}
+
+impl Lock {
+    /// Counts the wishes to give somebody's rights back, with a new one; as for [`Stop::resume`]. One's own never counts.
+    pub fn restore(&mut self, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
+        let own = self.person.id;
+        counted(&mut self.votes, vote, |id| id != own && may(id))
+    }
+}
+
+/// A stop as people ask for it: `[SCOPE] [[because] REASON]`. Nothing at all stops everything. A colon, a dash or `because` may stand before
+/// the reason; without a scope one of them must.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StopRequest {
+    /// What to stop.
+    pub scope: Scope,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+impl FromStr for StopRequest {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let text = text.trim();
+        let (first, rest) = word(text);
+        let named = |kind: &str, rest: &str| {
+            let (of, reason) = word(rest);
+            let of = of.trim_end_matches([':', ',']);
+            Ok(Self {
+                scope: format!("{kind} {of}").parse()?,
+                reason: bare(reason),
+            })
+        };
+        // Phones begin a sentence with a capital letter.
+        match first.trim_end_matches([':', ',']).to_lowercase().as_str() {
+            "" | "because" | "-" | "\u{2013}" | "\u{2014}" => Ok(Self {
+                scope: Scope::All,
+                reason: bare(text),
+            }),
+            "all" | "everything" => Ok(Self {
+                scope: Scope::All,
+                reason: bare(rest),
+            }),
+            kind @ ("agent" | "path" | "runbook" | "tier") => named(kind, rest),
+            // Tells what is accepted.
+            _ => text.parse().map(|scope| Self {
+                scope,
+                reason: String::new(),
+            }),
+        }
+    }
+}
+
+fn word(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    text.split_once(char::is_whitespace).unwrap_or((text, ""))
+}
+
+/// A reason without what leads up to it.
+fn bare(text: &str) -> String {
+    let marks = |c: char| c.is_whitespace() || matches!(c, ':' | ',' | '-' | '\u{2013}' | '\u{2014}');
+    let text = text.trim_start_matches(marks);
+    let reason = match word(text) {
+        (first, rest) if first.trim_end_matches(':').eq_ignore_ascii_case("because") => rest,
+        _ => text,
+    };
+    reason.trim_start_matches(marks).trim_end().to_owned()
 }
 
 /// What a person wrote behind `/stop`: nothing or `all`, `agent NAME`, `path GLOB`, `runbook NAME`, `tier TIER`.

@@ -1,12 +1,12 @@
 //! The one way in which anything happens to a proposal: load, decide, write, in one transaction.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use domain::{ChangeSet, Event, Proposal, ProposalId, Refusal, decide};
+use domain::{ChangeSet, Event, Policy, Proposal, ProposalId, Refusal, decide};
 use serde_json::json;
-use store::{Actor, Audit, StoreError};
+use store::{Actor, Audit, StoreError, Tx};
 
-use crate::{Engine, trust};
+use crate::{Book, Checked, Engine, trust};
 
 /// Why an event changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,8 @@ pub(crate) struct Act {
     pub event: Event,
     /// The contents of a new revision.
     pub contents: Option<ChangeSet>,
+    /// What the checks said of them.
+    pub checked: Option<Checked>,
     /// Further facts for the audit row.
     pub details: serde_json::Value,
     /// Refused attempts of people and agents leave an audit row; the service's own do not.
@@ -46,6 +48,7 @@ impl Act {
             actor: Actor::Service,
             event,
             contents: None,
+            checked: None,
             details: json!({}),
             audit_refusal: false,
             expected_version: None,
@@ -68,7 +71,7 @@ pub(crate) enum Acted {
 
 impl Engine {
     /// Runs one act in the writer.
-    pub(crate) async fn act(&self, act: Act) -> Result<Acted, StoreError> {
+    pub(crate) async fn act(&self, mut act: Act) -> Result<Acted, StoreError> {
         let (book, now) = (self.book(), self.now());
         let acted = self
             .0
@@ -81,6 +84,7 @@ impl Engine {
                     if act.expected_version.is_some_and(|expected| expected != proposal.version) {
                         return Ok(Acted::Stale(proposal.version));
                     }
+                    let policy = under_orders(tx, act.id, &mut act.event, &book).await?;
                     let mut audit = Audit {
                         proposal: Some(act.id),
                         actor: act.actor,
@@ -90,11 +94,13 @@ impl Engine {
                         at: now,
                     };
                     trust::ask_again(tx, &book, &mut proposal, &act.event, now).await?;
-                    match decide(&proposal, act.event, &book.policy, now) {
+                    match decide(&proposal, act.event, &policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             if let Some(contents) = &act.contents {
-                                tx.insert_contents(act.id, transition.next.revision.number, contents).await?;
+                                let checks = act.checked.as_ref().and_then(Checked::json);
+                                tx.insert_contents(act.id, transition.next.revision.number, contents, checks.as_deref())
+                                    .await?;
                             }
                             let next = tx.apply(&transition, audit).await?;
                             trust::follow(tx, &book, Some(&proposal), &next, None, now).await?;
@@ -122,12 +128,13 @@ impl Engine {
         Ok(acted)
     }
 
-    /// Whether a delivery may be sent now, under the policy in force.
+    /// Whether a delivery may be sent now, under the policy in force and the orders as of the last look.
     ///
     /// # Errors
     /// Everything that holds it back.
     pub(crate) fn may_send(&self, proposal: &Proposal) -> Result<(), Vec<domain::Hold>> {
-        domain::may_send(&self.book().policy, &[], proposal, &BTreeSet::new(), self.now())
+        let orders = self.orders_of(proposal.id);
+        domain::may_send(&self.book().policy, &orders.stops, proposal, &orders.overridden, self.now())
     }
 
     /// Runs a service event whose refusal is ordinary: the world moved on meanwhile.
@@ -174,4 +181,17 @@ impl Engine {
             .write(move |tx| Box::pin(async move { tx.audit(audit).await.map(|_| ()) }))
             .await
     }
+}
+
+/// Reads, within the transaction that decides, what people ordered: an order that was committed before is always known. Answers the policy
+/// while those have no rights who gave them up. Only what people do, and the leave to push, depend on it.
+pub(crate) async fn under_orders(tx: &mut Tx, id: ProposalId, event: &mut Event, book: &Book) -> Result<Arc<Policy>, StoreError> {
+    if event.person().is_none() && !matches!(event, Event::CommitBuilt { .. }) {
+        return Ok(book.policy.clone());
+    }
+    let (read, locked) = tx.orders(id).await?;
+    if let Event::CommitBuilt { orders, .. } = event {
+        *orders = read;
+    }
+    Ok(book.under(&locked))
 }

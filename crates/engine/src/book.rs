@@ -1,36 +1,47 @@
-//! Policy and runbooks in force, exchanged as one when their files change.
+//! Policy, runbooks and guard rails in force, exchanged as one when their files change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName};
+use changes::guard::Guards;
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName, UserId};
 
 mod theirs;
 
 pub(crate) use theirs::{AtTip, Theirs};
 pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 
-/// The policy and the runbooks that are in force together.
+mod guard;
+
+pub use guard::GuardFiles;
+
+/// The policy, the runbooks and the guard rails that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
-    /// The policy: the service's own, with those of repositories that carry one themselves.
+    /// The policy: the service's own, with those of repositories that carry one themselves; whoever took their own rights away is in no group
+    /// of it.
     pub policy: Arc<Policy>,
     /// The runbooks by name.
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
     own: Arc<Policy>,
     theirs: BTreeMap<RepositoryName, Theirs>,
+    loaded: guard::Loaded,
     source: Option<Source>,
+    /// The policy with everybody's rights, and who has none at the moment.
+    whole: Arc<Policy>,
+    locked: BTreeSet<UserId>,
 }
 
 #[derive(Debug, Clone)]
 struct Source {
     policy: PathBuf,
     runbooks: Option<PathBuf>,
+    guard: GuardFiles,
 }
 
-/// Something wrong in a policy or runbook file.
+/// Something wrong in a policy or runbook file, or in one of the guard rails' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
     /// The file.
@@ -65,7 +76,7 @@ impl std::fmt::Display for FileProblem {
 }
 
 impl Book {
-    /// A book without files behind it.
+    /// A book without files behind it, with the built-in guard rails.
     pub fn new(policy: Policy, runbooks: Vec<Runbook>) -> Self {
         let runbooks = runbooks
             .into_iter()
@@ -73,11 +84,14 @@ impl Book {
             .collect();
         let policy = Arc::new(policy);
         Self {
+            whole: policy.clone(),
             policy: policy.clone(),
             runbooks: Arc::new(runbooks),
             own: policy,
             theirs: BTreeMap::new(),
+            loaded: guard::Loaded::built_in(),
             source: None,
+            locked: BTreeSet::new(),
         }
     }
 
@@ -107,7 +121,7 @@ impl Book {
             return vec!["there are no past decisions to compare with".to_owned()];
         }
         let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
-        let old = self.policy.for_repository(repository).clone().capped(None);
+        let old = self.whole.for_repository(repository).clone().capped(None);
         let shifts = domain::replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
         if shifts.is_empty() {
             return vec![format!("{over}, none would have gone another way")];
@@ -158,9 +172,10 @@ impl Book {
         self.theirs.get(repository)
     }
 
-    /// Whether service's policy and runbooks are the same as in another book.
+    /// Whether the service's own policy, the runbooks and the guard rails are the same as in another book.
     pub(crate) fn same_files(&self, other: &Self) -> bool {
-        self.own.hash() == other.own.hash()
+        Arc::ptr_eq(self.guards(), other.guards())
+            && self.own.hash() == other.own.hash()
             && self.runbooks.len() == other.runbooks.len()
             && self
                 .runbooks
@@ -175,15 +190,65 @@ impl Book {
             let judged = theirs.judge(&self.own, &self.runbooks);
             policy = policy.with_repository(name.clone(), judged);
         }
-        self.policy = Arc::new(policy);
+        self.whole = Arc::new(policy);
+        self.policy = if self.locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(&self.locked))
+        };
         self
     }
 
-    /// Loads and checks a policy file and a folder of `*.toml` runbooks.
+    /// The guard rails in force.
+    pub fn guards(&self) -> &Arc<Guards> {
+        &self.loaded.guards
+    }
+
+    /// The same book while these people have no rights, and only these.
+    pub(crate) fn locking(mut self, locked: BTreeSet<UserId>) -> Self {
+        self.policy = self.under(&locked);
+        self.locked = locked;
+        self
+    }
+
+    /// Whether exactly these people have no rights in it.
+    pub(crate) fn locks(&self, locked: &BTreeSet<UserId>) -> bool {
+        self.locked == *locked
+    }
+
+    /// The policy while these people have no rights: what a transaction that has just read who they are decides under.
+    pub(crate) fn under(&self, locked: &BTreeSet<UserId>) -> Arc<Policy> {
+        if self.locks(locked) {
+            self.policy.clone()
+        } else if locked.is_empty() {
+            self.whole.clone()
+        } else {
+            Arc::new(self.whole.without(locked))
+        }
+    }
+
+    /// The policy with everybody's rights, as its file says it.
+    pub(crate) fn whole(&self) -> Arc<Policy> {
+        self.whole.clone()
+    }
+
+    /// Loads and checks a policy file and a folder of `*.toml` runbooks, with the built-in guard rails.
     ///
     /// # Errors
     /// Every problem of every file.
     pub fn load(policy: &Path, runbooks: Option<&Path>) -> Result<Self, Vec<FileProblem>> {
+        Self::load_guarded(policy, runbooks, &GuardFiles::default())
+    }
+
+    /// The same, with what an operator adds to the guard rails.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load_guarded(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles) -> Result<Self, Vec<FileProblem>> {
+        Self::read(policy, runbooks, guard, None)
+    }
+
+    fn read(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles, known: Option<&guard::Loaded>) -> Result<Self, Vec<FileProblem>> {
         let mut problems = Vec::new();
         let parsed = read(policy).and_then(|text| {
             Policy::parse(&text).map_err(|found| {
@@ -198,13 +263,16 @@ impl Book {
             let known = |name: &RunbookName| books.iter().any(|runbook| runbook.name() == name);
             problems.extend(unknown_runbooks(&policy.display().to_string(), policy_parsed, known));
         }
-        match (parsed, books) {
-            (Some(parsed), Some(books)) if problems.is_empty() => {
+        let loaded = guard::Loaded::read(guard, known).map_err(|found| problems.extend(found)).ok();
+        match (parsed, books, loaded) {
+            (Some(parsed), Some(books), Some(loaded)) if problems.is_empty() => {
                 let mut book = Self::new(parsed, books);
                 book.source = Some(Source {
                     policy: policy.to_owned(),
                     runbooks: runbooks.map(Path::to_owned),
+                    guard: guard.clone(),
                 });
+                book.loaded = loaded;
                 Ok(book)
             }
             _ => Err(problems),
@@ -218,7 +286,7 @@ impl Book {
     pub fn reload(&self) -> Result<Self, Vec<FileProblem>> {
         match &self.source {
             None => Ok(self.clone()),
-            Some(source) => Self::load(&source.policy, source.runbooks.as_deref()),
+            Some(source) => Self::read(&source.policy, source.runbooks.as_deref(), &source.guard, Some(&self.loaded)),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! From a proposal's row to what its card shows. Facts only: the wording and the limits are the telegram crate's.
 
-use domain::{
-    ChangeSet, Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text,
-};
+use changes::guard::{CheckResult, Effect, Finding};
+use changes::summary::Holds;
+use domain::{Decision, Delivery, FileChange, FileMode, Origin, Outcome, Proposal, ReviewVerdict, Risk, Sha256Hash, Tier, is_text};
 use store::{Card as StoredCard, CardState, StoreError};
 use telegram::{
-    Action, ApplicationLine, Binary, Card, CardKind, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress, Requirement,
-    Superseded,
+    Action, ApplicationLine, Binary, Card, CardKind, CheckLine, CheckMark, CommitLine, ConfirmStep, Decided, Explained, FileLine, Progress,
+    Requirement, Superseded,
 };
 
 use crate::usecases::revert::{REVERT_PREFIX, revert_reason};
-use crate::{Engine, RepositorySetup};
+use crate::{Checked, Engine, RepositorySetup};
 
 /// Reasons that a reject can carry with one more tap.
 pub(crate) const CHIPS: [&str; 5] = ["wrong target", "wrong time", "too big", "needs tests", "not needed"];
@@ -28,6 +28,7 @@ impl Engine {
         );
         self.fill_request(&mut card, proposal).await?;
         self.fill_state(&mut card, proposal);
+        self.fill_orders(&mut card, proposal).await?;
         if let Some(stored) = stored
             && (stored.state == CardState::Superseded || stored.revision < proposal.revision.number)
         {
@@ -47,13 +48,20 @@ impl Engine {
             card.chips = CHIPS.iter().map(|chip| (*chip).to_owned()).collect();
         }
         if let Some(stored) = stored
-            && proposal.decision == Decision::Pending
+            && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::Queued)
             && !proposal.is_over()
         {
-            let steps = self.open_steps(stored.id);
+            let passing = proposal.delivery == Delivery::Queued;
+            let action = if passing { Action::SendAnyway } else { Action::Approve };
+            let mut steps = self.open_steps(stored.id);
+            steps.retain(|step| step.action == action);
             card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
-                action: Action::Approve,
-                worst: worst_line(&card),
+                action,
+                worst: if passing {
+                    format!("passes {}", crate::orders::names(&self.freezes_of(proposal)))
+                } else {
+                    worst_line(&card)
+                },
                 who: steps.into_iter().map(|step| step.who).collect(),
                 until,
             });
@@ -108,23 +116,17 @@ impl Engine {
             card.remarks
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());
         }
-        card.explained = self.explain(proposal, &contents).await;
         card.remarks
             .extend(proposal.revision.replay.iter().map(|said| format!("replay: {said}")));
-        card.remarks.extend(
-            changes::inspect(&contents)
-                .into_iter()
-                .map(|remark| format!("{}: {}", remark.path, remark.message)),
-        );
+        match self.checked(proposal).await? {
+            Some(checked) => tell(card, proposal, checked),
+            None => {
+                let remarks = changes::inspect(&contents).into_iter();
+                card.remarks
+                    .extend(remarks.map(|remark| format!("{}: {}", remark.path, remark.message)));
+            }
+        }
         Ok(())
-    }
-
-    /// What the change does. `None` while the base cannot be read: the diff says so on the card.
-    async fn explain(&self, proposal: &Proposal, contents: &ChangeSet) -> Option<Explained> {
-        let setup = self.repository(&proposal.repository)?;
-        let applications: Vec<String> = proposal.applications.iter().map(|app| app.name.clone()).collect();
-        let known = (!applications.is_empty()).then_some(applications);
-        self.summary(setup, proposal.revision.base, contents, known).await.map(explained)
     }
 
     /// Title and reason as far as they are somebody else's words. What the service wrote itself is nobody's claim: of a revert that a person
@@ -204,6 +206,40 @@ impl Engine {
         }
     }
 
+    /// What people ordered about it: stops over what is not sent yet, and freezes that somebody let it pass.
+    async fn fill_orders(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
+        let mut said: Vec<String> = card.note.take().into_iter().collect();
+        let wait = match (proposal.delivery, proposal.tier()) {
+            (Delivery::None, Tier::Prompted) => Some("what is approved waits for its end"),
+            (Delivery::None | Delivery::AwaitingCommit, Tier::Manual) => Some("please commit nothing before its end"),
+            // A queued one has said so already.
+            _ => None,
+        };
+        if let Some(wait) = wait.filter(|_| !proposal.is_over()) {
+            said.extend(
+                self.stops_over(proposal)
+                    .iter()
+                    .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
+            );
+        }
+        let passes = self.store().read().overrides(proposal.id).await?;
+        said.extend(
+            passes
+                .iter()
+                .map(|pass| format!("{} let it pass the freeze {:?}", pass.by.name, pass.freeze)),
+        );
+        card.note = (!said.is_empty()).then(|| said.join("; "));
+        Ok(())
+    }
+
+    /// The freezes that hold it and that somebody may let it pass.
+    pub(crate) fn freezes_of(&self, proposal: &Proposal) -> Vec<domain::Freeze> {
+        let overridden = self.orders_of(proposal.id).overridden;
+        let mut freezes = crate::orders::frozen(&self.book().policy, proposal, &overridden, self.now());
+        freezes.retain(|freeze| freeze.override_group.is_some());
+        freezes
+    }
+
     fn requirements(&self, proposal: &Proposal) -> Vec<Requirement> {
         let policy = self.book().policy.clone();
         let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
@@ -234,7 +270,12 @@ impl Engine {
                     buttons.push(Action::CopyCommands);
                 }
             }
-            (Decision::Approved | Decision::NotRequired, Delivery::Queued) => buttons.push(Action::Cancel),
+            (Decision::Approved | Decision::NotRequired, Delivery::Queued) => {
+                buttons.push(Action::Cancel);
+                if !self.freezes_of(proposal).is_empty() {
+                    buttons.push(Action::SendAnyway);
+                }
+            }
             (_, Delivery::PushBlocked) => buttons.extend([Action::Retry, Action::Cancel]),
             _ => {}
         }
@@ -271,6 +312,61 @@ fn kind_of(proposal: &Proposal) -> CardKind {
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Prompted) => CardKind::Approval,
         (Origin::Change | Origin::Runbook(_) | Origin::Revert { .. }, Tier::Standard) => CardKind::StandardNote,
     }
+}
+
+/// What the checks say, in the card's places: each thing once.
+fn tell(card: &mut Card, proposal: &Proposal, checked: Checked) {
+    let mut summary = checked.summary;
+    if !proposal.applications.is_empty() {
+        summary.applications = Some(proposal.applications.iter().map(|app| app.name.clone()).collect());
+    }
+    card.explained = Some(explained(summary));
+    let holds = |name: &str| checked.checklist.iter().find(|fact| fact.name == name);
+    // Branch, approvers and secrets stand elsewhere on the card; what does not hold is said in words below.
+    for (name, label) in [
+        ("in_code", "in code"),
+        ("right_tool", "right tool"),
+        ("no_way_around", "through git"),
+    ] {
+        let Some(fact) = holds(name) else { continue };
+        match fact.holds {
+            Holds::Yes => card.checks.push(CheckLine::new(label, CheckMark::Good)),
+            Holds::No => {
+                card.checks.push(CheckLine::new(label, CheckMark::Bad));
+                card.remarks.push(fact.words.clone());
+            }
+            Holds::Unknown => card.checks.push(CheckLine::new(label, CheckMark::Unknown)),
+        }
+    }
+    for check in checked.checks {
+        match check.result {
+            CheckResult::Passed => card.checks.push(CheckLine::new(&check.label, CheckMark::Good)),
+            CheckResult::Failed => card.checks.push(CheckLine::new(&check.label, CheckMark::Bad)),
+            CheckResult::Skipped => {}
+        }
+    }
+    card.remarks.extend(checked.findings.iter().map(remark));
+    // Said by its finding already.
+    if checked
+        .findings
+        .iter()
+        .any(|finding| card.why.starts_with(&format!("{}: {}", finding.rule, finding.message)))
+    {
+        card.why.clear();
+    }
+    card.checklist = checked.checklist.into_iter().map(|fact| fact.words).collect();
+}
+
+/// A finding on one line: what it means for the tier, what it is, and where; of the path only what tells files apart.
+fn remark(finding: &Finding) -> String {
+    let parts: Vec<&str> = finding.path.parts().collect();
+    let place = parts[parts.len().saturating_sub(2)..].join("/");
+    let line = finding.line.map_or_else(String::new, |line| format!(":{line}"));
+    let effect = match finding.effect {
+        Effect::Raise(tier) if tier < Tier::Standard => format!("{tier}: "),
+        Effect::Raise(_) | Effect::Refuse | Effect::Remark => String::new(),
+    };
+    format!("{effect}{} ({place}{line}, {})", finding.message, finding.rule)
 }
 
 fn explained(summary: changes::Summary) -> Explained {

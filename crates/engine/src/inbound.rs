@@ -13,6 +13,7 @@ use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
+mod orders;
 mod steps;
 mod trust;
 
@@ -257,6 +258,7 @@ impl Engine {
         match action {
             Action::Approve => self.approve_or_ask(telegram, tap, card, proposal, person).await,
             Action::Confirm => self.confirm(telegram, tap, card, proposal, person).await,
+            Action::SendAnyway => self.ask_to_pass(tap, card, proposal, person).await,
             Action::Back => self.step_back(tap, card, &person).await,
             Action::Reject => {
                 self.close_step(card.id, person.id);
@@ -292,7 +294,7 @@ impl Engine {
     }
 
     /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
-    async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event) -> Result<Toast, Dead> {
+    async fn tapped_event(&self, tap: &Tap, id: ProposalId, mut event: Event) -> Result<Toast, Dead> {
         let (book, now, update) = (self.book(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
         // Only what somebody takes at once is claimed here.
@@ -308,6 +310,7 @@ impl Engine {
                     let Some(mut proposal) = tx.proposal(id).await? else {
                         return Ok((Some(Acted::Missing), None));
                     };
+                    let policy = crate::act::under_orders(tx, id, &mut event, &book).await?;
                     let name = event.name();
                     let mut audit = Audit {
                         proposal: Some(id),
@@ -318,7 +321,7 @@ impl Engine {
                         at: now,
                     };
                     ledger::ask_again(tx, &book, &mut proposal, &event, now).await?;
-                    match domain::decide(&proposal, event, &book.policy, now) {
+                    match domain::decide(&proposal, event, &policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;

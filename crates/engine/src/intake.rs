@@ -10,7 +10,8 @@ use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Rou
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
 
-use crate::{Agent, Content, Engine, FileEdit, FileProblem, FileRequest, Problem, ProposalRequest, RepositorySetup};
+use crate::checked::Manner;
+use crate::{Agent, Checked, Content, Engine, FileEdit, FileProblem, FileRequest, Problem, ProposalRequest, RepositorySetup};
 
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
@@ -26,6 +27,8 @@ pub(crate) struct Resolved {
     pub base: CommitId,
     pub change: ChangeSet,
     pub facts: Facts,
+    /// What the checks say of it; a finding that refuses is for whoever stores it to heed.
+    pub checked: Checked,
     pub route: Route,
     /// What a change of the repository's policy would have meant.
     pub replay: Vec<String>,
@@ -93,7 +96,7 @@ impl Engine {
             )
             .at("/title"));
         }
-        let mut facts = self.facts(setup, base, &change).await;
+        let (mut facts, mut checked) = self.look(setup, base, &change, Manner::Strict).await?;
         let mut shadow = None;
         if let Origin::Runbook(call) = &origin {
             facts.runbook = Some(call.runbook.clone());
@@ -104,6 +107,7 @@ impl Engine {
         facts.requested = request.tier;
         facts.agent = Some(agent.name.clone());
         let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
         let replay = self
             .foresee(setup, &change)
             .await
@@ -116,6 +120,7 @@ impl Engine {
             base,
             change,
             facts,
+            checked,
             route,
             replay,
             digest,
@@ -124,56 +129,6 @@ impl Engine {
             title,
             reason,
         })
-    }
-
-    /// What the policy looks at. What a change does inside its files is read only for a policy that asks.
-    pub(crate) async fn facts(&self, setup: &RepositorySetup, base: CommitId, change: &ChangeSet) -> Facts {
-        let mut facts = facts_of(change);
-        if !self.book().policy.looks_inside() {
-            return facts;
-        }
-        match self.summary(setup, base, change, None).await {
-            Some(summary) => {
-                facts.risk = Some(risk_of(&summary));
-                facts.kinds = summary.objects.into_iter().map(|object| object.kind).collect();
-            }
-            // Nobody could look: the worst is assumed.
-            None => facts.risk = Some(domain::Risk::Critical),
-        }
-        facts
-    }
-
-    /// What a change does, in the service's words. `None` when its base cannot be read at the moment.
-    pub(crate) async fn summary(
-        &self,
-        setup: &RepositorySetup,
-        base: CommitId,
-        change: &ChangeSet,
-        applications: Option<Vec<String>>,
-    ) -> Option<changes::Summary> {
-        let paths: Vec<_> = change
-            .iter()
-            .filter(|(_, file)| file.old.is_some())
-            .map(|(path, _)| path.clone())
-            .collect();
-        let entries = match setup.git.read(base, &paths).await {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::warn!(repository = %setup.name, %error, "the old contents of a change cannot be read");
-                return None;
-            }
-        };
-        let old = entries
-            .into_iter()
-            .filter_map(|(path, entry)| match entry {
-                Entry::File { bytes, .. } => Some((path, bytes)),
-                Entry::Absent | Entry::Other { .. } => None,
-            })
-            .collect();
-        let change = change.clone();
-        // Reading has a budget, but a large change is more than a moment's work.
-        let summary = tokio::task::spawn_blocking(move || changes::summarize(&change, &old, applications.as_deref()));
-        summary.await.ok()
     }
 
     /// A repository by its configured name, if the agent may use it.
@@ -535,7 +490,7 @@ fn no_change(content: &Content) -> Problem {
 }
 
 /// The risk for the policy. An account that had to be cut says nothing about the rest.
-fn risk_of(summary: &changes::Summary) -> domain::Risk {
+pub(crate) fn risk_of(summary: &changes::Summary) -> domain::Risk {
     if summary.objects.len() >= changes::summary::OBJECTS_MAX {
         domain::Risk::Critical
     } else {
@@ -544,7 +499,7 @@ fn risk_of(summary: &changes::Summary) -> domain::Risk {
 }
 
 /// What the policy sees of a change without looking inside its objects.
-fn facts_of(change: &ChangeSet) -> Facts {
+pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
     let mut facts = Facts {
         paths: change.paths().cloned().collect(),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),

@@ -6,9 +6,11 @@
 mod act;
 mod book;
 mod cards;
+mod checked;
 mod hub;
 mod inbound;
 mod intake;
+pub mod orders;
 mod policies;
 mod problem;
 mod requests;
@@ -26,12 +28,13 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 pub use changes::Description as RunbookDescription;
+pub use checked::Checked;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    Listing, Me, ObservationRequest, ProposalRequest, Rendering, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
+    Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
@@ -59,6 +62,10 @@ struct Inner {
     telegram_seen: Mutex<Option<Timestamp>>,
     /// Applications as they were just before a push. Lost on a restart: a missing baseline reads as unknown.
     baselines: Mutex<workers::Baselines>,
+    /// What people ordered about sending, as of the last look; what decides is read from the database.
+    ordered: ArcSwap<store::Ordered>,
+    /// One look at the orders at a time.
+    ordering: tokio::sync::Mutex<()>,
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
@@ -102,6 +109,8 @@ impl Engine {
             strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
+            ordered: ArcSwap::from_pointee(store::Ordered::default()),
+            ordering: tokio::sync::Mutex::default(),
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
@@ -120,7 +129,7 @@ impl Engine {
         &self.0.store
     }
 
-    /// The policy and runbooks in force.
+    /// The policy, runbooks and guard rails in force.
     pub fn book(&self) -> Arc<Book> {
         self.0.book.load_full()
     }
@@ -128,10 +137,17 @@ impl Engine {
     /// Puts another policy of the service's own and other runbooks in force; what repositories carry themselves stays. Pending proposals meet
     /// them at the next tap, and before their push.
     pub fn put_in_force(&self, book: Book) {
-        self.exchange(|current| book.with_theirs_of(&current));
+        let locked = self.locked();
+        self.exchange(|current| book.with_theirs_of(&current).locking(locked));
     }
 
-    /// Reads policy and runbooks again; a file with problems changes nothing.
+    /// Takes the rights of those who gave them up out of the policy in force, and gives them back to the others.
+    pub(crate) fn lock_in_force(&self) {
+        let locked = self.locked();
+        self.exchange(|book| if book.locks(&locked) { book } else { book.locking(locked) });
+    }
+
+    /// Reads policy, runbooks and the guard rails' files again; a file with problems changes nothing.
     ///
     /// # Errors
     /// Every problem found; what was in force stays in force.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use changes::guard::Finding;
+
 /// Why a call was refused. The HTTP face renders it as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -21,6 +23,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The current `ETag` version, with 412.
     pub version: Option<u64>,
+    /// What the guard rails refuse, with `guard_refused`. Never a value that was found.
+    pub findings: Vec<Finding>,
 }
 
 impl Problem {
@@ -35,6 +39,7 @@ impl Problem {
             hint: hint.into(),
             retry_after: None,
             version: None,
+            findings: Vec::new(),
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use domain::{AgentName, Proposal, RepositoryName, RunbookName, Sha256Hash, Tier};
 use serde_json::Value;
 
+use crate::Checked;
+
 /// An authenticated agent with what it may touch.
 #[derive(Debug, Clone)]
 pub struct Agent {
@@ -103,8 +105,11 @@ pub struct Idempotency {
     /// Names the request: method, route and body.
     pub fingerprint: Sha256Hash,
     /// Renders the answer to be replayed.
-    pub render: Arc<dyn Fn(&Proposal) -> Answer + Send + Sync>,
+    pub render: Arc<Render>,
 }
+
+/// Makes an answer from a proposal and what the checks said of it.
+pub type Render = dyn Fn(&Proposal, Option<&Checked>) -> Answer + Send + Sync;
 
 /// An answer as it will be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,10 +146,13 @@ pub struct Evaluation {
     pub route: domain::Route,
     /// Whom it would ask, and who could approve.
     pub approvers: Vec<Approvers>,
-    /// What the checks found.
-    pub checks: Vec<Check>,
-    /// The touched applications; `None` when Argo CD is unreachable or not configured: unknown.
-    pub applications: Option<Vec<String>>,
+    /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
+    pub replay: Vec<String>,
+    /// What the checks say. A finding that refuses would refuse the proposal. The summary names the touched applications; `None` there when
+    /// Argo CD is unreachable or not configured: unknown.
+    pub checked: Checked,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each.
+    pub waits: Vec<String>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.
     pub files: Vec<FileSummary>,
 }
@@ -171,19 +179,6 @@ pub struct Approvers {
     pub quorum: u32,
     /// The display names of those who could.
     pub people: Vec<String>,
-}
-
-/// One finding of the service.
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// A stable name, such as `deceptive_text`.
-    pub name: String,
-    /// `ok` or `remark`.
-    pub result: &'static str,
-    /// For people and agents.
-    pub message: String,
-    /// The file, if it is about one.
-    pub path: Option<String>,
 }
 
 /// One changed file in numbers.
@@ -221,6 +216,8 @@ pub struct Me {
     pub open: (u64, u64),
     /// Proposals of the last hour and how many may be.
     pub hour: (u64, u64),
+    /// The stops that may hold this agent's changes back.
+    pub stops: Vec<domain::Stop>,
 }
 
 /// Which proposals to list.

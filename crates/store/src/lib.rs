@@ -22,6 +22,7 @@ mod reads;
 mod recover;
 mod reports;
 mod sql;
+mod stops;
 mod store;
 mod tx;
 mod writer;
@@ -30,7 +31,7 @@ pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
-    OpenOffer, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
+    OpenOffer, Ordered, Override, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
 };
 pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;

@@ -69,6 +69,28 @@ pub struct AuditRow {
     pub hash: Sha256Hash,
 }
 
+/// A freeze that a proposal was let pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The freeze's name.
+    pub freeze: String,
+    /// Who let it pass.
+    pub by: PersonRef,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Everything that people ordered about sending and that stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ordered {
+    /// The stops.
+    pub stops: Vec<domain::Stop>,
+    /// People without rights.
+    pub locks: Vec<domain::Lock>,
+    /// The freezes that proposals without an outcome may pass.
+    pub overrides: std::collections::BTreeMap<ProposalId, Vec<Override>>,
+}
+
 /// What `verify_audit` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditReport {

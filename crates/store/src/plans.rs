@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals};
+use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals, stops};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -12,6 +12,7 @@ macro_rules! hot {
 const HOT: &[(&str, &str)] = hot![
     proposals::BY_ID,
     proposals::CONTENTS,
+    proposals::CHECKS,
     proposals::REVISIONS,
     proposals::LIST,
     proposals::LIST_OPEN,
@@ -54,10 +55,15 @@ const HOT: &[(&str, &str)] = hot![
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
+    stops::STOPS,
+    stops::LOCKS,
+    stops::OVERRIDES,
+    stops::OPEN_OVERRIDES,
+    stops::ORDERS,
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 23] = [
+const BIG: [&str; 26] = [
     "proposals",
     "revisions",
     "contents",
@@ -81,13 +87,18 @@ const BIG: [&str; 23] = [
     "shadows",
     "standard_runs",
     "digests",
+    "stops",
+    "overrides",
+    "locks",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
-const UNDER_WAY: [&str; 4] = [
+const UNDER_WAY: [&str; 6] = [
     "proposals_open_newest",
     "proposals_open_by_delivery",
     "outbox_running",
     "trials_open",
+    "stops_standing",
+    "locks_standing",
 ];
 /// Read in their order up to a limit, so only as far as a page reaches.
 const PAGES: [&str; 2] = ["proposals_newest", "outbox_next"];
@@ -98,7 +109,7 @@ with recursive n (n) as (select 1 union all select n + 1 from n where n < 3000)
 insert into proposals select printf('prp_%032x', n), 1, 'agent-' || (n % 5), 'homelab', 'main', 'change', 'pending', iif(n > 2990, 'queued', 'ended'),
     iif(n > 2990, null, 'synced'), n, n, n, iif(n > 2990, null, n), printf('%064x', n), printf('%040x', n), printf('%040x', n), '{}' from n;
 insert into audit select rowid, id, rowid, 'service', '', '', 'propose', '', '{}', '' from proposals;
-insert into contents select id, 1, '{}' from proposals;
+insert into contents select id, 1, '{}', null from proposals;
 insert into revisions select id, 1, '{}' from proposals;
 insert into cards (proposal, revision, digest, chat, message, nonce, attempt, kind, state, shown_version, sent_at)
     select id, 1, digest, -100, rowid, id, 1, 'note', 'shown', 1, rowid from proposals;
@@ -115,7 +126,10 @@ insert into grants (runbook, hash, repository, class, offered_at, granted_at, ex
     select 'scale', digest, repository, 'production', created_at, created_at, created_at from proposals;
 insert into demotions (runbook, hash, repository, class, at, tier, cause)
     select 'scale', digest, repository, 'production', created_at, 'manual', 'human' from proposals;
-insert into holds (runbook, repository, path, since, lifted_at) select 'scale', repository, id, created_at, iif(outcome is null, null, 1) from proposals;";
+insert into holds (runbook, repository, path, since, lifted_at) select 'scale', repository, id, created_at, iif(outcome is null, null, 1) from proposals;
+insert into stops (scope, by_id, by_name, at, reason, ended_at) select '{}', 1, '', created_at, '', iif(outcome is null, null, 1) from proposals;
+insert into overrides select id, 'weekend', 1, '', created_at from proposals;
+insert into locks (person, name, at, restored_at) select rowid, '', created_at, iif(outcome is null, null, 1) from proposals;";
 
 async fn filled() -> (tempfile::TempDir, SqliteConnection) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -156,6 +170,7 @@ async fn hot_questions_never_walk_through_history() {
     insta::assert_snapshot!(table, @"
     BY_ID: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     CONTENTS: SEARCH contents USING INDEX sqlite_autoindex_contents_1 (proposal=? AND number=?)
+    CHECKS: SEARCH contents USING INDEX sqlite_autoindex_contents_1 (proposal=? AND number=?)
     REVISIONS: SEARCH revisions USING PRIMARY KEY (proposal=?)
     LIST: SEARCH proposals USING INDEX proposals_newest (created_at>? AND (created_at,id)<(?,?))
     LIST_OPEN: SEARCH proposals USING INDEX proposals_open_newest (created_at>? AND (created_at,id)<(?,?))
@@ -216,6 +231,14 @@ async fn hot_questions_never_walk_through_history() {
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
+    STOPS: SCAN stops USING INDEX stops_standing
+    LOCKS: SCAN locks USING INDEX locks_standing
+    OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)
+    OPEN_OVERRIDES: SCAN proposals USING INDEX proposals_open_newest
+    OPEN_OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)
+    ORDERS: SCAN stops USING INDEX stops_standing
+    ORDERS: SCAN locks USING INDEX locks_standing
+    ORDERS: SEARCH overrides USING PRIMARY KEY (proposal=?)
     ");
     connection.close().await.expect("closes");
 }

@@ -32,7 +32,7 @@ macro_rules! insert {
                                     expires_at, ended_at, digest, base, commit_id, document)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
              insert into revisions (proposal, number, document) values (?, ?, ?);
-             insert into contents (proposal, number, body) values (?, ?, ?);
+             insert into contents (proposal, number, body, checks) values (?, ?, ?, ?);
              insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
              insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
@@ -52,10 +52,11 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Duplicate`] with [`crate::Duplicate::Observed`] when this commit was observed before; nothing is stored then.
     pub async fn insert(&mut self, transition: &Transition, contents: &ChangeSet, audit: Audit) -> Result<Proposal, StoreError> {
-        self.insert_answered(transition, contents, audit, None).await
+        self.insert_answered(transition, contents, None, audit, None).await
     }
 
-    /// [`Tx::insert`], and the answer to the call that made the proposal, for its replay.
+    /// [`Tx::insert`], with what the checks said (JSON that the store only keeps), and the answer to the call that made the proposal, for its
+    /// replay.
     ///
     /// # Errors
     /// Also [`StoreError::Duplicate`] with [`crate::Duplicate::IdempotencyKey`] when the agent used the key before; nothing is stored then.
@@ -63,6 +64,7 @@ impl Tx {
         &mut self,
         transition: &Transition,
         contents: &ChangeSet,
+        checks: Option<&str>,
         mut audit: Audit,
         answer: Option<NewAnswer<'_>>,
     ) -> Result<Proposal, StoreError> {
@@ -98,7 +100,8 @@ impl Tx {
             .bind(sql::encode("revision", &next.revision)?)
             .bind(&id)
             .bind(next.revision.number)
-            .bind(sql::encode("contents", contents)?);
+            .bind(sql::encode("contents", contents)?)
+            .bind(checks);
         let mut query = linked.bind(query).bind(&id).bind(effects::rows(&transition.effects)?);
         let told = answer.map(|answer| (answer.agent, answer.key, (answer.render)(&next), answer.at));
         if let Some((agent, key, stored, at)) = &told {
@@ -178,14 +181,29 @@ impl Tx {
     }
 
     /// Stores the contents of a further revision; before or after the `apply` that makes it current.
-    pub async fn insert_contents(&mut self, id: ProposalId, revision: u32, contents: &ChangeSet) -> Result<(), StoreError> {
+    /// `checks` is what the checks said of it.
+    pub async fn insert_contents(
+        &mut self,
+        id: ProposalId,
+        revision: u32,
+        contents: &ChangeSet,
+        checks: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.execute(
-            sqlx::query("insert into contents (proposal, number, body) values (?, ?, ?)")
+            sqlx::query("insert into contents (proposal, number, body, checks) values (?, ?, ?, ?)")
                 .bind(id.to_string())
                 .bind(revision)
-                .bind(sql::encode("contents", contents)?),
+                .bind(sql::encode("contents", contents)?)
+                .bind(checks),
         )
         .await?;
+        Ok(())
+    }
+
+    /// Keeps what the checks say of a revision that an older version stored; does nothing when it is known, or when retention was quicker.
+    pub async fn put_checks(&mut self, id: ProposalId, revision: u32, checks: &str) -> Result<(), StoreError> {
+        let query = sqlx::query("update contents set checks = ? where proposal = ? and number = ? and checks is null");
+        self.execute(query.bind(checks).bind(id.to_string()).bind(revision)).await?;
         Ok(())
     }
 }
@@ -220,6 +238,18 @@ pub(crate) async fn contents(connection: &mut SqliteConnection, id: ProposalId, 
         .await
         .map_err(sql::failed)?;
     body.map(|json| sql::decode("contents of", &id.to_string(), &json)).transpose()
+}
+
+pub(crate) const CHECKS: &str = "select checks from contents where proposal = ? and number = ?";
+
+pub(crate) async fn checks(connection: &mut SqliteConnection, id: ProposalId, revision: u32) -> Result<Option<String>, StoreError> {
+    let found: Option<Option<String>> = sqlx::query_scalar(CHECKS)
+        .bind(id.to_string())
+        .bind(revision)
+        .fetch_optional(connection)
+        .await
+        .map_err(sql::failed)?;
+    Ok(found.flatten())
 }
 
 pub(crate) const REVISIONS: &str = "select document from revisions where proposal = ? order by number";

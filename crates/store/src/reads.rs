@@ -1,14 +1,20 @@
 //! Every question one can ask, once: [`Reader`] asks it on the read-only pool, [`Tx`] inside the writer's transaction.
 
+use std::collections::BTreeSet;
+
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Facts, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
+    AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash,
+    Stop, Timestamp, UserId,
 };
 use sqlx::SqlitePool;
 
-use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, StandardRun, Standing, StoredAnswer};
+use crate::model::{
+    Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, StandardRun, Standing, StoredAnswer,
+};
 use crate::{
     RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
+    stops,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -47,6 +53,8 @@ impl Reader {
 reads! {
     /// The full contents of one revision; `None` when there is no such revision or retention removed its contents.
     proposals::contents(id: ProposalId, revision: u32) -> Option<ChangeSet>;
+    /// What the checks said of one revision, as JSON; `None` when retention removed it, or when an older version stored the revision.
+    proposals::checks(id: ProposalId, revision: u32) -> Option<String>;
     /// All revisions in order, the current one last.
     proposals::revisions(id: ProposalId) -> Vec<Revision>;
     /// A page of proposals, newest first, and where the next page begins. At most 1,000 a page.
@@ -119,6 +127,16 @@ reads! {
     ledger::holds(runbook: &RunbookName, repository: &RepositoryName) -> Vec<Hold>;
     /// The open offer of a promotion.
     ledger::open_offer(key: &LedgerKey) -> Option<OpenOffer>;
+    /// The stops that stand, oldest first.
+    stops::standing_stops() -> Vec<Stop>;
+    /// The people who took their own rights away.
+    stops::standing_locks() -> Vec<Lock>;
+    /// The freezes that a proposal was let pass.
+    stops::overrides(proposal: ProposalId) -> Vec<Override>;
+    /// Everything that people ordered and that stands.
+    stops::ordered() -> Ordered;
+    /// What decides about sending one proposal: stops and passed freezes, and whose rights are taken away.
+    stops::orders(proposal: ProposalId) -> (Orders, BTreeSet<UserId>);
     /// What the runbook would have done by itself, over the runs that people decided.
     ledger::shadow(key: &LedgerKey) -> Shadow;
     /// What is known of the policy that a repository carries itself.

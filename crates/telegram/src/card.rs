@@ -58,8 +58,12 @@ pub struct Card {
     pub files: Vec<FileLine>,
     /// What the change does, as the service reads it.
     pub explained: Option<Explained>,
-    /// What our own checks noticed about the contents, such as hidden characters.
+    /// How each check went, in order.
+    pub checks: Vec<CheckLine>,
+    /// What the checks found, worst first.
     pub remarks: Vec<String>,
+    /// The operator's checklist in words, for the folded facts.
+    pub checklist: Vec<String>,
     /// The whole unified diff as text.
     pub diff: String,
     /// The digest of what is shown.
@@ -129,6 +133,36 @@ pub struct Explained {
     pub more: usize,
     /// Which namespaces and applications it reaches, in words.
     pub reach: String,
+}
+
+/// One check and its mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLine {
+    /// Its short name, such as `secrets`.
+    pub name: String,
+    /// How it went.
+    pub mark: CheckMark,
+}
+
+impl CheckLine {
+    /// A check by its short name.
+    pub fn new(name: &str, mark: CheckMark) -> Self {
+        Self {
+            name: name.to_owned(),
+            mark,
+        }
+    }
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckMark {
+    /// Nothing to hold against it.
+    Good,
+    /// It found something.
+    Bad,
+    /// Nobody can tell.
+    Unknown,
 }
 
 /// One touched path.
@@ -265,7 +299,9 @@ impl Card {
             shadow: None,
             files: Vec::new(),
             explained: None,
+            checks: Vec::new(),
             remarks: Vec::new(),
+            checklist: Vec::new(),
             diff: String::new(),
             digest: None,
             revision: 1,

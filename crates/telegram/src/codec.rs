@@ -21,6 +21,8 @@ pub enum Action {
     FullDiff,
     /// Stop an approved change before its push.
     Cancel,
+    /// Let an approved change pass a freeze.
+    SendAnyway,
     /// Push again after the remote refused.
     Retry,
     /// Propose the inverse change.
@@ -110,11 +112,12 @@ pub fn decode(data: &str) -> Result<(Action, Nonce), InvalidData> {
     Ok((action, nonce.parse()?))
 }
 
-const PLAIN: [Action; 12] = [
+const PLAIN: [Action; 13] = [
     Action::Approve,
     Action::Reject,
     Action::FullDiff,
     Action::Cancel,
+    Action::SendAnyway,
     Action::Retry,
     Action::Revert,
     Action::Demote,
@@ -131,6 +134,7 @@ const fn verb(action: Action) -> &'static str {
         Action::Reject => "reject",
         Action::FullDiff => "diff",
         Action::Cancel => "cancel",
+        Action::SendAnyway => "anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
         Action::Demote => "demote",

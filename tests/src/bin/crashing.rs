@@ -97,7 +97,7 @@ async fn propose(engine: &Engine, line: &str) -> Result<String> {
     let key = Idempotency {
         key: text("key"),
         fingerprint: Sha256Hash::of(line.as_bytes()),
-        render: Arc::new(|proposal| Answer {
+        render: Arc::new(|proposal, _| Answer {
             status: 201,
             body: proposal.id.to_string(),
             etag: None,

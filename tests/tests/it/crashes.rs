@@ -585,6 +585,28 @@ async fn while_the_repository_s_policy_changes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_stopped() -> Result<()> {
+    let mut keeper = Keeper::new().await?;
+    let id = keeper.asks_for_the_blog().await?;
+    keeper.lab.command(ALICE, CHAT, "/stop", &["Stop 1 stands"]).await?;
+    keeper.tap(BOB, id, "Approve", |p| p.decision == Decision::Approved).await?;
+    keeper.lab.card_saying(id, "waits: alice stopped all").await?;
+    keeper.kill();
+    keeper.until(id, "queued still", |p| p.delivery == Delivery::Queued).await?;
+    keeper.lab.command(ALICE, CHAT, "/resume", &["1 more must write"]).await?;
+    keeper.kill();
+    keeper.tend()?;
+    keeper
+        .lab
+        .command(BOB, CHAT, "/stops", &["alice stopped all", "asked for by alice"])
+        .await?;
+    assert_eq!(keeper.lab.proposal(id).await?.delivery, Delivery::Queued);
+    keeper.lab.command(BOB, CHAT, "/resume", &["is over"]).await?;
+    keeper.until(id, "ended", |p| p.outcome == Some(Outcome::Synced)).await?;
+    keeper.lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment() -> Result<()> {
     let mut keeper = Keeper::new().await?;
     keeper.start("-", 0)?;

@@ -4,6 +4,7 @@ use domain::{ChangeKind, CommitId, Sha256Hash, Tier};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::checked::{CheckDocument, CheckedParts, FactDocument, FindingDocument, SummaryDocument};
 use super::words;
 use engine::Evaluation;
 
@@ -32,8 +33,20 @@ pub struct EvaluationDocument {
     pub needs: String,
     /// Each group that would be asked.
     pub approvers: Vec<RequirementDocument>,
-    /// What the checks found.
+    /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
+    pub policy_replay: Vec<String>,
+    /// Whether the guard rails let it in: false when a finding refuses it.
+    pub accepted: bool,
+    /// How the checks went.
     pub checks: Vec<CheckDocument>,
+    /// What they found, worst first.
+    pub findings: Vec<FindingDocument>,
+    /// What the change does, as the service reads it.
+    pub summary: SummaryDocument,
+    /// The operator's checklist, answered.
+    pub checklist: Vec<FactDocument>,
+    /// What would hold it back now, once it is approved: stops and freezes, a sentence each; empty when nothing does.
+    pub waits: Vec<String>,
     /// The touched applications, or `unknown` while Argo CD cannot tell.
     pub applications: Applications,
     /// The changed files in numbers.
@@ -49,20 +62,6 @@ pub struct RequirementDocument {
     pub quorum: u32,
     /// The display names of those who could.
     pub people: Vec<String>,
-}
-
-/// One finding of the service.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct CheckDocument {
-    /// A stable name.
-    #[schema(example = "deceptive_text")]
-    pub name: String,
-    /// `ok` or `remark`.
-    pub result: String,
-    /// For people and agents.
-    pub message: String,
-    /// The file, if it is about one.
-    pub path: Option<String>,
 }
 
 /// The touched applications.
@@ -103,6 +102,7 @@ impl From<Evaluation> for EvaluationDocument {
     fn from(evaluation: Evaluation) -> Self {
         let route = evaluation.route;
         let needs = route.needs();
+        let parts = CheckedParts::from(&evaluation.checked);
         Self {
             base: evaluation.base,
             digest: evaluation.digest,
@@ -121,22 +121,19 @@ impl From<Evaluation> for EvaluationDocument {
                 })
                 .collect(),
             rule: route.rule,
-            checks: evaluation.checks.into_iter().map(CheckDocument::from).collect(),
-            applications: evaluation
+            policy_replay: evaluation.replay,
+            accepted: evaluation.checked.refusals().next().is_none(),
+            checks: parts.checks,
+            findings: parts.findings,
+            checklist: parts.checklist,
+            waits: evaluation.waits,
+            applications: parts
+                .summary
                 .applications
+                .clone()
                 .map_or(Applications::Unknown(Unknown::Unknown), Applications::Known),
+            summary: parts.summary,
             files: evaluation.files.into_iter().map(FileDocument::from).collect(),
-        }
-    }
-}
-
-impl From<engine::Check> for CheckDocument {
-    fn from(check: engine::Check) -> Self {
-        Self {
-            name: check.name,
-            result: check.result.to_owned(),
-            message: check.message,
-            path: check.path,
         }
     }
 }

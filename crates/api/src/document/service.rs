@@ -19,6 +19,23 @@ pub struct MeDocument {
     pub expires_at: Option<Timestamp>,
     /// What is left.
     pub quotas: QuotasDocument,
+    /// Stops that people put and that may hold this agent's changes back: proposals are taken in all the same, and wait.
+    pub stops: Vec<StopDocument>,
+}
+
+/// A stop that stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StopDocument {
+    /// What it covers: `all`, `agent NAME`, `path GLOB`, `runbook NAME` or `tier TIER`.
+    #[schema(example = "path kubernetes/**")]
+    pub scope: String,
+    /// The display name of who put it.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Since when.
+    #[schema(schema_with = words::moment)]
+    pub since: Timestamp,
 }
 
 /// What an agent may touch. An empty list means no restriction.
@@ -95,6 +112,18 @@ impl From<Me> for MeDocument {
                 open: me.open.into(),
                 hour: me.hour.into(),
             },
+            stops: me.stops.into_iter().map(StopDocument::from).collect(),
+        }
+    }
+}
+
+impl From<domain::Stop> for StopDocument {
+    fn from(stop: domain::Stop) -> Self {
+        Self {
+            scope: stop.scope.to_string(),
+            by: stop.by.name,
+            reason: stop.reason,
+            since: stop.at,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::document::{ProposalDocument, address};
 use crate::face::Face;
 use crate::idempotency::{EXISTING, IDEMPOTENT_REPLAYED, Pass, key};
 use crate::problem::Refusal;
-use engine::{Answer, Created, Idempotency};
+use engine::{Answer, Checked, Created, Idempotency};
 
 /// What every handler returns.
 pub type Answered = Result<Response, Refusal>;
@@ -58,9 +58,9 @@ pub fn telegram() -> Router<Face> {
 fn claim(face: &Face, agent: &AgentName, headers: &HeaderMap, fingerprint: Sha256Hash) -> Result<(Idempotency, Pass), Refusal> {
     let key = key(headers)?;
     let pass = face.in_flight.enter(agent, &key)?;
-    let render = Arc::new(|proposal: &Proposal| Answer {
+    let render = Arc::new(|proposal: &Proposal, checked: Option<&Checked>| Answer {
         status: StatusCode::CREATED.as_u16(),
-        body: document_text(proposal),
+        body: document_text(proposal, checked),
         etag: Some(etag_text(proposal.version)),
         location: Some(address(proposal.id)),
     });
@@ -68,11 +68,11 @@ fn claim(face: &Face, agent: &AgentName, headers: &HeaderMap, fingerprint: Sha25
 }
 
 /// 201 for what is new, 200 for what was there already, and the stored answer for a repeated key.
-fn created(created: &Created) -> Response {
-    match created {
-        Created::New(proposal) => document(StatusCode::CREATED, proposal),
+async fn created(face: &Face, created: &Created) -> Answered {
+    Ok(match created {
+        Created::New(proposal) => document(face, StatusCode::CREATED, proposal).await?,
         Created::Existing(proposal) => {
-            let mut response = marked(document(StatusCode::OK, proposal), EXISTING);
+            let mut response = marked(document(face, StatusCode::OK, proposal).await?, EXISTING);
             locate(response.headers_mut(), proposal.id);
             response
         }
@@ -84,7 +84,7 @@ fn created(created: &Created) -> Response {
                 _ => response,
             }
         }
-    }
+    })
 }
 
 fn marked(mut response: Response, header: &'static str) -> Response {
@@ -105,13 +105,14 @@ fn replayed(answer: &Answer) -> Response {
 }
 
 /// A proposal's document with its address and tag.
-fn document(status: StatusCode, proposal: &Proposal) -> Response {
-    let mut response = text(status, "application/json", document_text(proposal));
+async fn document(face: &Face, status: StatusCode, proposal: &Proposal) -> Answered {
+    let checked = face.engine.checked(proposal).await.map_err(engine::Problem::from)?;
+    let mut response = text(status, "application/json", document_text(proposal, checked.as_ref()));
     response.headers_mut().insert(ETAG, etag(proposal.version));
     if status == StatusCode::CREATED {
         locate(response.headers_mut(), proposal.id);
     }
-    response
+    Ok(response)
 }
 
 fn locate(headers: &mut HeaderMap, id: domain::ProposalId) {
@@ -121,8 +122,8 @@ fn locate(headers: &mut HeaderMap, id: domain::ProposalId) {
     }
 }
 
-fn document_text(proposal: &Proposal) -> String {
-    json_text(&ProposalDocument::from(proposal))
+fn document_text(proposal: &Proposal, checked: Option<&Checked>) -> String {
+    json_text(&ProposalDocument::with(proposal, checked))
 }
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {

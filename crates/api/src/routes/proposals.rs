@@ -21,17 +21,18 @@ use crate::problem::ProblemDocument;
             headers(("ETag" = String, description = "The version: `\"v1\"`"), ("Location" = String, description = "Its address"))),
         (status = 200, description = "The proposal that was there already", body = ProposalDocument,
             headers(("Countersign-Existing" = String, description = "`true`"), ("Location" = String, description = "Its address"))),
-        (status = "4XX", description = "Refused: 409 `stale_base`, 422 for a base, path or content that cannot be, 429 over a quota", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "4XX", description = "Refused: 409 `stale_base`, 422 for a base, path or content that cannot be, 422 `guard_refused` with findings, 429 over a quota", body = ProblemDocument, content_type = "application/problem+json"),
     ))]
 pub async fn create(State(face): State<Face>, Caller(agent): Caller, headers: HeaderMap, sent: Sent<ProposalBody>) -> Answered {
     acceptable(&headers, "application/json")?;
     let (key, pass) = claim(&face, &agent.name, &headers, sent.fingerprint)?;
     let request = sent.body.into_request(&face.limits)?;
+    let engine = face.engine.clone();
     let answer = detached(async move {
         let _pass = pass;
-        face.engine.propose(&agent, request, Some(key)).await
+        engine.propose(&agent, request, Some(key)).await
     });
-    Ok(created(&answer.await?))
+    created(&face, &answer.await?).await
 }
 
 /// Try a change without asking for it
@@ -65,9 +66,10 @@ pub async fn observe(State(face): State<Face>, Caller(agent): Caller, headers: H
     acceptable(&headers, "application/json")?;
     let (key, pass) = claim(&face, &agent.name, &headers, sent.fingerprint)?;
     let request = sent.body.into();
+    let engine = face.engine.clone();
     let answer = detached(async move {
         let _pass = pass;
-        face.engine.observe(&agent, request, Some(key)).await
+        engine.observe(&agent, request, Some(key)).await
     });
-    Ok(created(&answer.await?))
+    created(&face, &answer.await?).await
 }

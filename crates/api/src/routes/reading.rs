@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, ETAG, LINK};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use domain::{Decision, Delivery, Outcome, Proposal, ProposalId, RepositoryName};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -77,7 +77,7 @@ pub async fn read(
         Some(wait) => waited(&face, &agent, id, known.as_ref().and_then(Known::newest), until, wait, draining).await,
         None => face.engine.proposal(&agent, id).await,
     };
-    Ok(current(&proposal?, known.as_ref(), wait))
+    current(&face, &proposal?, known.as_ref(), wait).await
 }
 
 /// Waits, unless the service is being stopped: then the caller gets what there is.
@@ -104,14 +104,14 @@ async fn waited(
 }
 
 /// 304 when the caller has exactly this, else the document.
-fn current(proposal: &Proposal, known: Option<&Known>, wait: Option<Wait>) -> Response {
+async fn current(face: &Face, proposal: &Proposal, known: Option<&Known>, wait: Option<Wait>) -> Answered {
     let mut response = match known {
         Some(known) if known.has(proposal.version) => {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             response.headers_mut().insert(ETAG, etag(proposal.version));
             response
         }
-        _ => document(StatusCode::OK, proposal),
+        _ => document(face, StatusCode::OK, proposal).await?,
     };
     response
         .headers_mut()
@@ -119,7 +119,7 @@ fn current(proposal: &Proposal, known: Option<&Known>, wait: Option<Wait>) -> Re
     if let Some(wait) = wait {
         response.headers_mut().insert("preference-applied", wait.applied());
     }
-    response
+    Ok(response)
 }
 
 impl From<UntilWord> for Until {

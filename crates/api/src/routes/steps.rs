@@ -38,11 +38,12 @@ pub async fn revise(
     acceptable(&headers, "application/json")?;
     let (key, pass) = claim(&face, &agent.name, &headers, sent.fingerprint)?;
     let request = sent.body.into_request(&face.limits)?;
+    let engine = face.engine.clone();
     let answer = detached(async move {
         let _pass = pass;
-        face.engine.revise(&agent, id, version, request, Some(key)).await
+        engine.revise(&agent, id, version, request, Some(key)).await
     });
-    Ok(created(&answer.await?))
+    created(&face, &answer.await?).await
 }
 
 /// Take a proposal back
@@ -62,8 +63,9 @@ pub async fn withdraw(
     MaybeSent(sent): MaybeSent<ReasonBody>,
 ) -> Answered {
     acceptable(&headers, "application/json")?;
-    let answer = detached(async move { face.engine.withdraw(&agent, id, sent.body.reason).await });
-    Ok(document(StatusCode::OK, &answer.await?))
+    let engine = face.engine.clone();
+    let answer = detached(async move { engine.withdraw(&agent, id, sent.body.reason).await });
+    document(&face, StatusCode::OK, &answer.await?).await
 }
 
 /// Ask for the inverse of a delivered change
@@ -88,9 +90,10 @@ pub async fn revert(
 ) -> Answered {
     acceptable(&headers, "application/json")?;
     let (key, pass) = claim(&face, &agent.name, &headers, sent.fingerprint)?;
+    let engine = face.engine.clone();
     let answer = detached(async move {
         let _pass = pass;
-        face.engine.revert(&agent, id, sent.body.reason, Some(key)).await
+        engine.revert(&agent, id, sent.body.reason, Some(key)).await
     });
-    Ok(created(&answer.await?))
+    created(&face, &answer.await?).await
 }

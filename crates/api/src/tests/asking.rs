@@ -43,16 +43,20 @@ async fn hidden_characters_in_a_content_make_it_manual_and_are_called_by_their_k
         let document = seen.json();
         assert_eq!((seen.status, &document["tier"]), (200, &json!(tier)), "{text:?} {}", seen.text);
         assert!(document["why"].as_str().unwrap().contains(why), "{text:?} {}", seen.text);
-        let remarked = document["checks"][0]["result"] == "remark";
-        assert_eq!(remarked, tier == "manual", "{text:?} {}", seen.text);
+        let found = document["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["effect"] == "manual");
+        assert_eq!(found.count(), usize::from(tier == "manual"), "{text:?} {}", seen.text);
     }
     let blank = files(&json!([{"path": VALUES, "content": "replicas: 5 #\u{a0}five\n"}]));
     let seen = ask(&api, "/v1/proposals:evaluate", "k", &blank).await.json();
     assert_eq!(
-        (&seen["tier"], &seen["checks"][0]["result"]),
+        (&seen["tier"], &seen["findings"][0]["effect"]),
         (&json!("prompted"), &json!("remark"))
     );
-    assert_eq!(seen["checks"][0]["message"], "blanks that are no plain space: U+00A0");
+    assert_eq!(seen["findings"][0]["message"], "blanks that are no plain space: U+00A0");
 }
 
 #[tokio::test]
@@ -78,7 +82,7 @@ async fn binary_content_is_manual_and_named_by_size_and_hash() {
         (&seen["tier"], &seen["why"]),
         (&json!("manual"), &json!("binary content cannot be reviewed on a card"))
     );
-    let message = seen["checks"][0]["message"].as_str().unwrap();
+    let message = seen["findings"][0]["message"].as_str().unwrap();
     assert!(message.starts_with("not text: 2 bytes, SHA-256 "), "{message}");
 }
 

@@ -22,7 +22,7 @@ pub const SECRET: &str = "canary-secret";
 pub struct Api {
     pub engine: Engine,
     pub router: axum::Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// An answer as the caller sees it.
@@ -84,7 +84,7 @@ pub async fn api_with(limits: ApiLimits) -> Api {
     Api {
         router: crate::router(engine.clone(), limits),
         engine,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -184,6 +184,22 @@ impl Api {
 
     pub async fn get(&self, path: &str, headers: &str) -> Seen {
         self.send(&format!("GET {path}\n{TOKEN}\n{headers}"), "").await
+    }
+
+    /// Every byte that the service keeps: database, log of changes, mirror.
+    pub fn kept(&self) -> Vec<u8> {
+        fn collect(folder: &Path, bytes: &mut Vec<u8>) {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    collect(&entry, bytes);
+                } else {
+                    bytes.extend(std::fs::read(entry).unwrap());
+                }
+            }
+        }
+        let mut bytes = Vec::new();
+        collect(self.folder.path(), &mut bytes);
+        bytes
     }
 
     /// The audit rows as `event by whom: summary`.

@@ -24,7 +24,6 @@ struct Counts {
     files: usize,
     texts: usize,
     yaml: usize,
-    manifests: usize,
     validated: usize,
     unknown_kinds: usize,
     documents: usize,
@@ -50,7 +49,7 @@ pub(super) fn run(guards: &Guards, changes: &ChangeSet, old: &BTreeMap<RepoPath,
             .and_then(|bytes| std::str::from_utf8(bytes).ok());
         findings.extend(one(guards, path, change, before, &patches, &mut policies, &mut counts));
     }
-    if let (Some(policies), Some(first)) = (&guards.policies, changes.paths().next()) {
+    if let (Some(policies), Some(first), false) = (&guards.policies, changes.paths().next(), guards.off.contains_key("rego.error")) {
         for problem in &policies.broken {
             findings.push(Finding {
                 rule: "rego.error".to_owned(),
@@ -81,9 +80,12 @@ fn one(
     // YAML ends lines at lone carriage returns, too, so lines cannot be compared by number: all count as new.
     let comparable = text.is_some_and(|text| !has_lone_return(text));
     let added = Added::new(before.filter(|_| comparable), text.unwrap_or_default());
-    let mut sink = Sink::new(path, &added, &guards.effects);
+    let mut sink = Sink::new(path, &added, &guards.effects, &guards.off);
     files::inspect(path, change.new.is_some(), &mut sink);
     look::inspect(path, text, &added, &mut sink);
+    if change.new.is_some() {
+        look::facts(path, bytes, &mut sink);
+    }
     secrets_in(guards, path, bytes, &mut sink);
     if let Some(text) = text.filter(|_| change.new.is_some()) {
         counts.texts += 1;
@@ -228,7 +230,6 @@ fn yaml(
     }
     manifests::sensitive(file.path, &before.manifests, &now.manifests, sink);
     if !template {
-        counts.manifests += now.manifests.len();
         validate(guards, file, &tree, &now, &before, patches, counts, sink);
         ask_policies(&now, policies, counts, sink);
     }
@@ -486,7 +487,7 @@ fn has_lone_return(text: &str) -> bool {
 }
 
 fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> {
-    let check = |name, prefixes: &[&str], ran: bool, passed: String, skipped: &str| {
+    let check = |name: &str, label: String, prefixes: &[&str], ran: bool, passed: String, skipped: &str| {
         let concerned = |finding: &&Finding| prefixes.iter().any(|prefix| finding.rule.starts_with(prefix));
         let bad = findings
             .iter()
@@ -500,7 +501,12 @@ fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> 
             (0, remarks) => (CheckResult::Passed, format!("{passed}, {}", plural(remarks, "remark"))),
             (bad, _) => (CheckResult::Failed, plural(bad, "finding")),
         };
-        Check { name, result, words }
+        Check {
+            name: name.to_owned(),
+            label,
+            result,
+            words,
+        }
     };
     let unknown = match counts.unknown_kinds {
         0 => String::new(),
@@ -511,14 +517,15 @@ fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> 
         plural(counts.validated, "manifest"),
         guards.schemas.version()
     );
-    let policies = if guards.policies.is_some() {
-        "no documents"
-    } else {
-        "no policies configured"
+    let schemas = format!("schemas {}", guards.schemas.version());
+    let (policies, rego) = match &guards.policies {
+        Some(policies) => ("no documents", format!("Rego {}", policies.count())),
+        None => ("no policies configured", "Rego".to_owned()),
     };
     vec![
         check(
             "files",
+            "files".to_owned(),
             &["file.", "kind.", "infisical."],
             counts.files > 0,
             plural(counts.files, "file"),
@@ -526,16 +533,39 @@ fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> 
         ),
         check(
             "secrets",
+            "secrets".to_owned(),
             &[SECRET_PREFIX, "structure.", "guard."],
             counts.files > 0,
             "none found".to_owned(),
             "no files",
         ),
-        check("text", &["text."], counts.texts > 0, "nothing hidden".to_owned(), "no text"),
-        check("yaml", &["yaml."], counts.yaml > 0, plural(counts.yaml, "file"), "no YAML or JSON"),
-        check("kubernetes", &["manifest."], counts.manifests > 0, kubernetes, "no manifests"),
+        check(
+            "text",
+            "text".to_owned(),
+            &["text."],
+            counts.texts > 0,
+            "nothing hidden".to_owned(),
+            "no text",
+        ),
+        check(
+            "yaml",
+            "YAML".to_owned(),
+            &["yaml."],
+            counts.yaml > 0,
+            plural(counts.yaml, "file"),
+            "no YAML or JSON",
+        ),
+        check(
+            "kubernetes",
+            schemas,
+            &["manifest."],
+            counts.validated > 0,
+            kubernetes,
+            "no manifests of a known kind",
+        ),
         check(
             "rego",
+            rego,
             &["rego."],
             counts.documents > 0,
             plural(counts.documents, "document"),

@@ -1,12 +1,35 @@
-//! Text that is not what it looks like: letters of another script in a word, and text pushed out of sight.
+//! Text that is not what it looks like: hidden characters, letters of another script in a word, and text pushed out of sight.
 
 use domain::RepoPath;
+
+use crate::RemarkKind;
+use crate::facts::inspect_file;
 
 use super::lines::Added;
 use super::sink::Sink;
 
 /// Blanks behind which text is out of sight: more than any card or terminal is wide.
 const HIDDEN_BEHIND: usize = 80;
+
+/// What the facts about a file say, as findings. The policy makes binary and hidden content manual whatever is configured here.
+pub(super) fn facts(path: &RepoPath, bytes: &[u8], sink: &mut Sink<'_>) {
+    for remark in inspect_file(path, bytes) {
+        let (rule, hint) = match remark.kind {
+            RemarkKind::Binary => (
+                "text.binary",
+                "a person compares it by its SHA-256; keep artefacts out of the repository",
+            ),
+            RemarkKind::Deceptive => ("text.deceptive", "write it without these characters"),
+            RemarkKind::Control => ("text.control", "remove them; lines end with a line feed"),
+            RemarkKind::Blank => ("text.blank", "write plain spaces"),
+            RemarkKind::LongLine => ("text.long-line", "break it into lines that a card can show"),
+        };
+        match remark.line {
+            Some(line) => sink.put_unless_standing(rule, (line, line), remark.message, hint),
+            None => sink.put(rule, None, remark.message, hint),
+        }
+    }
+}
 
 /// Looks at the path and at every added line.
 pub(super) fn inspect(path: &RepoPath, text: Option<&str>, added: &Added, sink: &mut Sink<'_>) {

@@ -44,6 +44,8 @@ pub struct GuardOptions {
     pub secret_rules: Option<NamedText>,
     /// Effects by rule id, in place of the defaults.
     pub effects: BTreeMap<String, Effect>,
+    /// Rules that are switched off, each with the reason. They find nothing at all: what else finds a place still tells it.
+    pub off: BTreeMap<String, String>,
     /// JSON schemas of another Kubernetes version: its name, such as `1.35`, and the text of its `_definitions.json`.
     pub kubernetes: Option<NamedText>,
     /// Schemas of custom resources: CustomResourceDefinitions, or JSON schemas named `GROUP/KIND_VERSION.json`.
@@ -61,6 +63,7 @@ impl Default for GuardOptions {
         Self {
             secret_rules: None,
             effects: BTreeMap::new(),
+            off: BTreeMap::new(),
             kubernetes: None,
             custom_resources: Vec::new(),
             policies: Vec::new(),
@@ -76,6 +79,7 @@ pub struct Guards {
     schemas: kubernetes::Schemas,
     policies: Option<rego::Policies>,
     effects: BTreeMap<String, Effect>,
+    off: BTreeMap<String, String>,
     remarks: Vec<Problem>,
 }
 
@@ -103,7 +107,7 @@ impl Guards {
         let schemas = kubernetes::Schemas::new(definitions, &options.custom_resources);
         let schemas = schemas.map_err(|found| problems.extend(found)).ok();
         if let Some((secrets, _)) = &secrets {
-            problems.extend(unknown_rules(&options.effects, secrets));
+            problems.extend(unknown_rules(options, secrets));
         }
         let (Some((secrets, mut remarks)), Some(schemas), true) = (secrets, schemas, problems.is_empty()) else {
             return Err(problems);
@@ -115,6 +119,7 @@ impl Guards {
             schemas,
             policies,
             effects: options.effects.clone(),
+            off: options.off.clone(),
             remarks,
         })
     }
@@ -125,9 +130,35 @@ impl Guards {
         &self.remarks
     }
 
+    /// Policies that cannot be used, among the remarks.
+    pub fn broken_policies(&self) -> &[Problem] {
+        self.policies.as_ref().map_or(&[], |policies| policies.broken.as_slice())
+    }
+
     /// Ids and descriptions of the secret patterns, without [`SECRET_PREFIX`].
     pub fn secret_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
         self.secrets.ids()
+    }
+
+    /// The rules that are switched off, with the reasons.
+    pub fn off(&self) -> &BTreeMap<String, String> {
+        &self.off
+    }
+
+    /// How many policy files there are.
+    pub fn policies(&self) -> usize {
+        self.policies.as_ref().map_or(0, rego::Policies::count)
+    }
+
+    /// The Kubernetes version whose schemas count.
+    pub fn kubernetes(&self) -> &str {
+        self.schemas.version()
+    }
+
+    /// The rule that a text breaks by its form, if it holds a secret: for words that are no file.
+    pub fn secret_in(&self, text: &str) -> Option<String> {
+        let hit = self.secrets.search("", text.as_bytes()).hits.into_iter().next()?;
+        Some(format!("{SECRET_PREFIX}{}", self.secrets.id(hit.pattern))).filter(|rule| !self.off.contains_key(rule))
     }
 
     /// Looks at a change. `old` holds the contents in the base by path; where one is missing, every line counts as new.
@@ -136,12 +167,12 @@ impl Guards {
     }
 }
 
-fn unknown_rules(effects: &BTreeMap<String, Effect>, secrets: &secrets::Engine) -> Vec<Problem> {
+fn unknown_rules(options: &GuardOptions, secrets: &secrets::Engine) -> Vec<Problem> {
     let known = |id: &str| match id.strip_prefix(SECRET_PREFIX) {
         Some(pattern) => secrets.ids().any(|(id, _)| id == pattern),
         None => RULES.iter().any(|rule| rule.id == id),
     };
-    let unknown = effects.keys().filter(|id| !known(id));
+    let unknown = options.effects.keys().chain(options.off.keys()).filter(|id| !known(id));
     unknown
         .map(|id| Problem {
             file: "guard rules".to_owned(),

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use domain::{RepoPath, Tier};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::SECRET_PREFIX;
 
 /// What a finding means for the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,8 +68,15 @@ impl Serialize for Effect {
     }
 }
 
+impl<'de> Deserialize<'de> for Effect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Something that a guard rail found. It says where, never what stands there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule's stable id, see `docs/guard-rails.md`.
     pub rule: String,
@@ -84,7 +93,7 @@ pub struct Finding {
 }
 
 /// How a check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckResult {
     /// It ran and nothing refuses the change or raises its tier.
@@ -96,10 +105,12 @@ pub enum CheckResult {
 }
 
 /// One of the checks that a card names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name: `files`, `secrets`, `text`, `yaml`, `kubernetes` or `rego`.
-    pub name: &'static str,
+    pub name: String,
+    /// What a card calls it, such as `schemas 1.37`.
+    pub label: String,
     /// How it went.
     pub result: CheckResult,
     /// In a few words.
@@ -107,7 +118,7 @@ pub struct Check {
 }
 
 /// Everything that the guard rails say about one change.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Worst first, then by path and line.
     pub findings: Vec<Finding>,
@@ -119,6 +130,19 @@ impl Report {
     /// The findings that refuse the change.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.effect == Effect::Refuse)
+    }
+
+    /// The same findings as remarks only: what is told of a change that nothing may hold up. The checks keep their results.
+    #[must_use]
+    pub fn told_only(mut self) -> Self {
+        self.findings.iter_mut().for_each(|finding| finding.effect = Effect::Remark);
+        self
+    }
+
+    /// How many secrets were found, those that stood in the base already included.
+    pub fn secrets(&self) -> usize {
+        let secret = |finding: &&Finding| finding.rule.starts_with(SECRET_PREFIX) || finding.rule.starts_with("structure.");
+        self.findings.iter().filter(secret).count()
     }
 
     /// The strictest tier that a finding asks for.

@@ -105,6 +105,11 @@ pub const RULES: &[Rule] = &[
         Effect::Refuse,
         "a literal under a secret-like key in a .tf or .tfvars file, provider blocks included",
     ),
+    rule("text.binary", MANUAL, "content that is not text: a card cannot show it"),
+    rule("text.deceptive", MANUAL, "characters that hide or reorder text"),
+    rule("text.control", MANUAL, "control characters, or a carriage return that ends no line"),
+    rule("text.blank", Effect::Remark, "blanks that are no plain space"),
+    rule("text.long-line", Effect::Remark, "a line of more than 500 characters"),
     rule(
         "text.mixed-script",
         MANUAL,

@@ -23,6 +23,7 @@ pub(super) struct Sink<'a> {
     path: &'a RepoPath,
     added: &'a Added,
     effects: &'a BTreeMap<String, Effect>,
+    off: &'a BTreeMap<String, String>,
     findings: Vec<Finding>,
     seen: BTreeMap<String, usize>,
     /// Values that were found: no message may quote them. Never leaves this struct.
@@ -32,11 +33,12 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(path: &'a RepoPath, added: &'a Added, effects: &'a BTreeMap<String, Effect>) -> Self {
+    pub fn new(path: &'a RepoPath, added: &'a Added, effects: &'a BTreeMap<String, Effect>, off: &'a BTreeMap<String, String>) -> Self {
         Self {
             path,
             added,
             effects,
+            off,
             findings: Vec::new(),
             seen: BTreeMap::new(),
             values: Vec::new(),
@@ -91,6 +93,9 @@ impl<'a> Sink<'a> {
     }
 
     fn push(&mut self, rule: &str, line: Option<usize>, effect: Effect, message: String, hint: String) {
+        if self.off.contains_key(rule) {
+            return;
+        }
         let one_per_line = rule.starts_with(SECRET_PREFIX) || rule.starts_with("structure.");
         let same = |other: &Finding| other.rule == rule && other.line == line && (one_per_line || other.message == message);
         if self.findings.iter().any(same) {

@@ -63,6 +63,17 @@ pub fn checklist(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>, questio
     ]
 }
 
+/// Answers again what depends on the route, which may have become stricter since the rest was answered.
+pub fn answer_again(facts: &mut [Fact], question: &Question<'_>) {
+    for fact in facts {
+        match fact.name.as_str() {
+            "in_git" => *fact = in_git(question),
+            "approval" => *fact = approval(question.approval),
+            _ => {}
+        }
+    }
+}
+
 fn fact(name: &str, holds: Holds, words: impl Into<String>) -> Fact {
     Fact {
         name: name.to_owned(),

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{ChangeSet, RepoPath, Risk};
 use serde::{Deserialize, Serialize};
 
-pub use checklist::{Approval, Fact, Holds, Question, checklist};
+pub use checklist::{Approval, Fact, Holds, Question, answer_again, checklist};
 pub use report::{LINE_TEXT_CHARS_MAX, LINES_MAX, OBJECTS_MAX};
 pub use rules::{RULES, Rule, Severity};
 

@@ -81,7 +81,11 @@ fn beyond_a_budget_the_tier_is_raised_and_lines_are_still_read() {
         "]".repeat(1_000)
     );
     let report = inspect(&guards(), "a.yaml", None, Some(text.as_bytes()));
-    assert_eq!(short(&report), ["structure.secret:3:refuse", "yaml.budget:4:manual"], "{report:?}");
+    assert_eq!(
+        short(&report),
+        ["structure.secret:3:refuse", "yaml.budget:4:manual", "text.long-line:4:remark"],
+        "{report:?}"
+    );
     never_shown(&report, "hunter2", "deep");
 }
 

@@ -92,7 +92,7 @@ fn the_checks_say_what_was_done() {
     let words: Vec<_> = report
         .checks
         .iter()
-        .map(|check| (check.name, check.result, check.words.as_str()))
+        .map(|check| (check.name.as_str(), check.result, check.words.as_str()))
         .collect();
     let kubernetes = format!("1 manifest valid for Kubernetes {BUNDLED_VERSION}, 1 of unknown kinds not validated, 1 remark");
     use CheckResult::{Passed, Skipped};

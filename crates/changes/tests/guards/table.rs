@@ -55,3 +55,50 @@ fn an_effect_can_be_configured_and_an_unknown_rule_is_an_error() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn a_rule_that_is_switched_off_finds_nothing_and_others_still_do() {
+    let mut options = GuardOptions::default();
+    options
+        .off
+        .insert("structure.secret".to_owned(), "an old habit of this team".to_owned());
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9".repeat(3));
+    let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: web}}\nstringData:\n  note: {token}\n  password: hunter2\n");
+    let guards = Guards::new(&options).expect("guards");
+    let report = inspect(&guards, "apps/secret.yaml", None, Some(text.as_bytes()));
+    assert!(
+        !short(&report).iter().any(|found| found.starts_with("structure.secret")),
+        "{report:?}"
+    );
+    assert!(short(&report).contains(&"secret.github-token:5:refuse".to_owned()), "{report:?}");
+    options.off.insert("structure.nothing".to_owned(), "why not".to_owned());
+    assert!(Guards::new(&options).is_err(), "there is no such rule");
+}
+
+#[test]
+fn what_is_told_only_refuses_nothing_and_is_read_again_from_its_json() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {password: hunter2}\n";
+    let report = inspect(&guards(), "apps/secret.yaml", None, Some(text.as_bytes()));
+    assert!(report.refusals().count() > 0 && report.secrets() > 0);
+    let told = report.clone().told_only();
+    assert_eq!((told.refusals().count(), told.tier()), (0, None));
+    assert_eq!(told.checks, report.checks, "what was found was found");
+    let json = serde_json::to_string(&report).expect("JSON");
+    assert_eq!(serde_json::from_str::<changes::guard::Report>(&json).expect("read again"), report);
+}
+
+#[test]
+fn hidden_and_binary_content_is_found_once() {
+    let guards = guards();
+    let report = inspect(&guards, "a.txt", None, Some("a\u{202e}b\n".as_bytes()));
+    assert_eq!(short(&report), ["text.deceptive:1:manual"]);
+    let report = inspect(&guards, "a.bin", None, Some(b"a\0b"));
+    assert_eq!(short(&report), ["text.binary:0:manual"]);
+    let report = inspect(&guards, "a.txt", Some("a\u{202e}b\n"), Some("a\u{202e}b\nc\n".as_bytes()));
+    assert_eq!(short(&report), ["text.deceptive:1:remark"], "it stands there already");
+    let long = format!("{}\n", "x ".repeat(300));
+    assert_eq!(
+        short(&inspect(&guards, "a.txt", None, Some(long.as_bytes()))),
+        ["text.long-line:1:remark"]
+    );
+}

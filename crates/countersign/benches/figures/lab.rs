@@ -245,6 +245,15 @@ impl Agent {
         .await
     }
 
+    /// Tries a change without asking for it; answers the status.
+    pub(crate) async fn evaluate(&self, body: &Value) -> Result<u16> {
+        let request = self.http.post(format!("{}:evaluate", self.url)).bearer_auth(&self.token);
+        let response = request.json(body).send().await?;
+        let status = response.status().as_u16();
+        response.bytes().await?;
+        Ok(status)
+    }
+
     async fn create(&self, key: &str, body: &Value) -> Result<String> {
         let request = self.http.post(&self.url).bearer_auth(&self.token).header("Idempotency-Key", key);
         let response = request.json(body).send().await?;

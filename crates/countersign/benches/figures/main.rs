@@ -14,6 +14,7 @@
 mod approval;
 mod batch;
 mod cluster;
+mod guards;
 mod hosting;
 mod instant_remote;
 mod intake;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
 async fn measure(report: &Report) {
     report.attempt(&own_share::NAMES, own_share::run(report)).await;
     report.attempt(&process::NAMES, process::run(report)).await;
+    report.attempt(&guards::NAMES, guards::run(report)).await;
     report.attempt(&intake::NAMES, intake::run(report)).await;
     report.attempt(&batch::NAMES, batch::run(report)).await;
     report.attempt(&approval::NAMES, approval::run(report)).await;

@@ -16,10 +16,11 @@ use crate::timing::{PAIRS, PATIENCE, ms, rss_anon, until};
 mod history;
 
 const IDLE: &str = "serve_idle_rss_anon_mib";
+const GUARDS: &str = "start_over_start_without_guards";
 const START: &str = "start_with_100k_proposals_over_allowed";
 
 /// The figures of this file.
-pub(crate) const NAMES: [&str; 2] = [IDLE, START];
+pub(crate) const NAMES: [&str; 3] = [IDLE, GUARDS, START];
 
 /// Built by Cargo beside this bench, in the same profile.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
@@ -45,6 +46,19 @@ pub(crate) async fn run(report: &Report) -> Result<()> {
             serving.stop().await?;
         }
         report.tell(IDLE, Goal::AtMost(40.0), Speaks::Most, &sizes);
+    }
+    if report.wants(GUARDS) {
+        let mut runs = Vec::new();
+        for _ in 0..PAIRS {
+            let start = ms(world.start_of(&empty).await?);
+            let began = Instant::now();
+            let guards = changes::guard::Guards::new(&changes::guard::GuardOptions::default());
+            let build = ms(began.elapsed());
+            ensure!(guards.is_ok(), "the built-in guard rails cannot be built");
+            report.note(GUARDS, &format!("{start:.0} ms in all, {build:.1} ms of it for the guard rails"));
+            runs.push(start / (start - build));
+        }
+        report.tell(GUARDS, Goal::AtMost(1.05), Speaks::Median, &runs);
     }
     if report.wants(START) {
         let full = world.folder("full")?;

@@ -150,8 +150,7 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     if add.runbooks.is_empty() {
         return Ok(());
     }
-    let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref());
-    let book = book?;
+    let book = settings.book()?;
     match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
         None => Ok(()),
         Some(name) => {

@@ -1,4 +1,4 @@
-//! `countersign check`: configuration (key and layer), policy and runbooks (file and line), each problem with its remedy; with `--online`
+//! `countersign check`: configuration (key and layer), policy, runbooks and guard rails (file and line), each problem with its remedy; with `--online`
 //! also what the outside world says. Lines of what is in order go to standard output, problems to standard error.
 
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             problems.extend(unreadable.iter().map(ToString::to_string));
             problems.extend(shapes(settings, unreadable.is_empty()).await);
         }
-        match Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()) {
+        match settings.book() {
             Ok(book) => {
                 let theirs = arguments
                     .repository_policy
@@ -140,8 +140,30 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
             );
         }
     }
+    told_guards(book.guards());
     if shipped {
         say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
+    }
+}
+
+fn told_guards(guards: &changes::guard::Guards) {
+    let policies = match guards.policies() {
+        0 => "no Rego policies".to_owned(),
+        many => counted(many, "Rego policy", "Rego policies"),
+    };
+    say!(
+        "ok guard rails: {}, Kubernetes {}, {policies}",
+        counted(guards.secret_patterns().count(), "secret pattern", "secret patterns"),
+        guards.kubernetes()
+    );
+    for (rule, reason) in guards.off() {
+        say!("note: the rule {rule} is switched off: {reason}");
+    }
+    for remark in guards.remarks() {
+        println!(
+            "warning: {}:{}: {}\n  remedy: {}",
+            remark.file, remark.line, remark.message, remark.remedy
+        );
     }
 }
 

@@ -190,7 +190,7 @@ async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
     };
     let settings = settings.map_err(Failure::Settings)?;
     let shown = |text: &str| shipped.as_ref().map_or_else(|| text.to_owned(), |shipped| shipped.shown(text));
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| wrong(problems, &shown))?;
+    let book = settings.book().map_err(|problems| wrong(problems, &shown))?;
     let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.clone()).collect();
     let own = shown(&settings.policy.file.display().to_string());
     let (book, file) = match policy::chosen(&settings, arguments.repository.as_ref()) {

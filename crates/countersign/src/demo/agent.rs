@@ -44,16 +44,29 @@ impl Agent {
             .await
     }
 
+    /// Sends files and takes whatever answer comes, a refusal too.
+    pub(super) async fn ask(&self, title: &str, files: &[(&str, Option<&str>)]) -> Result<(u16, Value)> {
+        let changes: Vec<Value> = files
+            .iter()
+            .map(|(path, content)| json!({ "path": path, "content": content }))
+            .collect();
+        self.post(json!({ "repository": "homelab", "base": "head", "title": title, "reason": "", "changes": changes }))
+            .await
+    }
+
     async fn create(&self, body: Value) -> Result<Value> {
-        let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let request = self.http.post(format!("{}/v1/proposals", self.base)).bearer_auth(&self.token);
-        let response = request.header("Idempotency-Key", format!("demo-{call}")).json(&body).send().await?;
-        let status = response.status();
-        let document: Value = response.json().await?;
-        if !status.is_success() {
+        let (status, document) = self.post(body).await?;
+        if !(200..300).contains(&status) {
             bail!("the proposal was refused with {status}: {document}");
         }
         Ok(document)
+    }
+
+    async fn post(&self, body: Value) -> Result<(u16, Value)> {
+        let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let request = self.http.post(format!("{}/v1/proposals", self.base)).bearer_auth(&self.token);
+        let response = request.header("Idempotency-Key", format!("demo-{call}")).json(&body).send().await?;
+        Ok((response.status().as_u16(), response.json().await?))
     }
 
     /// Waits until the proposal has a decision or an outcome (`until`), at most two minutes.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::agent::Agent;
+use super::refused;
 use super::seed;
 use super::world::World;
 
@@ -26,6 +27,11 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     say!("  Remote    {}\n", world.repo.path.display());
     let agent = Agent::new(world.service.api_addr(), &world.token)?;
     let manual = propose_all(&agent).await?;
+    let refused = refused::password(&agent).await?;
+    say!(
+        "An agent sent a password in a manifest. It was refused and kept nowhere: {}.\n",
+        refused.place
+    );
     say!(
         "An agent ran one runbook and proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
     );

@@ -6,6 +6,7 @@
 mod agent;
 mod interactive;
 mod past;
+mod refused;
 mod seed;
 mod story;
 mod trust;

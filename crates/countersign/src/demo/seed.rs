@@ -26,6 +26,13 @@ pub(super) const NODES: &str = "infrastructure/terraform/cluster/variables.tf";
 /// A manifest that one proposal deletes.
 pub(super) const CACHE: &str = "kubernetes/applications/cache/poddisruptionbudget.yaml";
 
+/// What the freeze of [`FREEZE`] is about.
+pub(super) const SHOP_SERVICE: &str = "kubernetes/applications/shop/service.yaml";
+
+/// What is added to the shipped policy: a freeze that holds all day, every day, so that the demo need not wait for one.
+pub(super) const FREEZE: &str = "\n[[freezes]]\nname = \"sale\"\npaths = [\"kubernetes/applications/shop/service.yaml\"]\nstart = 2020-01-01\n\
+    duration = \"1d\"\nrrule = \"FREQ=DAILY\"\noverride = \"platform\"\n";
+
 /// All files.
 pub(super) fn files() -> Vec<(&'static str, String, bool)> {
     vec![
@@ -40,7 +47,7 @@ pub(super) fn files() -> Vec<(&'static str, String, bool)> {
             false,
         ),
         (
-            "kubernetes/applications/shop/service.yaml",
+            SHOP_SERVICE,
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: shop\n  namespace: shop\nspec:\n  ports:\n    - port: 80\n".to_owned(),
             false,
         ),

@@ -1,5 +1,7 @@
 //! `demo --auto`: the story, told with times. Every end is checked; the first that is wrong fails the run.
 
+mod orders;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -8,6 +10,7 @@ use simulators::git::Change;
 use simulators::telegram::{Message, TapOutcome};
 
 use super::agent::Agent;
+use super::refused;
 use super::seed;
 use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 
@@ -34,6 +37,9 @@ pub(super) async fn run() -> Result<()> {
     teller.rejected().await?;
     teller.deleted().await?;
     teller.reverted(&blog).await?;
+    teller.refused().await?;
+    teller.stopped().await?;
+    teller.frozen().await?;
     teller.offered().await?;
     teller.demoted().await?;
     teller.log()?;
@@ -194,6 +200,31 @@ impl Teller {
         Ok(())
     }
 
+    async fn refused(&self) -> Result<()> {
+        let before = self.agent.list().await?.len();
+        let refused = refused::password(&self.agent).await?;
+        self.say(
+            "agent",
+            &format!("sends a password in a manifest and is refused: {}", refused.place),
+        );
+        self.say("agent", &format!("is told: {}", refused.hint));
+        ensure!(self.agent.list().await?.len() == before, "something of a refused change was kept");
+        let document = refused::reference(&self.agent).await?;
+        let id = self.expect_tier(&document, "prompted")?;
+        self.say("agent", &format!("proposes {}: a reference to the password instead", short(&id)));
+        let card = self.card(&id, "Approve").await?;
+        ensure!(
+            card.text.contains("secrets ✓"),
+            "the card does not say what checked it: {}",
+            card.text
+        );
+        let toast = self.tap(BOB, &id, "Approve").await?;
+        self.say("bob", &format!("sees «secrets ✓» and taps Approve: «{}»", toast.text()));
+        let end = self.expect_end(&id, "synced").await?;
+        self.say("argo cd", &format!("{} is synced: {}", commit(&end), headlines(&end)));
+        Ok(())
+    }
+
     fn log(&self) -> Result<()> {
         let log = self.world.repo.log(20);
         say!("\n           git log of the remote:");
@@ -211,7 +242,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 8, "the branch has {} commits instead of 8", log.len());
+        ensure!(log.len() == 10, "the branch has {} commits instead of 10", log.len());
         Ok(())
     }
 

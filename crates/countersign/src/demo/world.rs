@@ -164,6 +164,9 @@ fn without_grant(file: &Path, runbook: &str) -> std::io::Result<()> {
 fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSim) -> Result<ConfigFile> {
     Shipped::unpack_to(folder)?;
     without_grant(&folder.join(POLICY), "restart")?;
+    let policy = folder.join(POLICY);
+    let shipped = std::fs::read_to_string(&policy)?;
+    std::fs::write(&policy, shipped + seed::FREEZE)?;
     let text = format!(
         "[server]\nbind = \"127.0.0.1:0\"\nmetrics_bind = \"127.0.0.1:0\"\n\
          [database]\npath = \"countersign.db\"\n\

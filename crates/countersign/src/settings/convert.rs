@@ -33,7 +33,7 @@ pub(super) fn convert(raw: RawSettings, merged: &Merged, layers: &Layers) -> Res
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     merged: &'a Merged,
     folder: PathBuf,
     problems: Vec<Problem>,
@@ -41,11 +41,11 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
         self.problems.push(Problem::new(key, self.merged.layer(key), message, remedy));
     }
 
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
 
@@ -115,6 +115,7 @@ impl Checker<'_> {
 
     fn settings(&mut self, raw: RawSettings) -> Option<Settings> {
         let server = self.server(raw.server);
+        let guard = self.guard(raw.guard);
         let telegram = self.telegram(raw.telegram);
         self.limits(&raw.limits);
         self.log(&raw.log);
@@ -138,6 +139,7 @@ impl Checker<'_> {
                 file: self.path(&raw.policy.file),
                 runbooks: raw.policy.runbooks.map(|folder| self.path(&folder)),
             },
+            guard,
             telegram,
             limits: raw.limits,
             log: raw.log,

@@ -13,6 +13,7 @@ pub(super) struct RawSettings {
     pub server: RawServer,
     pub database: RawDatabase,
     pub policy: RawPolicy,
+    pub guard: RawGuard,
     pub telegram: RawTelegram,
     pub limits: Limits,
     pub log: LogSettings,
@@ -49,6 +50,34 @@ pub(super) struct RawDatabase {
 pub(super) struct RawPolicy {
     pub file: PathBuf,
     pub runbooks: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGuard {
+    pub secret_rules: Option<PathBuf>,
+    pub custom_resources: Option<PathBuf>,
+    pub kubernetes: Option<RawKubernetes>,
+    pub policies: Option<PathBuf>,
+    pub policy_packages: Vec<String>,
+    pub policy_milliseconds: u64,
+    #[serde(default)]
+    pub rules: Vec<RawGuardRule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKubernetes {
+    pub version: String,
+    pub definitions: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGuardRule {
+    pub id: String,
+    pub effect: String,
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -150,7 +150,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             added("[sever]\nbind = 1"),
             &[],
-            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, telegram, limits, log, git, repositories, argocd; or take it out",
+            "sever (file c.toml): there is no such key\n  remedy: use one of server, database, policy, guard, telegram, limits, log, git, repositories, argocd; or take it out",
         ),
         (
             GOOD.into(),
@@ -323,6 +323,36 @@ fn bad_configurations_and_their_exact_answers() {
             format!("{GOOD}\n[[argocd]]\nname = \"main\"\nurl = \"https://b.example.com\"\ntoken = \"x\""),
             &[],
             "argocd[1].name (file c.toml): \"main\" is the name of argocd[0] already\n  remedy: give each instance a name of its own",
+        ),
+        (
+            format!("{GOOD}\n[guard]\nsecrets = \"x\""),
+            &[],
+            "guard.secrets (file c.toml): there is no such key\n  remedy: use one of secret_rules, custom_resources, kubernetes, policies, policy_packages, policy_milliseconds, rules; or take it out",
+        ),
+        (
+            format!("{GOOD}\n[guard]\npolicy_milliseconds = 0"),
+            &[],
+            "guard.policy_milliseconds (file c.toml): 0 is not a time that policies can have\n  remedy: write 1 to 10000",
+        ),
+        (
+            format!("{GOOD}\n[guard]\npolicy_packages = [\"team\"]"),
+            &[],
+            "guard.policy_packages (file c.toml): packages are named, but no folder of policies\n  remedy: add guard.policies, or take the packages out",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"kind.rbac\"\neffect = \"allow\""),
+            &[],
+            "guard.rules[0].effect (file c.toml): \"allow\" is no effect\n  remedy: write \"refuse\", \"manual\", \"prompted\", \"remark\" or \"off\"",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"kind.rbac\"\neffect = \"off\""),
+            &[],
+            "guard.rules[0].reason (file c.toml): the rule \"kind.rbac\" is switched off without a reason\n  remedy: say for whoever reads this later why it is off",
+        ),
+        (
+            format!("{GOOD}\n[[guard.rules]]\nid = \"a\"\neffect = \"remark\"\n[[guard.rules]]\nid = \"a\"\neffect = \"manual\""),
+            &[],
+            "guard.rules[1].id (file c.toml): the rule \"a\" is configured twice\n  remedy: keep one of the two",
         ),
         (
             GOOD.into(),

@@ -123,6 +123,56 @@ fn explain_tells_tier_rule_why_and_approvers() {
 }
 
 #[test]
+fn check_names_what_is_wrong_with_the_guard_rails_files_and_what_is_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("policy.toml", "version = 1\n");
+    write(
+        "rego/a.rego",
+        "package main\n\nimport rego.v1\n\ndeny contains \"x\" if input.a == 1\n",
+    );
+    write("secrets.toml", "[extend]\nuseDefault = true\n");
+    write(
+        "config.toml",
+        "[guard]\nsecret_rules = \"secrets.toml\"\npolicies = \"rego\"\n[[guard.rules]]\nid = \"text.long-line\"\neffect = \"off\"\nreason = \"dashboards are one line\"\n",
+    );
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    assert!(
+        said.out
+            .contains("ok guard rails: 72 secret patterns, Kubernetes 1.37, 1 Rego policy\n"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out
+            .contains("note: the rule text.long-line is switched off: dashboards are one line\n"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("secrets.toml:1: `extend` has no effect"), "{}", said.out);
+
+    write("rego/a.rego", "package main\n\ndeny[msg] {\n  input.kind ==\n}\n");
+    write("secrets.toml", "[[rules]]\nid = \"a\"\nregex = '''('''\n");
+    for command in ["check", "serve"] {
+        let said = run(folder.path(), &[command, "--config", "config.toml"]);
+        assert_eq!(said.code, Some(if command == "check" { 1 } else { 2 }), "{said:?}");
+        assert!(
+            said.err.contains("secrets.toml:3: ") && said.err.contains("remedy: "),
+            "{}",
+            said.err
+        );
+    }
+    write("secrets.toml", "");
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert!(said.err.contains("rego/a.rego:"), "{}", said.err);
+}
+
+#[test]
 fn a_policy_is_refused_with_file_line_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

@@ -1,13 +1,11 @@
 //! From the decision to the branch: commits that were built, pushed, missed or refused.
 
-use std::collections::BTreeSet;
-
 use super::{Decided, Step, at};
 use crate::gate::{look_again, may_send, said};
-use crate::{Attempt, CommitId, Decision, Delivery, Effect, Origin, Refusal, Scheduled, Sha256Hash, Transition};
+use crate::{Attempt, CommitId, Decision, Delivery, Effect, Orders, Origin, Refusal, Scheduled, Sha256Hash, Transition};
 
 impl Step<'_> {
-    pub(super) fn commit_built(&self, commit: CommitId, parent: CommitId, digest: Sha256Hash) -> Decided {
+    pub(super) fn commit_built(&self, commit: CommitId, parent: CommitId, digest: Sha256Hash, orders: &Orders) -> Decided {
         if self.proposal.delivery != Delivery::Queued {
             return Err(self.illegal("commit_built"));
         }
@@ -20,7 +18,7 @@ impl Step<'_> {
         if let Some(stopped) = self.recheck() {
             return Ok(stopped);
         }
-        if let Err(holds) = may_send(self.policy, &[], self.proposal, &BTreeSet::new(), self.now) {
+        if let Err(holds) = may_send(self.policy, &orders.stops, self.proposal, &orders.overridden, self.now) {
             // The approvals are kept; it is looked at again when the time may have come.
             let mut step = self.to(self.proposal.clone(), [], said(&holds));
             step.effects.push(Scheduled {

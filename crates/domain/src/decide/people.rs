@@ -185,6 +185,31 @@ impl Step<'_> {
         }
     }
 
+    /// What somebody approved who took their own rights away goes, before it can complete anything.
+    pub(super) fn locked(&self, by: &PersonRef) -> Decided {
+        let waits = self.proposal.decision == Decision::Pending || self.proposal.delivery == Delivery::Queued;
+        if !waits || self.proposal.is_over() || !self.has_said(ReviewVerdict::Approve, by) {
+            return Err(self.illegal("locked"));
+        }
+        let number = self.proposal.revision.number;
+        let mut less = self.next();
+        less.reviews.retain(|review| review.by.id != by.id || review.revision != number);
+        let summary = format!("{} gave up all rights: their approval does not count any more", by.name);
+        let enough = self
+            .policy
+            .satisfied(&less.revision.route, less.asking_agent(), &less.approvers(), self.now);
+        if self.proposal.decision != Decision::Approved || enough {
+            return Ok(self.to(less, [Effect::EditCards], summary));
+        }
+        let mut step = self.rerouted(stricter(&self.proposal.revision.route, &self.current_route()));
+        step.next
+            .reviews
+            .retain(|review| review.by.id != by.id || review.revision != number);
+        step.next.note = Some(summary.clone());
+        step.summary = summary;
+        Ok(step)
+    }
+
     pub(super) fn retry(&self, by: &PersonRef) -> Decided {
         if !self.policy.may_handle(self.proposal, by.id, self.now) {
             return Err(Refusal::NotEligible);

@@ -102,6 +102,51 @@ fn two_people_resume_within_an_hour() {
 }
 
 #[test]
+fn what_people_write_behind_stop() {
+    let said = |text: &str| {
+        let request: StopRequest = text.parse().unwrap_or_else(|error| panic!("{error}"));
+        (request.scope.to_string(), request.reason)
+    };
+    for (text, scope, reason) in [
+        ("", "all", ""),
+        ("all", "all", ""),
+        ("All the disk is full", "all", "the disk is full"),
+        ("because the disk is full", "all", "the disk is full"),
+        ("Because: the disk is full", "all", "the disk is full"),
+        ("- the disk is full", "all", "the disk is full"),
+        ("everything, because of the move", "all", "of the move"),
+        ("agent bot", "agent bot", ""),
+        ("Agent bot: it runs wild ", "agent bot", "it runs wild"),
+        ("path a/** because of the move", "path a/**", "of the move"),
+        ("runbook scale \u{2013} two failures", "runbook scale", "two failures"),
+        ("tier standard it is night", "tier standard", "it is night"),
+    ] {
+        assert_eq!(said(text), (scope.to_owned(), reason.to_owned()), "{text}");
+    }
+    for wrong in ["agent", "path", "tier fast", "bot", "the disk is full", "agnet bot"] {
+        let error = wrong.parse::<StopRequest>().expect_err(wrong).to_string();
+        assert!(!error.is_empty(), "{wrong}");
+    }
+}
+
+#[test]
+fn two_others_give_rights_back() {
+    let vote = |name, id| ResumeVote {
+        by: person(name, id),
+        at: at(1),
+    };
+    let mut lock = Lock {
+        id: 1,
+        person: person("alice", 1),
+        at: at(0),
+        votes: Vec::new(),
+    };
+    assert_eq!(lock.restore(vote("alice", 1), |_| true), Resumption::Missing(2), "not one's own");
+    assert_eq!(lock.restore(vote("bob", 2), |_| true), Resumption::Missing(1));
+    assert_eq!(lock.restore(vote("carol", 3), |_| true), Resumption::Over);
+}
+
+#[test]
 fn stops_are_stored_as_they_are_said() {
     for scope in ["all", "agent bot", "path a/**", "runbook scale", "tier standard"] {
         let stop = stop(scope);

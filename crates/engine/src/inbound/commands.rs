@@ -20,8 +20,9 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 13] = [
-    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "runbooks", "trust", "lift", "demote", "notnow",
+const KNOWN: [&str; 19] = [
+    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "stop", "stops", "resume", "override", "lockme", "unlock",
+    "runbooks", "trust", "lift", "demote", "notnow",
 ];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
@@ -35,6 +36,12 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /lift NAME: let a runbook run again after a revert or too many failures\n\
 /demote NAME: take standard away from a runbook\n\
 /notnow NAME: turn the offer of a promotion down\n\
+/stop: nothing is sent any more; or /stop agent NAME, path GLOB, runbook NAME, tier TIER, and why\n\
+/stops: what is stopped, and who is locked\n\
+/resume N: ends a stop, when two people ask for it\n\
+/override ID: let one pass a freeze, where you may\n\
+/lockme: take your own rights away at once\n\
+/unlock NAME: give them back, when two others ask for it\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
 
@@ -47,12 +54,13 @@ enum Listed {
     Others,
 }
 
-/// Whether a human must decide, commit or unblock.
-fn waits(proposal: &Proposal) -> bool {
-    !proposal.is_over() && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::PushBlocked)
-}
-
 impl Engine {
+    /// Whether a human must decide, commit, unblock or resume.
+    fn waits(&self, proposal: &Proposal) -> bool {
+        let stopped = || proposal.delivery == Delivery::Queued && !self.stops_over(proposal).is_empty();
+        !proposal.is_over() && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::PushBlocked || stopped())
+    }
+
     pub(super) async fn command(&self, command: Command) -> Result<(), StoreError> {
         let Some(telegram) = self.telegram() else { return Ok(()) };
         if !self.consume(command.update_id).await? {
@@ -84,7 +92,8 @@ impl Engine {
                 None => return Ok(()),
             },
             "lift" | "notnow" | "demote" => self.judged_runbook(&command, self.person(&from)).await?,
-            "show" | "cancel" | "revert" => match self.named(&command).await? {
+            "stop" | "stops" | "resume" | "lockme" | "unlock" => telegram::message(&self.ordered_by(&command, &from).await?),
+            "show" | "cancel" | "revert" | "override" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),
             },
@@ -108,7 +117,8 @@ impl Engine {
             let words = format!("Your id is {}.{known}{}", from.id.0, place(command));
             self.say(telegram, command, telegram::message(&words));
         }
-        if matches!(command.name.as_str(), "cancel" | "revert") && self.is_configured(command.chat) {
+        let orders = ["cancel", "revert", "stop", "resume", "override", "lockme", "unlock"];
+        if orders.contains(&command.name.as_str()) && self.is_configured(command.chat) {
             let event = format!("refused_{}", command.name);
             self.record(None, self.actor(from), &event, "not among the people of this policy".to_owned())
                 .await?;
@@ -126,6 +136,9 @@ impl Engine {
         if command.name == "show" {
             let card = self.card(&proposal, None).await?;
             return Ok(telegram::render(&card, &self.options(telegram, None)));
+        }
+        if command.name == "override" {
+            return Ok(telegram::message(&self.pass_commanded(&proposal, &from).await?));
         }
         let policy = self.book().policy.clone();
         let Some(person) = self
@@ -175,7 +188,10 @@ impl Engine {
         let (mut cards, mut more, mut cursor) = (Vec::new(), false, None);
         'pages: loop {
             let (proposals, next) = self.store().read().list(&filter, cursor, PAGE).await?;
-            for proposal in proposals.iter().filter(|proposal| waits(proposal) == (which == Listed::Waiting)) {
+            for proposal in proposals
+                .iter()
+                .filter(|proposal| self.waits(proposal) == (which == Listed::Waiting))
+            {
                 if cards.len() == LIST_MAX {
                     more = true;
                     break 'pages;
@@ -187,11 +203,19 @@ impl Engine {
                 break;
             }
         }
+        let stops = match self.ordered().stops.len() {
+            0 => String::new(),
+            standing => format!(" ({}: /stops)", domain::counted(standing, "stop stands", "stops stand")),
+        };
         let newest = if more { format!(", the newest {LIST_MAX}") } else { String::new() };
         Ok(match (which, cards.is_empty()) {
-            (Listed::Waiting, true) => telegram::message("Nothing waits for anybody."),
+            (Listed::Waiting, true) => telegram::message(&format!("Nothing waits for anybody.{stops}")),
             (Listed::Others, true) => telegram::message("Nothing is under way, and nothing has ended yet."),
-            (Listed::Waiting, false) => telegram::list(&format!("Waiting for somebody{newest}"), &cards, &self.options(telegram, None)),
+            (Listed::Waiting, false) => telegram::list(
+                &format!("Waiting for somebody{newest}{stops}"),
+                &cards,
+                &self.options(telegram, None),
+            ),
             (Listed::Others, false) => telegram::list(&format!("Under way or ended{newest}"), &cards, &self.options(telegram, None)),
         })
     }
@@ -253,6 +277,14 @@ impl Engine {
             id.0,
             if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
         );
+        let ordered = self.ordered();
+        if let Some(lock) = ordered.locks.iter().find(|lock| lock.person.id == id) {
+            text.push_str(&format!(
+                "\nYou locked yourself on {}: nothing that you approve counts. /unlock {} by two others gives you your rights back.",
+                lock.at.format("%-d %b %H:%M UTC"),
+                person.name
+            ));
+        }
         for (group, whose, until) in policy.stands_in(id, self.now()) {
             text.push_str(&format!(
                 "\nYou stand in for {whose} in {group} until {}.",

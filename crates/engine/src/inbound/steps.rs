@@ -3,7 +3,7 @@
 
 use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Risk, Timestamp, UserId};
 use store::{Card as StoredCard, CardKind, StoreError};
-use telegram::Tap;
+use telegram::{Action, Tap};
 
 use super::{Dead, Toast};
 use crate::{Engine, TelegramSetup};
@@ -14,6 +14,8 @@ const STEP_SECONDS: i64 = 120;
 /// A second step that somebody opened on a card.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenStep {
+    /// What they are asked about.
+    pub action: Action,
     /// Their display name.
     pub who: String,
     /// When it closes by itself.
@@ -50,7 +52,7 @@ impl Engine {
             Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
         }
         self.consume_once(tap).await?;
-        self.open_own(card.id, person);
+        self.open_own(card.id, person, Action::Approve);
         self.owe_step(card.proposal).await?;
         let why = match (deletes, grave) {
             (true, _) => "Something is deleted. ",
@@ -74,7 +76,15 @@ impl Engine {
         proposal: &Proposal,
         person: PersonRef,
     ) -> Result<Toast, Dead> {
-        if !self.close_step(card.id, person.id) {
+        let step = self.taken_step(card.id, person.id);
+        if proposal.delivery == domain::Delivery::Queued {
+            return match step.filter(|step| step.action == Action::SendAnyway) {
+                Some(_) => self.pass_tapped(tap, card, person).await,
+                None => self.ask_to_pass(tap, card, proposal, person).await,
+            };
+        }
+        // A step about something else is no answer to this question.
+        if step.is_none_or(|step| step.action != Action::Approve) {
             return self.approve_or_ask(telegram, tap, card, proposal, person).await;
         }
         let toast = self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
@@ -106,13 +116,19 @@ impl Engine {
 
     /// Closes a person's step; false when none was open.
     pub(super) fn close_step(&self, card: i64, person: UserId) -> bool {
-        let now = self.now();
-        self.steps().remove(&(card, person)).is_some_and(|step| step.until > now)
+        self.taken_step(card, person).is_some()
     }
 
-    fn open_own(&self, card: i64, person: PersonRef) {
+    /// Closes a person's step and answers it, if it was open.
+    fn taken_step(&self, card: i64, person: UserId) -> Option<OpenStep> {
+        let now = self.now();
+        self.steps().remove(&(card, person)).filter(|step| step.until > now)
+    }
+
+    pub(super) fn open_own(&self, card: i64, person: PersonRef, action: Action) {
         let now = self.now();
         let step = OpenStep {
+            action,
             who: person.name,
             until: now + chrono::Duration::seconds(STEP_SECONDS),
         };
@@ -122,7 +138,7 @@ impl Engine {
     }
 
     /// The card shows the step at once, and drops it when its time is over.
-    async fn owe_step(&self, id: domain::ProposalId) -> Result<(), StoreError> {
+    pub(super) async fn owe_step(&self, id: domain::ProposalId) -> Result<(), StoreError> {
         let now = self.now();
         self.store()
             .write(move |tx| {

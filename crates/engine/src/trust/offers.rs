@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use changes::NewGrant;
 use domain::ledger::{LedgerKey, Offer};
-use domain::{Effect, Event, Origin, Policy, Proposal, RepoPath, Timestamp, decide, open};
+use domain::{Effect, Event, Origin, Proposal, RepoPath, Timestamp, decide, open};
 use gitworker::{Edit, Entry, RequestedChange};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
 use super::follow::audit;
 use super::{since, standing};
+use crate::checked::Manner;
 use crate::intake::Resolved;
 use crate::workers::Ran;
-use crate::{Agent, Book, Engine, PolicyHome, RepositorySetup};
+use crate::{Agent, Book, Checked, Engine, PolicyHome, RepositorySetup};
 
 /// In whose name the service proposes. No agent can have it.
 pub const SERVICE: &str = "countersign";
@@ -75,7 +76,7 @@ impl Engine {
         path: &RepoPath,
         grant: &NewGrant,
         now: Timestamp,
-    ) -> Result<(Proposal, domain::ChangeSet), Unwritten> {
+    ) -> Result<(Proposal, domain::ChangeSet, Checked), Unwritten> {
         let later = |error: gitworker::GitError| Unwritten::Later(error.to_string());
         let tip = setup.git.refresh(Duration::ZERO).await.map_err(later)?.commit;
         let entry = setup.git.read(tip, std::slice::from_ref(path)).await.map_err(later)?.remove(path);
@@ -100,16 +101,19 @@ impl Engine {
             .resolve(tip, vec![requested])
             .await
             .map_err(|error| Unwritten::Later(error.to_string()))?;
-        let mut facts = self.facts(setup, tip, &change).await;
+        let looked = self.look(setup, tip, &change, Manner::Told).await;
+        let (mut facts, mut checked) = looked.map_err(|problem| Unwritten::Later(problem.detail))?;
         facts.promotion = Some(grant.key.clone());
-        let policy: &Policy = &book.policy;
+        let route = book.policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
         let resolved = Resolved {
             repository: setup.name.clone(),
             branch: setup.branch().to_owned(),
             base: tip,
             digest: change.digest(&setup.name, setup.branch()),
-            route: policy.route(&setup.name, &facts),
+            route,
             facts,
+            checked,
             replay: self.foreseen(setup, &change).await,
             change,
             origin: Origin::Change,
@@ -131,12 +135,12 @@ impl Engine {
             expires_at: None,
         };
         let proposal = self.new_proposal(&agent, None, &resolved, None, None, now);
-        Ok((proposal, resolved.change))
+        Ok((proposal, resolved.change, resolved.checked))
     }
 
     async fn propose_promotion(
         &self,
-        (proposal, contents): (Proposal, domain::ChangeSet),
+        (proposal, contents, checked): (Proposal, domain::ChangeSet, Checked),
         grant: NewGrant,
         offer: Offer,
     ) -> Result<Ran, StoreError> {
@@ -149,7 +153,9 @@ impl Engine {
                     }
                     let transition = open(proposal, now);
                     let audit = offered_audit(&grant, &offer, now);
-                    let stored = tx.insert(&transition, &contents, audit).await?;
+                    let stored = tx
+                        .insert_answered(&transition, &contents, checked.json().as_deref(), audit, None)
+                        .await?;
                     tx.put_offer(&grant.key, Some(stored.id), offer.offered_at, grant.expires_at())
                         .await
                 })

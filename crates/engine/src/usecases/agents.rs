@@ -67,6 +67,13 @@ impl Engine {
             agent: agent.clone(),
             open: (open, self.limits().open_per_agent),
             hour: (hour, self.limits().hourly_per_agent),
+            stops: self
+                .ordered()
+                .stops
+                .iter()
+                .filter(|stop| !matches!(&stop.scope, domain::Scope::Agent(name) if *name != agent.name))
+                .cloned()
+                .collect(),
         })
     }
 

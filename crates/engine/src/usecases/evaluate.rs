@@ -1,9 +1,7 @@
 //! The dry run: what would happen, without storing or sending anything.
 
-use domain::ChangeSet;
-
 use crate::intake::Resolved;
-use crate::{Agent, Approvers, Check, Engine, Evaluation, FileSummary, Problem, ProposalRequest, RepositorySetup};
+use crate::{Agent, Approvers, Engine, Evaluation, FileSummary, Problem, ProposalRequest, RepositorySetup};
 
 impl Engine {
     /// Tier, rule, approvers, checks and touched applications of a change that is not proposed.
@@ -48,59 +46,26 @@ impl Engine {
                 })
             })
             .collect();
-        let mut checks = checks(&resolved.change);
-        checks.extend(resolved.replay.iter().map(|said| Check {
-            name: "policy_replay".to_owned(),
-            result: "remark",
-            message: said.clone(),
-            path: setup.policy.as_ref().map(ToString::to_string),
-        }));
-        let applications = self.touched_names(setup, &resolved.change);
+        let facts = &resolved.facts;
+        let subject = domain::Subject {
+            agent: &agent.name,
+            paths: &facts.paths,
+            runbook: facts.runbook.as_ref(),
+            tier: resolved.route.tier,
+        };
+        let stops = self.ordered();
+        let stops = stops.stops.iter().filter(|stop| stop.covers(&subject)).map(domain::Stop::why);
+        let freezes = policy.freezes(&setup.name, &facts.paths, self.now());
+        let waits = stops.chain(freezes.into_iter().map(|freeze| freeze.why)).collect();
         Ok(Evaluation {
+            waits,
             base: resolved.base,
             digest: resolved.digest,
             route: resolved.route,
             approvers,
-            checks,
-            applications,
+            replay: resolved.replay,
+            checked: resolved.checked,
             files,
         })
     }
-
-    fn touched_names(&self, setup: &crate::RepositorySetup, change: &ChangeSet) -> Option<Vec<String>> {
-        let instance = self.instance_of(setup)?;
-        let state = instance.watch.snapshot();
-        state.reachable.then(|| {
-            crate::workers::touched(setup, &state, change.paths())
-                .into_iter()
-                .map(|app| app.name)
-                .collect()
-        })
-    }
-}
-
-/// What the service's own checks noticed.
-pub(crate) fn checks(change: &ChangeSet) -> Vec<Check> {
-    let remarks = changes::inspect(change);
-    if remarks.is_empty() {
-        let message = "plain text, no hidden characters".to_owned();
-        return vec![Check {
-            name: "content".to_owned(),
-            result: "ok",
-            message,
-            path: None,
-        }];
-    }
-    remarks
-        .into_iter()
-        .map(|remark| Check {
-            name: serde_json::to_value(remark.kind)
-                .ok()
-                .and_then(|kind| kind.as_str().map(str::to_owned))
-                .unwrap_or_default(),
-            result: "remark",
-            message: remark.message,
-            path: Some(remark.path.to_string()),
-        })
-        .collect()
 }

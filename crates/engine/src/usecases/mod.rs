@@ -1,5 +1,6 @@
 //! What agents and people can ask for, one file each.
 
+mod admit;
 mod agents;
 mod evaluate;
 mod observe;
@@ -9,4 +10,5 @@ pub(crate) mod revert;
 mod revise;
 mod unexplained;
 
+pub(crate) use admit::place;
 pub(crate) use propose::{RunNotes, remember};

@@ -11,6 +11,7 @@ use serde_json::json;
 use store::Actor;
 
 use super::propose::{Opening, RunNotes, check_hour};
+use crate::checked::Manner;
 use crate::intake::{Resolved, check_scope, render, unavailable};
 use crate::trust::Observed;
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
@@ -57,6 +58,7 @@ impl Engine {
                 let opening = Opening {
                     proposal,
                     contents: resolved.change,
+                    checked: resolved.checked,
                     actor: Actor::Agent(agent.name.clone()),
                     details: json!({ "commit": commit }),
                     run: RunNotes {
@@ -67,6 +69,15 @@ impl Engine {
                 self.open(agent, opening, key).await
             }
             Err(Unverified::Ask(problem)) => Err(problem),
+            Err(Unverified::Refused(findings)) => {
+                let places: Vec<_> = findings.iter().take(3).map(crate::usecases::place).collect();
+                let why = format!("the guard rails refuse what it brought to the branch: {}", places.join(", "));
+                let mut problem = self
+                    .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
+                    .await;
+                problem.findings = findings;
+                Err(problem)
+            }
             Err(Unverified::Alarm(why)) => Err(self
                 .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
                 .await),
@@ -141,7 +152,12 @@ impl Engine {
         if expected.digest(&setup.name, branch) != change.digest(&setup.name, branch) {
             return Err(Unverified::Alarm("it is not what the runbook renders".to_owned()));
         }
-        let mut facts = self.facts(setup, parent, &change).await;
+        let looked = self.look(setup, parent, &change, Manner::Strict).await;
+        let (mut facts, mut checked) = looked.map_err(Unverified::Ask)?;
+        let findings: Vec<_> = checked.refusals().cloned().collect();
+        if !findings.is_empty() {
+            return Err(Unverified::Refused(findings));
+        }
         facts.runbook = Some(runbook.name().clone());
         facts.agent = Some(agent.name.clone());
         let call = RunbookCall {
@@ -161,6 +177,7 @@ impl Engine {
         if route.tier != Tier::Standard {
             return Err(Unverified::Alarm(format!("these paths are {}: {}", route.tier, route.why)));
         }
+        checked.routed(branch, &route);
         let resolved = Resolved {
             repository: setup.name.clone(),
             branch: branch.to_owned(),
@@ -168,6 +185,7 @@ impl Engine {
             digest: change.digest(&setup.name, branch),
             change,
             facts,
+            checked,
             route,
             replay: Vec::new(),
             origin: Origin::Observed(call),
@@ -214,4 +232,6 @@ enum Unverified {
     Ask(Problem),
     /// Somebody pushed what they should not have.
     Alarm(String),
+    /// What was pushed holds what the guard rails refuse, such as a secret: it is on the branch, so people must hear of it.
+    Refused(Vec<changes::guard::Finding>),
 }

@@ -9,12 +9,13 @@ use serde_json::json;
 use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
 use crate::intake::Resolved;
-use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest, trust};
+use crate::{Agent, Answer, Checked, Created, Engine, Idempotency, Problem, ProposalRequest, trust};
 
 /// A proposal about to be stored.
 pub(crate) struct Opening {
     pub proposal: Proposal,
     pub contents: ChangeSet,
+    pub checked: Checked,
     pub actor: Actor,
     pub details: serde_json::Value,
     pub run: RunNotes,
@@ -39,11 +40,13 @@ impl Engine {
             Either::Left(replay) => return Ok(replay),
             Either::Right(resolved) => resolved,
         };
+        self.admit(agent, &resolved, &request.content).await?;
         let now = self.now();
         let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
         let opening = Opening {
             proposal,
             contents: resolved.change,
+            checked: resolved.checked,
             actor: Actor::Agent(agent.name.clone()),
             details: json!({ "base": resolved.base }),
             run: RunNotes {
@@ -143,6 +146,7 @@ impl Engine {
                     let Opening {
                         proposal,
                         contents,
+                        checked,
                         actor,
                         details,
                         run,
@@ -188,14 +192,16 @@ impl Engine {
                         details,
                         at: now,
                     };
-                    let render = key.as_ref().map(|key| |stored: &Proposal| answer_of(key, stored));
+                    let render = key.as_ref().map(|key| |stored: &Proposal| answer_of(key, stored, Some(&checked)));
                     let answer = key.as_ref().zip(render.as_ref()).map(|(key, render)| NewAnswer {
                         agent: &agent.name,
                         key: &key.key,
                         render,
                         at: now,
                     });
-                    let stored = tx.insert_answered(&transition, &contents, audit, answer).await?;
+                    let stored = tx
+                        .insert_answered(&transition, &contents, checked.json().as_deref(), audit, answer)
+                        .await?;
                     trust::noted(tx, &book, &stored, run, now).await?;
                     Ok(Created::New(Box::new(stored)))
                 })
@@ -269,7 +275,9 @@ pub(crate) async fn remember(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
-    tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal), now).await
+    let checked = known(tx, proposal).await?;
+    tx.put_answer(&agent.name, &key.key, &answer_of(key, proposal, checked.as_ref()), now)
+        .await
 }
 
 /// The same for a call that made nothing: the proposal that was there already.
@@ -281,20 +289,31 @@ pub(super) async fn remember_existing(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(key) = key else { return Ok(()) };
+    let checked = known(tx, proposal).await?;
     let answer = StoredAnswer {
         status: 200,
-        ..answer_of(key, proposal)
+        ..answer_of(key, proposal, checked.as_ref())
     };
     tx.put_answer(&agent.name, &key.key, &answer, now).await
 }
 
-fn answer_of(key: &Idempotency, proposal: &Proposal) -> StoredAnswer {
+/// What the checks said of a stored proposal's current revision.
+async fn known(tx: &mut Tx, proposal: &Proposal) -> Result<Option<Checked>, StoreError> {
+    let stored = tx.checks(proposal.id, proposal.revision.number).await?;
+    let mut checked = stored.as_deref().and_then(Checked::read);
+    if let Some(checked) = &mut checked {
+        checked.routed(&proposal.branch, &proposal.revision.route);
+    }
+    Ok(checked)
+}
+
+fn answer_of(key: &Idempotency, proposal: &Proposal, checked: Option<&Checked>) -> StoredAnswer {
     let Answer {
         status,
         body,
         etag,
         location,
-    } = (key.render)(proposal);
+    } = (key.render)(proposal, checked);
     StoredAnswer {
         body_hash: key.fingerprint,
         status,
@@ -338,10 +357,10 @@ fn check_quota(standing: &Standing, limits: &crate::Limits) -> Result<(), Proble
     check_hour(standing.created, limits.hourly_per_agent)
 }
 
-/// `used` counts proposals and refused reports: both cost the service work and may cost people attention.
+/// `used` counts proposals, those that the guard rails refused, and refused reports: both cost the service work and may cost people attention.
 pub(super) fn check_hour(used: u64, limit: u64) -> Result<(), Problem> {
     if used >= limit {
-        let detail = format!("{used} proposals and refused reports in the last hour; {limit} are allowed");
+        let detail = format!("{used} proposals, refused ones and refused reports included, in the last hour; {limit} are allowed");
         return Err(Problem::new(429, "too_many_proposals", detail, "slow down").retry(300));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::SubsecRound as _;
-use domain::{Decision, Proposal, ProposalId};
+use domain::{Decision, Delivery, Proposal, ProposalId};
 use store::{Cursor, ListFilter};
 
 use crate::{Agent, ArgocdHealth, Engine, Health, Listing, Problem, Until};
@@ -20,7 +20,25 @@ impl Engine {
         let found = self.store().read().proposal(id).await?;
         found
             .filter(|proposal| proposal.agent == agent.name)
+            .map(|proposal| self.as_told(proposal))
             .ok_or_else(|| Problem::not_found("proposal"))
+    }
+
+    /// What an agent reads while its change waits: the note says for what. Told only, never stored: the version stays what it is.
+    fn as_told(&self, mut proposal: Proposal) -> Proposal {
+        let waiting = matches!(proposal.delivery, Delivery::None | Delivery::AwaitingCommit) && !proposal.is_over();
+        let said = if proposal.delivery == Delivery::Queued {
+            self.may_send(&proposal).err().map(|holds| domain::said(&holds))
+        } else if waiting {
+            let stops: Vec<_> = self.stops_over(&proposal).iter().map(domain::Stop::why).collect();
+            (!stops.is_empty()).then(|| format!("will wait: {}", stops.join("; ")))
+        } else {
+            None
+        };
+        if let Some(said) = said {
+            proposal.note = Some(proposal.note.map_or_else(|| said.clone(), |note| format!("{note}; {said}")));
+        }
+        proposal
     }
 
     /// One proposal, as soon as it is what the caller waits for, or after the time given (60 s at most).
@@ -81,6 +99,7 @@ impl Engine {
             since: None,
         };
         let (proposals, next) = self.store().read().list(&filter, cursor, listing.limit.clamp(1, 100)).await?;
+        let proposals = proposals.into_iter().map(|proposal| self.as_told(proposal)).collect();
         Ok((proposals, next.map(|cursor| cursor.to_string())))
     }
 

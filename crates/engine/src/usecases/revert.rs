@@ -7,6 +7,7 @@ use std::time::Duration;
 use store::Actor;
 
 use super::propose::{Opening, RunNotes};
+use crate::checked::Manner;
 use crate::intake::{Resolved, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, Problem};
 
@@ -122,17 +123,21 @@ impl Engine {
             }
         };
         let now = self.now();
-        let mut facts = self.facts(setup, tip, &change).await;
+        // What the restored content held already must not hold up whoever undoes a change: everything found is told, nothing refuses.
+        let (mut facts, mut checked) = self.look(setup, tip, &change, Manner::Told).await?;
         facts.revert = true;
         facts.agent = by.is_none().then(|| agent.name.clone());
+        let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
         let resolved = Resolved {
             repository: setup.name.clone(),
             branch: setup.branch().to_owned(),
             base: tip,
             digest: change.digest(&setup.name, setup.branch()),
-            route: self.book().policy.route(&setup.name, &facts),
+            route,
             facts,
             replay: self.foreseen(setup, &change).await,
+            checked,
             change,
             origin: Origin::Revert { of: delivered.id, commit },
             shadow: None,
@@ -144,6 +149,7 @@ impl Engine {
         let opening = Opening {
             proposal,
             contents: resolved.change,
+            checked: resolved.checked,
             actor,
             details: json!({ "reverts": delivered.id }),
             run: RunNotes::default(),

@@ -50,6 +50,7 @@ impl Engine {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
+        self.admit(agent, &resolved, &request.content).await?;
         let revision = Revision {
             number: current.revision.number + 1,
             author: RevisionAuthor::Agent,
@@ -70,6 +71,7 @@ impl Engine {
                 correlation: request.correlation,
             },
             contents: Some(resolved.change),
+            checked: Some(resolved.checked),
             details: json!({ "base": resolved.base, "digest": resolved.digest }),
             audit_refusal: true,
             expected_version: Some(version),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::{Held, backoff};
 use crate::act::{Act, Acted};
+use crate::checked::{Checked, Manner};
 use crate::intake::render;
 use crate::{Engine, RepositorySetup};
 
@@ -318,9 +319,14 @@ impl Engine {
         merged: ChangeSet,
         tip: CommitId,
     ) -> Result<(), String> {
-        let revision = self.next_revision(setup, proposal, &merged, tip, None).await;
+        let (revision, checked) = self.next_revision(setup, proposal, &merged, tip, None).await?;
+        if let Some(why) = refused(&checked, "merged with the branch") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(());
+        }
         let act = Act {
             contents: Some(merged),
+            checked: Some(checked),
             details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
             ..Act::service(
                 proposal.id,
@@ -361,9 +367,14 @@ impl Engine {
             return Ok(None);
         }
         let runbook = proposal.revision.facts.runbook.clone();
-        let revision = self.next_revision(setup, proposal, &change, tip, runbook).await;
+        let (revision, checked) = self.next_revision(setup, proposal, &change, tip, runbook).await?;
+        if let Some(why) = refused(&checked, "rendered anew") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        }
         let act = Act {
             contents: Some(change.clone()),
+            checked: Some(checked),
             ..Act::service(
                 proposal.id,
                 Event::Rerender {
@@ -388,9 +399,11 @@ impl Engine {
         change: &ChangeSet,
         base: CommitId,
         runbook: Option<domain::RunbookName>,
-    ) -> Revision {
+    ) -> Result<(Revision, Checked), String> {
         let old = &proposal.revision.facts;
-        let mut facts = self.facts(setup, base, change).await;
+        let manner = if old.revert { Manner::Told } else { Manner::Strict };
+        let looked = self.look(setup, base, change, manner).await;
+        let (mut facts, mut checked) = looked.map_err(|problem| problem.detail)?;
         if let (Some(_), Origin::Runbook(call)) = (&runbook, &proposal.origin) {
             // What is on hold is asked about again before the push; without an answer people are asked.
             facts.trust = self.trusted(&setup.name, call, &facts.paths).await.ok().map(|asked| asked.trust);
@@ -400,16 +413,19 @@ impl Engine {
         facts.requested = old.requested;
         facts.agent = proposal.asking_agent().cloned();
         facts.revert = old.revert;
-        Revision {
+        let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
+        let revision = Revision {
             number: proposal.revision.number + 1,
             author: RevisionAuthor::Countersign,
             base,
             digest: change.digest(&setup.name, setup.branch()),
-            route: self.book().policy.route(&setup.name, &facts),
+            route,
             facts,
             created_at: self.now(),
             replay: self.foreseen(setup, change).await,
-        }
+        };
+        Ok((revision, checked))
     }
 
     /// One push of all that is ready. Answers those that others were quicker than: they are queued again.
@@ -452,6 +468,9 @@ impl Engine {
             return Vec::new();
         };
         self.crash("deliver:stored");
+        let Some(ready) = self.last_look(ready, memory).await else {
+            return Vec::new();
+        };
         self.keep_baseline(setup, ready.iter().map(|one| one.proposal.id));
         let outcome = setup.git.push(&built, tip).await;
         self.crash("deliver:pushed");
@@ -469,6 +488,8 @@ impl Engine {
                         commit: commit.id,
                         parent: commit.parent,
                         digest: commit.digest,
+                        // Read where it is decided.
+                        orders: domain::Orders::default(),
                     },
                 )
             })
@@ -502,6 +523,25 @@ impl Engine {
                 Ok(Acted::Done(..) | Acted::Refused(_) | Acted::Stale(_) | Acted::Missing) => self.done(one.held, memory).await,
                 Err(error) => self.failed(one.held, memory, error.to_string()).await,
             }
+        }
+        None
+    }
+
+    /// The last thing before a push: a stop that came since leave was given still stops it. `None`: the whole chain is built anew, without it.
+    async fn last_look(&self, ready: Vec<Ready>, memory: &mut Memory) -> Option<Vec<Ready>> {
+        let stops = match self.store().read().standing_stops().await {
+            Ok(stops) => stops,
+            Err(error) => {
+                self.all_failed(ready, memory, error.to_string()).await;
+                return None;
+            }
+        };
+        let stopped = |one: &Ready| stops.iter().any(|stop| stop.covers(&domain::Subject::from(&one.proposal)));
+        if !ready.iter().any(stopped) {
+            return Some(ready);
+        }
+        for held in self.missed(ready, memory).await {
+            self.done(held, memory).await;
         }
         None
     }
@@ -703,6 +743,16 @@ pub(super) fn message(proposal: &Proposal) -> String {
         trailer("Audit-Head", head);
     }
     message
+}
+
+/// Why content that the service made by itself must not go on, if the guard rails refuse it.
+fn refused(checked: &Checked, how: &str) -> Option<String> {
+    let first = checked.refusals().next()?;
+    Some(format!(
+        "{how}, the guard rails refuse it: {}: {}",
+        crate::usecases::place(first),
+        first.message
+    ))
 }
 
 const fn word(outcome: &PushOutcome) -> &'static str {

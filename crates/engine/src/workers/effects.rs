@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "send_card",
     "edit_cards",
     "notify",
@@ -29,6 +29,7 @@ const ALL: [&str; 16] = [
     "observe",
     "close_reason",
     "alarm",
+    "announce",
     "mark_reverted",
     "weigh_trust",
     "tell",
@@ -182,6 +183,7 @@ impl Engine {
                 Effect::Alarm { text } => self.post_alarm(None, &text).await,
                 Effect::Tell { text } => self.post_told(&text).await,
                 Effect::Digest { chat, thread } => self.post_digest(chat, thread).await,
+                Effect::Announce { text } => self.announce(&text).await,
                 other => Ran::Failed(format!("{} belongs to no proposal", other.key())),
             };
         };
@@ -198,6 +200,7 @@ impl Engine {
             Effect::Expire => self.quiet(id, Event::Expire).await,
             Effect::CloseReason => self.close_windows(id).await,
             Effect::Alarm { text } => self.post_alarm(Some(id), &text).await,
+            Effect::Announce { text } => self.announce(&text).await,
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,
             Effect::MarkReverted => self.mark_reverted(id).await,

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use changes::guard::CheckResult;
+use changes::summary::Holds;
 use domain::{Delivery, Event, Landed, Proposal, ProposalId};
 use github::{Polled, PullState};
 use gitworker::{CommitInfo, Manual};
 
 use super::effects::Ran;
-use crate::{Engine, RepositorySetup};
+use crate::{Checked, Engine, RepositorySetup};
 
 impl Engine {
     pub(super) async fn watch_landing(&self, id: ProposalId) -> Ran {
@@ -138,7 +140,7 @@ impl Engine {
 }
 
 /// The pull request's text: our facts first, the agent's words fenced below them.
-pub(super) fn pull_body(proposal: &Proposal) -> String {
+pub(super) fn pull_body(proposal: &Proposal, checked: Option<&Checked>) -> String {
     let fence = "~".repeat(longest_run(&proposal.reason, '~').max(3) + 1);
     let replay: String = proposal.revision.replay.iter().map(|said| format!("- {said}\n")).collect();
     let replay = match replay.as_str() {
@@ -156,7 +158,7 @@ pub(super) fn pull_body(proposal: &Proposal) -> String {
     format!(
         "Prepared by Countersign; a human merges.\n\n\
          | | |\n|---|---|\n| Proposal | `{}` |\n{asks}| Agent | `{}` |\n| Tier | {}: {} |\n| Digest | `{}` |\n| Policy | `{}` |\n\n\
-         Files:\n{}\n{replay}\n{says}:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
+         Files:\n{}\n{replay}\n{}{says}:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
         proposal.id,
         proposal.agent,
         proposal.tier(),
@@ -164,9 +166,40 @@ pub(super) fn pull_body(proposal: &Proposal) -> String {
         proposal.revision.digest,
         proposal.revision.route.policy,
         files.join("\n"),
+        checked.map(checks_in_words).unwrap_or_default(),
         proposal.reason,
         proposal.id,
     )
+}
+
+/// What the service's own checks say. Names in it are foreign: a block that they cannot end shows them as they are.
+fn checks_in_words(checked: &Checked) -> String {
+    let mut lines: Vec<String> = checked.summary.lines.iter().map(|line| line.text.clone()).collect();
+    lines.extend((checked.summary.more > 0).then(|| format!("… and {} more", checked.summary.more)));
+    lines.push(String::new());
+    for check in checked.checks.iter().filter(|check| check.result != CheckResult::Skipped) {
+        let mark = if check.result == CheckResult::Passed { "ok" } else { "LOOK" };
+        lines.push(format!("[{mark}] {}: {}", check.label, check.words));
+    }
+    for fact in &checked.checklist {
+        let mark = match fact.holds {
+            Holds::Yes => "ok",
+            Holds::No => "LOOK",
+            Holds::Unknown => "?",
+        };
+        lines.push(format!("[{mark}] {}", fact.words));
+    }
+    for finding in &checked.findings {
+        lines.push(format!(
+            "{} ({}): {}",
+            crate::usecases::place(finding),
+            finding.effect,
+            finding.message
+        ));
+    }
+    let text = lines.join("\n");
+    let fence = "~".repeat(longest_run(&text, '~').max(3) + 1);
+    format!("Checked by Countersign:\n{fence}text\n{text}\n{fence}\n\n")
 }
 
 fn longest_run(text: &str, wanted: char) -> usize {

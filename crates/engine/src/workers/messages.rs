@@ -13,12 +13,18 @@ const AMBIGUOUS_SECONDS: i64 = 20;
 const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
-const MENU: [(&str, &str); 12] = [
+const MENU: [(&str, &str); 18] = [
     ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
     ("history", "what is under way or ended"),
     ("cancel", "stop one before its push: /cancel ID"),
     ("revert", "take a delivered one back: /revert ID"),
+    ("stop", "send nothing any more: /stop, or /stop agent NAME"),
+    ("stops", "what is stopped, and who is locked"),
+    ("resume", "end a stop, by two people: /resume N"),
+    ("override", "let one pass a freeze: /override ID"),
+    ("lockme", "take your own rights away at once"),
+    ("unlock", "give them back, by two others: /unlock NAME"),
     ("runbooks", "which runbooks run by themselves"),
     ("trust", "one runbook's record: /trust NAME"),
     ("lift", "let a runbook run again: /lift NAME"),
@@ -517,6 +523,12 @@ impl Engine {
                 when: place.when,
             })
             .collect()
+    }
+
+    /// Every chat of every repository.
+    pub(super) fn all_places(&self) -> Vec<Destination> {
+        let places = self.repositories().flat_map(|setup| [&setup.approvals, &setup.notifications]);
+        places.flat_map(|places| self.present(places)).collect()
     }
 
     /// Where a card of this kind belongs: what must be acted on to the approval chats, what only tells to the notification chats.

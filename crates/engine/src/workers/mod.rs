@@ -8,6 +8,7 @@ mod effects;
 mod landing;
 mod messages;
 mod prepare;
+mod standing;
 mod sync;
 mod usable;
 mod used;
@@ -26,7 +27,7 @@ pub(crate) use effects::{Held, Owners, Ran};
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;
 
-/// How often policy and runbook files are looked at.
+/// How often the files of policy, runbooks and guard rails are looked at.
 const BOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The running workers. Stop them with [`Running::stop`].
@@ -56,6 +57,8 @@ impl Engine {
         // This process holds the lock file, so whatever is leased was leased by one that is gone.
         self.store().write(|tx| Box::pin(async move { tx.release_leases().await })).await?;
         self.recall_policies().await?;
+        // Before anything is sent or shown.
+        self.follow_orders().await?;
         let (observed, to_observe) = mpsc::unbounded_channel();
         let mut owners = std::collections::BTreeMap::new();
         for setup in self.repositories() {
@@ -101,6 +104,9 @@ impl Engine {
                 Ok(Changed::Unknown) | Err(RecvError::Lagged(_)) => {
                     self.0.hub.ring_all();
                     self.0.wake.notify_waiters();
+                    if let Err(error) = self.follow_orders().await {
+                        tracing::error!(%error, "stops and locks could not be read; what decides about a push is read again there");
+                    }
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -118,14 +124,16 @@ impl Engine {
             let reloaded = tokio::task::spawn_blocking(move || engine.reload_book()).await;
             match reloaded {
                 Ok(Ok(true)) => {
-                    tracing::info!(policy = %self.book().policy.hash().short(), "policy and runbooks were read anew");
+                    tracing::info!(policy = %self.book().policy.hash().short(), "policy, runbooks and guard rails were read anew");
                     told = None;
                 }
                 Ok(Ok(false)) => told = None,
                 Ok(Err(problems)) => {
                     let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                     if told.as_ref() != Some(&text) {
-                        tracing::error!("the policy or a runbook on disk is not valid; the last valid one stays in force: {text}");
+                        tracing::error!(
+                            "the policy, a runbook or a file of the guard rails on disk is not valid; the last valid ones stay in force: {text}"
+                        );
                         told = Some(text);
                     }
                 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::effects::Ran;
 use crate::Engine;
 
+/// When something stopped is looked at again, should the end of the stop have gone unnoticed.
+const STOPPED: chrono::Duration = chrono::Duration::seconds(15);
+
 impl Engine {
     /// Opens the pull request where the host has them; otherwise the note itself carries patch and commands.
     pub(super) async fn prepare(&self, id: ProposalId) -> Ran {
@@ -17,6 +20,10 @@ impl Engine {
         };
         if proposal.is_over() || proposal.delivery != Delivery::None {
             return Ran::Done;
+        }
+        if !self.stops_over(&proposal).is_empty() {
+            // Nobody shall find a pull request to merge; the end of the stop comes back here at once.
+            return Ran::Again(self.now() + STOPPED);
         }
         let Some(setup) = self.repository(&proposal.repository) else {
             return Ran::Failed(format!("repository {} is no longer configured", proposal.repository));
@@ -54,7 +61,11 @@ impl Engine {
             PushOutcome::Unknown { why } => return Ran::Failed(why),
         }
         self.crash("prepare:branch");
-        let body = super::landing::pull_body(&proposal);
+        let checked = match self.checked(&proposal).await {
+            Ok(checked) => checked,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let body = super::landing::pull_body(&proposal, checked.as_ref());
         let new = github::NewPull {
             head: branch.clone(),
             base: setup.branch().to_owned(),

@@ -30,11 +30,11 @@ async fn revisions_keep_their_own_contents_in_either_order() {
                 next.revision.digest = Sha256Hash([2; 32]);
                 let transition = crate::support::opened(next);
                 if contents_first {
-                    tx.insert_contents(id(1), 2, &change_set("a: 2\n")).await?;
+                    tx.insert_contents(id(1), 2, &change_set("a: 2\n"), Some("{\"checks\":[]}")).await?;
                     tx.apply(&transition, crate::support::audit("revise")).await?;
                 } else {
                     tx.apply(&transition, crate::support::audit("revise")).await?;
-                    tx.insert_contents(id(1), 2, &change_set("a: 2\n")).await?;
+                    tx.insert_contents(id(1), 2, &change_set("a: 2\n"), Some("{\"checks\":[]}")).await?;
                 }
                 Ok(())
             })
@@ -43,6 +43,7 @@ async fn revisions_keep_their_own_contents_in_either_order() {
         let reader = it.store.read();
         assert_eq!(reader.contents(id(1), 1).await, Ok(Some(change_set("a: 1\n"))));
         assert_eq!(reader.contents(id(1), 2).await, Ok(Some(change_set("a: 2\n"))));
+        assert_eq!(reader.checks(id(1), 2).await, Ok(Some("{\"checks\":[]}".to_owned())));
         let numbers: Vec<_> = reader
             .revisions(id(1))
             .await
@@ -52,6 +53,17 @@ async fn revisions_keep_their_own_contents_in_either_order() {
             .collect();
         assert_eq!(numbers, [1, 2]);
     }
+}
+
+#[tokio::test]
+async fn checks_that_an_older_version_did_not_keep_are_kept_once() {
+    let it = Fixture::new().await;
+    it.insert(proposal(1)).await;
+    for said in ["{\"n\":1}", "{\"n\":2}"] {
+        it.write(move |tx| Box::pin(async move { tx.put_checks(id(1), 1, said).await }))
+            .await;
+    }
+    assert_eq!(it.store.read().checks(id(1), 1).await, Ok(Some("{\"n\":1}".to_owned())));
 }
 
 #[tokio::test]

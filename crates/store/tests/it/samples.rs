@@ -86,6 +86,9 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
         all[5].revision.digest,
         "byte for byte, binary content too"
     );
+    let checks = reader.checks(id(1), 2).await.expect("reads").expect("checks");
+    assert!(checks.contains("rego.warn"), "{checks}");
+    assert_eq!(reader.checks(id(1), 1).await, Ok(None), "an older version stored it");
     assert_eq!(reader.revisions(id(1)).await.expect("reads").len(), 2);
     assert_eq!(reader.observed(&homelab(), commit(9)).await, Ok(Some(id(3))));
 
@@ -118,6 +121,19 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
         agreed: 0,
     };
     assert_eq!(reader.shadow(&key).await, Ok(shadow));
+
+    let ordered = reader.ordered().await.expect("every stop, lock and override is read");
+    let stops: Vec<_> = ordered.stops.iter().map(|stop| (stop.id, stop.why(), stop.votes.len())).collect();
+    assert_eq!(stops, [(2, "bob stopped path kubernetes/**".to_owned(), 1)]);
+    let locks: Vec<_> = ordered
+        .locks
+        .iter()
+        .map(|lock| (lock.id, lock.person.name.as_str(), lock.votes.len()))
+        .collect();
+    assert_eq!(locks, [(2, "alice", 1)]);
+    assert_eq!(reader.overrides(id(1)).await.expect("reads")[0].freeze, "weekend");
+    let (orders, locked) = reader.orders(id(1)).await.expect("reads");
+    assert_eq!((orders.stops.len(), orders.overridden.len(), locked.len()), (1, 1, 1));
 
     let keys = [
         "send_card",

@@ -32,6 +32,7 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
     let secondary = [
         Action::FullDiff,
         Action::Cancel,
+        Action::SendAnyway,
         Action::Retry,
         Action::Revert,
         Action::Demote,
@@ -130,6 +131,7 @@ const fn label(action: Action) -> &'static str {
         Action::Reject => "❌ Reject",
         Action::FullDiff => "📄 Full diff",
         Action::Cancel => "🛑 Cancel",
+        Action::SendAnyway => "❄️ Send anyway",
         Action::Retry => "🔁 Retry push",
         Action::Revert => "↩️ Revert",
         Action::Demote => "⬇️ Demote",
@@ -149,6 +151,7 @@ fn confirm_label(card: &Card, action: Action) -> String {
         Action::Approve => "approve",
         Action::Reject => "reject",
         Action::Cancel => "cancel",
+        Action::SendAnyway => "send anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
         Action::Demote => "demote",

@@ -5,7 +5,7 @@ use domain::{Decision, Delivery, Outcome, Risk, Tier};
 use super::rich::Rich;
 use super::words::{clock, ended_by, landed, progress, remaining, state};
 use super::{RenderOptions, files, paragraph};
-use crate::card::{ApplicationLine, Card, CardKind, Requirement};
+use crate::card::{ApplicationLine, Card, CardKind, CheckMark, Requirement};
 use crate::text::{cut_telling, cut_units, one_line, units, visible};
 
 /// Longest name of a person, group, branch or application.
@@ -48,7 +48,7 @@ pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
 /// What must still happen, what exactly it is about, and what we noticed.
 pub(super) fn details(card: &Card, options: &RenderOptions) -> Rich {
     let asked = requirements(card, options).line(deadline(card, options));
-    asked.line(explained(card)).line(remarks(card))
+    asked.line(explained(card)).line(checks(card)).line(remarks(card))
 }
 
 /// Tier, what, and how it stands; where somebody ended it, who and when.
@@ -282,6 +282,23 @@ fn explained(card: &Card) -> Rich {
     }
 }
 
+/// Every check with its mark on one line.
+fn checks(card: &Card) -> Rich {
+    if card.checks.is_empty() {
+        return Rich::new();
+    }
+    let one = |check: &crate::CheckLine| {
+        let mark = match check.mark {
+            CheckMark::Good => "✓",
+            CheckMark::Bad => "✗",
+            CheckMark::Unknown => "?",
+        };
+        format!("{} {mark}", short(&check.name))
+    };
+    let all: Vec<_> = card.checks.iter().map(one).collect();
+    Rich::new().text("Checks: ").text(&cut_units(&all.join(" · "), LIST_MAX))
+}
+
 fn remarks(card: &Card) -> Rich {
     fitted(
         card.remarks
@@ -327,6 +344,7 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
     let agent = card.requested_by.as_ref().map_or("", |_| card.agent.as_str());
     let inside = first
         .line(rule(card))
+        .line(checklist(card))
         .line(labelled("Runbook", runbook.unwrap_or_default(), 120))
         .line(labelled("Agent", agent, 60))
         .line(labelled("Trust", card.shadow.as_deref().unwrap_or_default(), 160))
@@ -335,6 +353,15 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
         .line(Rich::new().text(&revision))
         .line(labelled("Id", &card.id.map(|id| id.to_string()).unwrap_or_default(), 40));
     Rich::new().quote(inside)
+}
+
+/// The operator's checklist in one sentence.
+fn checklist(card: &Card) -> Rich {
+    let words: Vec<_> = card.checklist.iter().map(|fact| one_line(fact)).collect();
+    match words.as_slice() {
+        [] => Rich::new(),
+        words => Rich::new().text("Checklist ").code(&cut_units(&words.join(" · "), LIST_MAX)),
+    }
 }
 
 /// The rule, and what it says, in one line where the reason begins with it.

@@ -171,6 +171,36 @@ fn standard() -> Card {
 }
 
 /// Every card of the table below, by the name of its snapshot.
+/// What the checks say of a change.
+fn checked() -> Card {
+    let check = |name: &str, mark| CheckLine::new(name, mark);
+    let mut card = pending();
+    card.checks = vec![
+        check("in code", CheckMark::Good),
+        check("right tool", CheckMark::Unknown),
+        check("through git", CheckMark::Good),
+        check("files", CheckMark::Good),
+        check("secrets", CheckMark::Good),
+        check("text", CheckMark::Good),
+        check("YAML", CheckMark::Good),
+        check("schemas 1.37", CheckMark::Good),
+        check("Rego 4", CheckMark::Bad),
+    ];
+    card.remarks = vec![
+        "data.main.warn: ollama has no limits (ollama/deployment.yaml:1, rego.warn)".into(),
+        "\"Thing\" of \"example.com/v1\" was not validated: its schema is not known (ollama/thing.yaml:1, manifest.unknown-kind)".into(),
+    ];
+    card.checklist = vec![
+        "defined in code: manifests, values or Terraform".into(),
+        "committed and pushed to main after approval".into(),
+        "applied by Argo CD; for some paths no tool is known".into(),
+        "no command that changes the cluster or machines without git".into(),
+        "no secret found in the contents".into(),
+        "needs 1 of operators".into(),
+    ];
+    card
+}
+
 fn gallery() -> Vec<(&'static str, Card)> {
     let mut quorum = pending();
     quorum.requirements = vec![
@@ -246,6 +276,7 @@ fn gallery() -> Vec<(&'static str, Card)> {
     };
     vec![
         ("pending", pending()),
+        ("pending, with what checked it", checked()),
         ("pending_quorum", quorum),
         ("pending_deletes", grave),
         ("pending_second_step", confirm),

@@ -51,6 +51,7 @@ pub(super) struct Policies {
     /// Files that could not be used; while there are any, nothing passes.
     pub broken: Vec<Problem>,
     limit: Duration,
+    files: usize,
 }
 
 impl Policies {
@@ -100,7 +101,13 @@ impl Policies {
             rules: rules.into_iter().collect(),
             broken,
             limit,
+            files: files.len(),
         })
+    }
+
+    /// How many files there are.
+    pub const fn count(&self) -> usize {
+        self.files
     }
 
     /// One change's evaluation: all its documents share the time limit.

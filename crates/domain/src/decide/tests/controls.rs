@@ -23,9 +23,9 @@ fn broken() -> Vec<(&'static str, Decide, &'static str)> {
         (
             "the policy is not asked again before the push",
             |proposal, event, policy, now| match &event {
-                Event::CommitBuilt { commit, parent, digest }
-                    if proposal.delivery == Delivery::Queued && *digest == proposal.revision.digest && proposal.hold_until.is_none() =>
-                {
+                Event::CommitBuilt {
+                    commit, parent, digest, ..
+                } if proposal.delivery == Delivery::Queued && *digest == proposal.revision.digest && proposal.hold_until.is_none() => {
                     let mut next = proposal.clone();
                     next.version += 1;
                     next.delivery = Delivery::Committing;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::{
-    Delivery, Effect, Event, Landed, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Revision, RevisionAuthor, Scheduled,
-    Sha256Hash, Tier, Timestamp, Transition, UserId, open,
+    Delivery, Effect, Event, Landed, Orders, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Revision, RevisionAuthor,
+    Scheduled, Sha256Hash, Tier, Timestamp, Transition, UserId, open,
 };
 
 pub type Decide = fn(&Proposal, Event, &Policy, Timestamp) -> Result<Transition, Refusal>;
@@ -217,6 +217,7 @@ impl History {
                 commit: commit(90),
                 parent: commit(0),
                 digest: digest(77),
+                orders: Orders::default(),
             },
             11 => Event::PushConfirmed {
                 commit: commit(self.built),
@@ -306,6 +307,7 @@ fn from_the_branch(event: &Event) -> bool {
         | Event::Reason { .. }
         | Event::Cancel { .. }
         | Event::Retry { .. }
+        | Event::Locked { .. }
         | Event::Withdraw { .. }
         | Event::Revise { .. }
         | Event::Expire

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    ApplicationState, CommitId, Decision, Delivery, Event, Facts, Landed, ObjectId, Origin, Outcome, PersonRef, Policy, Proposal,
+    ApplicationState, CommitId, Decision, Delivery, Event, Facts, Landed, ObjectId, Orders, Origin, Outcome, PersonRef, Policy, Proposal,
     ProposalId, PullRequest, ReviewVerdict, Revision, RevisionAuthor, RunbookCall, Sha256Hash, Tier, Timestamp, Trust, UserId,
 };
 
@@ -240,6 +240,7 @@ pub fn built(proposal: &Proposal, n: u8) -> Event {
         commit: commit(n),
         parent: commit(0),
         digest: proposal.revision.digest,
+        orders: Orders::default(),
     }
 }
 

@@ -1,0 +1,212 @@
+//! Orders from the chat: `/stop`, `/stops`, `/resume`, `/override` and its button, `/lockme`, `/unlock`.
+
+use domain::{Delivery, Freeze, Proposal, StopRequest};
+use store::{Card as StoredCard, StoreError};
+use telegram::{Action, Command, Sender, Tap};
+
+use super::{Dead, Toast, cut};
+use crate::Engine;
+use crate::orders::{self, Ended, Orderer, Passed, Stopped, names};
+
+/// Longest reason that is kept, in characters.
+const REASON_MAX: usize = 300;
+
+const STOP_FORMS: &str = "Write /stop alone to stop everything, or one of:\n\
+/stop all WHY\n\
+/stop agent NAME WHY\n\
+/stop path GLOB WHY\n\
+/stop runbook NAME WHY\n\
+/stop tier manual|prompted|standard WHY\n\
+WHY may be left out. /stop because WHY stops everything, too.";
+
+impl Engine {
+    /// One order of somebody of the policy; the answer for the chat it was given in.
+    pub(super) async fn ordered_by(&self, command: &Command, from: &Sender) -> Result<String, StoreError> {
+        let Some(person) = self.person(from) else {
+            return Ok("You are not in the policy.".to_owned());
+        };
+        let by = Orderer::person(person);
+        let said = match command.name.as_str() {
+            "stop" => self.stop_commanded(by, &command.args.join(" ")).await?,
+            "resume" => self.resume_commanded(by, &command.args).await?,
+            "lockme" => self.lock_commanded(by, &command.args).await?,
+            "unlock" => self.unlock_commanded(by, &command.args.join(" ")).await?,
+            _ => self.standing_words(),
+        };
+        Ok(said)
+    }
+
+    async fn stop_commanded(&self, by: Orderer, text: &str) -> Result<String, StoreError> {
+        let mut request: StopRequest = match text.parse() {
+            Ok(request) => request,
+            Err(error) => return Ok(format!("Nothing is stopped: {error}.\n{STOP_FORMS}")),
+        };
+        request.reason = cut(&request.reason, REASON_MAX);
+        let stopped = orders::stop(self.store(), by, request, self.now()).await?;
+        self.follow_orders().await?;
+        Ok(match stopped {
+            Stopped::New(stop) => {
+                tracing::warn!(stop = stop.id, "{}", stop.why());
+                format!(
+                    "Stop {} stands: {}. /resume {} by two people ends it.",
+                    stop.id, stop.scope, stop.id
+                )
+            }
+            Stopped::Standing(stop) => format!("Stopped already: {} (stop {}).", stop.why(), stop.id),
+        })
+    }
+
+    async fn resume_commanded(&self, by: Orderer, args: &[String]) -> Result<String, StoreError> {
+        let number = match args.first().map(|word| word.trim_start_matches('#').parse::<u64>()) {
+            None => None,
+            Some(Ok(number)) => Some(number),
+            Some(Err(_)) => return Ok(format!("Write /resume and a stop's number.\n{}", self.standing_words())),
+        };
+        let ended = orders::resume(self.store(), by, number, self.book().whole(), self.now()).await?;
+        self.follow_orders().await?;
+        Ok(match ended {
+            Ended::Over(stop) => format!("Stop {} ({}) is over: what waited for it goes now.", stop.id, stop.scope),
+            Ended::Missing(stop, missing) => format!(
+                "Noted. {missing} more must write /resume {} within the hour to end the stop of {}.",
+                stop.id, stop.scope
+            ),
+            Ended::Which(_) => format!("Which one? Write /resume and its number.\n{}", self.standing_words()),
+            Ended::Nothing => format!("No such stop stands.\n{}", self.standing_words()),
+            Ended::NotEntitled => "Only members of a group that approves changes can ask for the end of a stop.".to_owned(),
+        })
+    }
+
+    async fn lock_commanded(&self, by: Orderer, args: &[String]) -> Result<String, StoreError> {
+        if !args.is_empty() {
+            return Ok("Nobody is locked. /lockme takes your own rights away and nobody else's: write it alone.".to_owned());
+        }
+        let name = by.person.name.clone();
+        let new = orders::lock(self.store(), by.person, self.book().whole(), self.now()).await?;
+        self.follow_orders().await?;
+        self.0.hub.ring_all();
+        Ok(if new {
+            format!(
+                "You are locked: nothing that you approved and that is not sent yet counts any more. /unlock {name} by two others ends it. You can still /stop."
+            )
+        } else {
+            format!("You are locked already. /unlock {name} by two others ends it.")
+        })
+    }
+
+    async fn unlock_commanded(&self, by: Orderer, name: &str) -> Result<String, StoreError> {
+        let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+        let ended = orders::unlock(self.store(), by, name, self.book().whole(), self.now()).await?;
+        self.follow_orders().await?;
+        Ok(match ended {
+            Ended::Over(lock) => format!(
+                "{} has all rights again; what was approved before has to be approved again.",
+                lock.person.name
+            ),
+            Ended::Missing(lock, missing) => {
+                format!("Noted. {missing} more must write /unlock {} within the hour.", lock.person.name)
+            }
+            Ended::Which(_) => format!("Who? Write /unlock and a name.\n{}", self.standing_words()),
+            Ended::Nothing => format!("Nobody of that name is locked.\n{}", self.standing_words()),
+            Ended::NotEntitled => "Only others, members of a group that approves changes, can give somebody their rights back.".to_owned(),
+        })
+    }
+
+    /// What `/stops` tells.
+    fn standing_words(&self) -> String {
+        let ordered = self.ordered();
+        let stops = ordered.stops.iter().map(|stop| {
+            let asked: Vec<_> = stop.votes.iter().map(|vote| vote.by.name.as_str()).collect();
+            let asked = if asked.is_empty() {
+                String::new()
+            } else {
+                format!("; its end was asked for by {}", asked.join(", "))
+            };
+            let at = stop.at.format("%-d %b %H:%M UTC");
+            format!("Stop {} since {at}: {}{asked} (/resume {})", stop.id, stop.why(), stop.id)
+        });
+        let locks = ordered.locks.iter().map(|lock| {
+            let at = lock.at.format("%-d %b %H:%M UTC");
+            format!("{0} is locked since {at} (/unlock {0})", lock.person.name)
+        });
+        let lines: Vec<String> = stops.chain(locks).collect();
+        if lines.is_empty() {
+            "Nothing is stopped, and nobody is locked.".to_owned()
+        } else {
+            lines.join("\n")
+        }
+    }
+
+    /// The button on a frozen card: names the freeze and asks again.
+    pub(super) async fn ask_to_pass(
+        &self,
+        tap: &Tap,
+        card: &StoredCard,
+        proposal: &Proposal,
+        person: domain::PersonRef,
+    ) -> Result<Toast, Dead> {
+        let freezes = self.freezes_of(proposal);
+        if proposal.delivery != Delivery::Queued || freezes.is_empty() {
+            return Err(Dead::Refused("no freeze that can be overridden holds it now".to_owned()));
+        }
+        let (policy, now) = (self.book().policy.clone(), self.now());
+        let (own, others): (Vec<Freeze>, Vec<Freeze>) = freezes.into_iter().partition(|freeze| policy.may_override(freeze, person.id, now));
+        if own.is_empty() {
+            return Err(Dead::Refused(not_entitled(&others)));
+        }
+        self.consume_once(tap).await?;
+        self.open_own(card.id, person, Action::SendAnyway);
+        self.owe_step(card.proposal).await?;
+        Ok(Toast::alert(cut(
+            &format!("This would pass {} for this one change. If you mean it, tap Yes.", names(&own)),
+            190,
+        )))
+    }
+
+    /// The second tap.
+    pub(super) async fn pass_tapped(&self, tap: &Tap, card: &StoredCard, person: domain::PersonRef) -> Result<Toast, Dead> {
+        let (policy, now) = (self.book().whole(), self.now());
+        let passed = orders::pass(self.store(), Some(tap.update_id), card.proposal, person, policy, now).await?;
+        let passed = passed.ok_or(Dead::Seen)?;
+        self.follow_orders().await?;
+        self.owe_edit(card.proposal).await?;
+        let words = cut(&pass_words(&passed), 190);
+        Ok(match passed {
+            Passed::Done(..) => Toast::say(words),
+            Passed::NotFrozen | Passed::NotEntitled(_) | Passed::NotWaiting => Toast::alert(words),
+        })
+    }
+
+    /// `/override ID`.
+    pub(super) async fn pass_commanded(&self, proposal: &Proposal, from: &Sender) -> Result<String, StoreError> {
+        let Some(person) = self.person(from) else {
+            return Ok("You are not in the policy.".to_owned());
+        };
+        let passed = orders::pass(self.store(), None, proposal.id, person, self.book().whole(), self.now()).await?;
+        self.follow_orders().await?;
+        Ok(passed.map_or_else(String::new, |passed| format!("{}: {}.", proposal.id.short(), pass_words(&passed))))
+    }
+}
+
+fn pass_words(passed: &Passed) -> String {
+    match passed {
+        Passed::Done(passed, rest) if rest.is_empty() => format!("it may pass {}", names(passed)),
+        Passed::Done(passed, rest) => format!("it may pass {}, and still waits for {}", names(passed), names(rest)),
+        Passed::NotFrozen => "no freeze holds it now".to_owned(),
+        Passed::NotEntitled(freezes) => not_entitled(freezes),
+        Passed::NotWaiting => "it is not waiting to be sent".to_owned(),
+    }
+}
+
+fn not_entitled(freezes: &[Freeze]) -> String {
+    let mut groups: Vec<_> = freezes
+        .iter()
+        .filter_map(|freeze| freeze.override_group.as_ref())
+        .map(ToString::to_string)
+        .collect();
+    groups.dedup();
+    if groups.is_empty() {
+        format!("nobody may let it pass {}", names(freezes))
+    } else {
+        format!("only {} may let it pass {}", groups.join(", "), names(freezes))
+    }
+}

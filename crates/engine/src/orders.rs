@@ -1,0 +1,375 @@
+//! What people order about sending: stop, resume, let a change pass a freeze, give up one's own rights, give somebody theirs back.
+//!
+//! Each order is one transaction with its audit row, over the store alone, so that the chat and the command line do the very same. The
+//! running service holds what stands in memory (`Engine::follow_orders` reads it again after each order and whenever another process
+//! wrote) for cards and agents; what decides about a commit is read in the transaction that decides.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::{
+    Delivery, Effect, Event, Freeze, Lock, PersonRef, Policy, Proposal, ProposalId, ResumeVote, Resumption, Stop, StopRequest, Timestamp,
+    UserId, decide,
+};
+use serde_json::json;
+use store::{Actor, Audit, Override, Store, StoreError, Tx};
+
+/// Whoever orders from a shell of the service's host, as one person: no id of Telegram's is zero. One of the two who resume, never both.
+pub const OPERATOR: UserId = UserId(0);
+
+/// Who orders.
+#[derive(Debug, Clone)]
+pub struct Orderer {
+    /// The name that people read, and the id that is counted.
+    pub person: PersonRef,
+    /// How the audit log names them.
+    pub actor: Actor,
+}
+
+impl Orderer {
+    /// Somebody of the policy, in a chat.
+    pub fn person(person: PersonRef) -> Self {
+        Self {
+            actor: Actor::Person(person.clone()),
+            person,
+        }
+    }
+
+    /// The operator at a shell.
+    pub fn operator() -> Self {
+        Self {
+            person: PersonRef {
+                id: OPERATOR,
+                name: "the operator".to_owned(),
+            },
+            actor: Actor::Service,
+        }
+    }
+}
+
+/// What became of `/stop`.
+#[derive(Debug, Clone)]
+pub enum Stopped {
+    /// It stands from now on.
+    New(Stop),
+    /// One of the same scope stands already.
+    Standing(Stop),
+}
+
+/// What became of `/resume` or `/unlock`.
+#[derive(Debug, Clone)]
+pub enum Ended<T> {
+    /// It is over.
+    Over(T),
+    /// So many more people must ask for it.
+    Missing(T, usize),
+    /// Several stand: which one?
+    Which(Vec<T>),
+    /// No such one stands.
+    Nothing,
+    /// This person may not ask for it; a refused attempt is in the audit log.
+    NotEntitled,
+}
+
+/// What became of `/override`.
+#[derive(Debug, Clone)]
+pub enum Passed {
+    /// It may pass these freezes from now on; the rest still holds it.
+    Done(Vec<Freeze>, Vec<Freeze>),
+    /// Nothing holds it that can be overridden.
+    NotFrozen,
+    /// Frozen, and this person is in none of the groups.
+    NotEntitled(Vec<Freeze>),
+    /// It does not wait to be sent.
+    NotWaiting,
+}
+
+/// Stops what a person names, at once. Anybody of the policy may: the caller has seen to that.
+///
+/// # Errors
+/// When the database refuses: then nothing was stopped.
+pub async fn stop(store: &Store, by: Orderer, request: StopRequest, now: Timestamp) -> Result<Stopped, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let standing = tx.standing_stops().await?;
+                if let Some(same) = standing.into_iter().find(|stop| stop.scope == request.scope) {
+                    return Ok::<_, StoreError>(Stopped::Standing(same));
+                }
+                let stop = tx.put_stop(request.scope, by.person, now, request.reason).await?;
+                let details = json!({ "stop": stop.id, "scope": stop.scope, "reason": stop.reason });
+                tx.audit(audit(
+                    None,
+                    by.actor,
+                    "stop",
+                    format!("stop {}: {}", stop.id, stop.why()),
+                    details,
+                    now,
+                ))
+                .await?;
+                let text = format!(
+                    "⛔ {}.\nNothing that it covers is sent; approvals are kept. /resume {} by two people ends it.",
+                    stop.why(),
+                    stop.id
+                );
+                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                Ok(Stopped::New(stop))
+            })
+        })
+        .await
+}
+
+/// One person's wish that a stop ends; `number` may be left out while only one stands. `policy` is the one in force, without regard to locks.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn resume(
+    store: &Store,
+    by: Orderer,
+    number: Option<u64>,
+    policy: Arc<Policy>,
+    now: Timestamp,
+) -> Result<Ended<Stop>, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut standing = tx.standing_stops().await?;
+                standing.retain(|stop| number.is_none_or(|number| stop.id == number));
+                let Some(mut stop) = standing.pop() else {
+                    return Ok::<_, StoreError>(Ended::Nothing);
+                };
+                if !standing.is_empty() {
+                    standing.push(stop);
+                    return Ok(Ended::Which(standing));
+                }
+                let may = entitled(tx, &policy).await?;
+                if !may(by.person.id) {
+                    refused(tx, by, "resume", format!("may not ask for stop {} to end", stop.id), now).await?;
+                    return Ok(Ended::NotEntitled);
+                }
+                let end = stop.resume(vote(&by, now), &may);
+                let (over, words) = told(&end, &by, &format!("stop {} ({})", stop.id, stop.scope));
+                tx.set_stop(&stop, over.then_some(now)).await?;
+                let details = json!({ "stop": stop.id, "scope": stop.scope, "over": over });
+                end_told(tx, by, "resume", "▶️", words, details, over, now).await?;
+                Ok(match end {
+                    Resumption::Over => Ended::Over(stop),
+                    Resumption::Missing(missing) => Ended::Missing(stop, missing),
+                })
+            })
+        })
+        .await
+}
+
+/// Takes a person's own rights away, and what they approved of all that is not sent yet. Answers whether that is new.
+///
+/// # Errors
+/// When the database refuses: then they have them still.
+pub async fn lock(store: &Store, person: PersonRef, policy: Arc<Policy>, now: Timestamp) -> Result<bool, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.put_lock(&person, now).await? {
+                    return Ok::<_, StoreError>(false);
+                }
+                let actor = Actor::Person(person.clone());
+                let summary = format!("{} gave up all rights", person.name);
+                tx.audit(audit(None, actor.clone(), "lockme", summary, json!({ "person": person.name }), now))
+                    .await?;
+                let policy = policy.without(&locked(tx).await?);
+                for waiting in tx.in_delivery(&[Delivery::None, Delivery::Queued]).await? {
+                    let Some(proposal) = tx.proposal(waiting.id).await? else { continue };
+                    let event = Event::Locked { by: person.clone() };
+                    let name = event.name();
+                    // Refused where they approved nothing: that is most of them.
+                    if let Ok(transition) = decide(&proposal, event, &policy, now) {
+                        let entry = audit(Some(proposal.id), actor.clone(), name, transition.summary.clone(), json!({}), now);
+                        tx.apply(&transition, entry).await?;
+                    }
+                }
+                let text = format!(
+                    "🔒 {0} gave up all rights: nothing that {0} approves counts, nor anything approved before that is not sent yet.\n\
+                 /unlock {0} by two others gives them back.",
+                    person.name
+                );
+                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+/// One person's wish that somebody gets their rights back; `name` may be left out while only one is locked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unlock(
+    store: &Store,
+    by: Orderer,
+    name: Option<String>,
+    policy: Arc<Policy>,
+    now: Timestamp,
+) -> Result<Ended<Lock>, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut standing = tx.standing_locks().await?;
+                standing.retain(|lock| name.as_ref().is_none_or(|name| lock.person.name.eq_ignore_ascii_case(name)));
+                let Some(mut lock) = standing.pop() else {
+                    return Ok::<_, StoreError>(Ended::Nothing);
+                };
+                if !standing.is_empty() {
+                    standing.push(lock);
+                    return Ok(Ended::Which(standing));
+                }
+                let may = entitled(tx, &policy).await?;
+                if lock.person.id == by.person.id || !may(by.person.id) {
+                    let words = format!("may not give {} their rights back", lock.person.name);
+                    refused(tx, by, "unlock", words, now).await?;
+                    return Ok(Ended::NotEntitled);
+                }
+                let end = lock.restore(vote(&by, now), &may);
+                let (over, words) = told(&end, &by, &format!("the lock of {}", lock.person.name));
+                tx.set_lock(&lock, over.then_some(now)).await?;
+                let details = json!({ "lock": lock.id, "person": lock.person.name, "over": over });
+                end_told(tx, by, "unlock", "🔓", words, details, over, now).await?;
+                Ok(match end {
+                    Resumption::Over => Ended::Over(lock),
+                    Resumption::Missing(missing) => Ended::Missing(lock, missing),
+                })
+            })
+        })
+        .await
+}
+
+/// Lets a waiting proposal pass every freeze whose group the person is in. `update` is a tap that is taken in within the same transaction;
+/// `None` is answered when it was taken in before.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn pass(
+    store: &Store,
+    update: Option<i64>,
+    id: ProposalId,
+    person: PersonRef,
+    policy: Arc<Policy>,
+    now: Timestamp,
+) -> Result<Option<Passed>, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if let Some(update) = update
+                    && !tx.consume_update(update, now).await?
+                {
+                    return Ok::<_, StoreError>(None);
+                }
+                let Some(proposal) = tx.proposal(id).await?.filter(|proposal| proposal.delivery == Delivery::Queued) else {
+                    return Ok(Some(Passed::NotWaiting));
+                };
+                let (orders, locked) = tx.orders(id).await?;
+                let policy = policy.without(&locked);
+                let freezes = frozen(&policy, &proposal, &orders.overridden, now);
+                let (passed, rest): (Vec<Freeze>, Vec<Freeze>) =
+                    freezes.into_iter().partition(|freeze| policy.may_override(freeze, person.id, now));
+                let actor = Actor::Person(person.clone());
+                if passed.is_empty() {
+                    if rest.is_empty() {
+                        return Ok(Some(Passed::NotFrozen));
+                    }
+                    let words = format!("may not let it pass {}", names(&rest));
+                    tx.audit(audit(Some(id), actor, "refused_override", words, json!({}), now)).await?;
+                    return Ok(Some(Passed::NotEntitled(rest)));
+                }
+                for freeze in &passed {
+                    let pass = Override {
+                        freeze: freeze.name.clone(),
+                        by: person.clone(),
+                        at: now,
+                    };
+                    tx.put_override(id, &pass).await?;
+                }
+                let summary = format!("{} let it pass {}", person.name, names(&passed));
+                let freezes: Vec<_> = passed.iter().map(|freeze| freeze.name.as_str()).collect();
+                let details = json!({ "freezes": freezes });
+                tx.audit(audit(Some(id), actor, "override", summary, details, now)).await?;
+                Ok(Some(Passed::Done(passed, rest)))
+            })
+        })
+        .await
+}
+
+/// The freezes that hold a proposal and that nobody has let it pass yet.
+pub(crate) fn frozen(policy: &Policy, proposal: &Proposal, overridden: &BTreeSet<String>, now: Timestamp) -> Vec<Freeze> {
+    let mut freezes = policy.freezes(&proposal.repository, &proposal.revision.facts.paths, now);
+    freezes.retain(|freeze| !overridden.contains(&freeze.name));
+    freezes
+}
+
+/// `the freeze "weekend"`, in a list.
+pub(crate) fn names(freezes: &[Freeze]) -> String {
+    let names: Vec<_> = freezes.iter().map(|freeze| format!("the freeze {:?}", freeze.name)).collect();
+    names.join(" and ")
+}
+
+async fn locked(tx: &mut Tx) -> Result<BTreeSet<UserId>, StoreError> {
+    Ok(tx.standing_locks().await?.into_iter().map(|lock| lock.person.id).collect())
+}
+
+/// Who may ask for an end now. The operator at a shell may: whoever is there could do worse, and alone it ends nothing.
+async fn entitled(tx: &mut Tx, policy: &Policy) -> Result<impl Fn(UserId) -> bool + use<>, StoreError> {
+    let policy = policy.without(&locked(tx).await?);
+    Ok(move |id: UserId| id == OPERATOR || policy.may_resume(id))
+}
+
+fn vote(by: &Orderer, now: Timestamp) -> ResumeVote {
+    ResumeVote {
+        by: by.person.clone(),
+        at: now,
+    }
+}
+
+/// Whether it is over, and how people hear of it.
+fn told(end: &Resumption, by: &Orderer, what: &str) -> (bool, String) {
+    let name = &by.person.name;
+    match end {
+        Resumption::Over => (true, format!("{what} is over: {name} was the second to ask for it")),
+        Resumption::Missing(missing) => (false, format!("{name} asks for the end of {what}: {missing} more within the hour")),
+    }
+}
+
+/// The audit row; and the chats, where it is over, or where nobody in them could know that it was asked for.
+#[expect(clippy::too_many_arguments, reason = "one call in two places, each with all of it")]
+async fn end_told(
+    tx: &mut Tx,
+    by: Orderer,
+    event: &str,
+    mark: &str,
+    words: String,
+    details: serde_json::Value,
+    over: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if over || by.person.id == OPERATOR {
+        let text = format!("{mark} {words}.");
+        tx.schedule(None, &Effect::Announce { text }, now).await?;
+    }
+    tx.audit(audit(None, by.actor, event, words, details, now)).await?;
+    Ok(())
+}
+
+async fn refused(tx: &mut Tx, by: Orderer, what: &str, words: String, now: Timestamp) -> Result<(), StoreError> {
+    tx.audit(audit(None, by.actor, &format!("refused_{what}"), words, json!({}), now))
+        .await?;
+    Ok(())
+}
+
+fn audit(proposal: Option<ProposalId>, actor: Actor, event: &str, summary: String, details: serde_json::Value, at: Timestamp) -> Audit {
+    Audit {
+        proposal,
+        actor,
+        event: event.to_owned(),
+        summary,
+        details,
+        at,
+    }
+}
