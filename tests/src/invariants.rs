@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
+use domain::ledger::TrialResult;
 use domain::{ChangeSet, Decision, Delivery, Origin, Outcome, PersonRef, Proposal, ProposalId, Stop, Subject, Tier, UserId};
 use simulators::git::{BareRepo, CommitInfo};
 use store::{Actor, AuditReport, CardState, ListFilter, Reader, Store};
@@ -31,6 +32,7 @@ pub async fn check(store: &Store, repo: &BareRepo) -> Result<()> {
         goes_on(&store.read(), proposal).await?;
         told(&store.read(), proposal).await?;
         decided_by_people(&store.read(), proposal).await?;
+        evidence(&store.read(), proposal).await?;
         still_contained(proposal, repo)?;
     }
     nothing_stopped_was_sent(store, &proposals).await?;
@@ -219,6 +221,26 @@ async fn decided_by_people(read: &Reader, proposal: &Proposal) -> Result<()> {
             row.entry.actor
         );
     }
+    Ok(())
+}
+
+/// A run on the branch is evidence from the same moment on, and its end is in the record as soon as it is told.
+async fn evidence(read: &Reader, proposal: &Proposal) -> Result<()> {
+    let run = matches!(proposal.origin, Origin::Runbook(_) | Origin::Observed(_)) && proposal.revision.facts.runbook.is_some();
+    if !run || proposal.commit.is_none() || proposal.landed == Some(domain::Landed::WithEdits) {
+        return Ok(());
+    }
+    let id = proposal.id;
+    let trial = read.trial(id).await?;
+    let trial = trial.with_context(|| format!("the ledger: run {id} is on the branch without a trial"))?;
+    if let Some(expected) = proposal.outcome.and_then(|outcome| TrialResult::of(outcome, proposal.landed)) {
+        let agrees = !expected.is_failure() || trial.result.is_failure();
+        ensure!(agrees, "the ledger: run {id} ended as {expected} and its trial is {}", trial.result);
+    }
+    ensure!(
+        proposal.reverted_by.is_none() || trial.reverted_at.is_some(),
+        "the ledger: run {id} was reverted and its trial does not say so"
+    );
     Ok(())
 }
 

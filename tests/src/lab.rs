@@ -70,7 +70,16 @@ approvers = "operators"
 name = "terraform"
 paths = ["infrastructure/terraform/**"]
 tier = "manual"
+
+[[grants]]
+runbook = "scale"
+repository = "homelab"
+hash = "e303389dce71672b5a957e82a69507bc7d683b3245cf7a8713c64ab0aeeebddd"
+until = 2099-12-31
 "#;
+
+/// The shipped runbook `scale`, which the lab's policy grants.
+pub const RUNBOOK: &str = include_str!("../../config/runbooks/scale.toml");
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: web\nspec:\n  # scaled by agents\n  replicas: 2\n  template:\n    spec:\n      containers:\n        - name: web\n          image: registry.example.com/web:1.0.0\n";
 
@@ -81,6 +90,8 @@ pub struct LabOptions {
     pub policy: String,
     /// Where the repository's own policy stands in it, if it carries one.
     pub repository_policy: Option<String>,
+    /// The text of its one runbook, `scale`.
+    pub runbook: String,
     /// Whether an Argo CD is configured.
     pub argocd: bool,
     /// Whether there is a second repository, `annex`, with an Argo CD of its own.
@@ -91,6 +102,8 @@ pub struct LabOptions {
     pub topic: Option<i64>,
     /// Another chat for what only tells, and its topic.
     pub notifications: Option<(i64, Option<i64>)>,
+    /// When notes of standard runs are told.
+    pub when: engine::When,
     /// Seconds between quorum and push.
     pub hold_seconds: u32,
     /// Limits.
@@ -120,11 +133,13 @@ impl Default for LabOptions {
         Self {
             policy: POLICY.to_owned(),
             repository_policy: None,
+            runbook: RUNBOOK.to_owned(),
             argocd: true,
             annex: false,
             telegram: true,
             topic: None,
             notifications: None,
+            when: engine::When::default(),
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),

@@ -5,6 +5,7 @@
 
 pub mod invariants;
 pub mod lab;
+pub mod record;
 pub mod service;
 
 pub use lab::{Lab, LabOptions};

@@ -67,8 +67,7 @@ pub fn quick() -> argocd::verdict::Patience {
 pub async fn build(world: &Addresses, options: &LabOptions, cancel: &CancellationToken) -> Result<Engine> {
     let store = Store::open(&world.database(), StoreOptions { readers: 4 }).await?;
     let policy = Policy::parse(&options.policy).map_err(|problems| anyhow!("{problems:?}"))?;
-    let runbook = include_str!("../../config/runbooks/scale.toml");
-    let runbook = changes::Runbook::parse(runbook, "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
+    let runbook = changes::Runbook::parse(&options.runbook, "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
     let repository = mirrored("homelab", &world.git, world.mirror(), options).await?;
     let client = telegram::Client::new(telegram::ClientOptions {
         token: SecretString::from(TelegramOptions::default().token),
@@ -86,6 +85,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
     let place = |(chat, topic): (i64, Option<i64>)| Destination {
         chat: telegram::ChatId(chat),
         thread: topic.map(telegram::ThreadId),
+        when: options.when,
     };
     let github = match &world.github {
         None => None,

@@ -119,6 +119,42 @@ pub struct RunbookBody {
     pub parameters: Map<String, Value>,
 }
 
+/// What a runbook is rendered with, to look at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenderBody {
+    /// The configured repository's name.
+    #[schema(example = "homelab")]
+    pub repository: String,
+    /// The commit to render against (40 hexadecimal digits), or `head` for the branch's tip.
+    #[serde(default = "head")]
+    #[schema(default = "head", example = "head")]
+    pub base: String,
+    /// The runbook's parameters.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+}
+
+impl RenderBody {
+    /// The run that it is about.
+    pub fn into_request(self, name: String) -> ProposalRequest {
+        ProposalRequest {
+            repository: self.repository,
+            base: self.base,
+            title: String::new(),
+            reason: String::new(),
+            content: Content::Runbook {
+                name,
+                parameters: Value::Object(self.parameters),
+            },
+            tier: None,
+            correlation: None,
+            ttl_seconds: None,
+        }
+    }
+}
+
 /// A commit that an agent pushed by itself.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -13,13 +13,15 @@ use utoipa::ToSchema;
 
 mod checked;
 mod evaluation;
+mod runbooks;
 mod service;
 pub mod words;
 
 use checked::CheckedParts;
 pub use checked::{CheckDocument, FactDocument, FindingDocument, SummaryDocument};
 pub use evaluation::EvaluationDocument;
-pub use service::{HealthDocument, MeDocument, RunbooksDocument};
+pub use runbooks::{RenderingDocument, RunbooksDocument};
+pub use service::{HealthDocument, MeDocument};
 
 /// A proposal as agents see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -5,11 +5,13 @@
 //! Everything here is a pure function of its arguments: file contents and parameters come in, new contents or an error go out.
 
 pub mod facts;
+mod grants;
 pub mod guard;
 pub mod runbook;
 pub mod summary;
 pub mod yaml;
 
 pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
+pub use grants::{NewGrant, with_grant};
 pub use runbook::{Description, Problem, RenderError, Rendered, Rollback, RunLimits, Runbook, Verification};
 pub use summary::{Summary, checklist, summarize};

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, stops};
+use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, runbook, stops};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -31,6 +31,9 @@ enum Command {
     /// A policy before it is in force
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Runbooks: check their files, list them with their hashes, render one on files of yours
+    #[command(subcommand)]
+    Runbook(runbook::Command),
     /// Agents and their tokens
     #[command(subcommand)]
     Agent(agent::Command),
@@ -181,6 +184,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => check::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments).await,
         Command::Policy(command) => policy::run(command).await,
+        Command::Runbook(command) => runbook::run(&command),
         Command::Agent(command) => agent::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Effects(command) => effects::run(command).await,

@@ -35,6 +35,18 @@ pub enum Effect {
         /// What happened.
         text: String,
     },
+    /// Tell people something that asks for no tap; the text is the audit row's.
+    Tell {
+        /// What to say.
+        text: String,
+    },
+    /// Tell a chat of the standard runs that waited for its digest.
+    Digest {
+        /// The chat.
+        chat: i64,
+        /// The topic in it; 0 for none.
+        thread: i64,
+    },
     /// Tell something in every chat, with sound: people stopped or resumed something.
     Announce {
         /// What.
@@ -42,6 +54,8 @@ pub enum Effect {
     },
     /// Mark the undone proposal and its cards.
     MarkReverted,
+    /// The window of a run has closed: see what its runbook's record says now.
+    WeighTrust,
 }
 
 impl Effect {
@@ -61,8 +75,11 @@ impl Effect {
             Self::Observe => "observe",
             Self::CloseReason => "close_reason",
             Self::Alarm { .. } => "alarm",
+            Self::Tell { .. } => "tell",
+            Self::Digest { .. } => "digest",
             Self::Announce { .. } => "announce",
             Self::MarkReverted => "mark_reverted",
+            Self::WeighTrust => "weigh_trust",
         }
     }
 }

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, Tier, Timestamp, UserId};
+use crate::{
+    AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, TargetClass, Tier, Timestamp, UserId,
+};
 
 mod approvers;
 mod delegations;
 mod freezes;
+mod grants;
 mod index;
 mod matching;
 mod parse;
@@ -30,6 +33,7 @@ use raises::{Class, Floor};
 
 pub use approvers::{Asked, Eligibility, Escalation, Part, Place, Requirement, Standing};
 pub use freezes::Freeze;
+pub use grants::{Grant, Trust};
 pub use parse::Problem;
 pub use replay::{Shift, replay};
 pub use route::{Route, Waiting};
@@ -51,6 +55,9 @@ pub struct Policy {
     classes: Vec<Class>,
     floors: Vec<Floor>,
     windows: Vec<Window>,
+    grants: Vec<Grant>,
+    /// Who decides about promotions that the service offers; a human commits them when absent.
+    promotions: Option<Requirement>,
     reserved: Vec<PathGlob>,
     files_per_card: usize,
     hash: Sha256Hash,
@@ -174,8 +181,10 @@ pub struct Rule {
     pub ttl_seconds: u32,
     /// When people are reminded; at the usual share of the time when absent.
     pub reminder: Option<Reminder>,
-    /// For `standard`: the only runbooks it is for.
+    /// For `standard`: the runbooks that may run by themselves here, under a grant.
     pub runbooks: BTreeSet<RunbookName>,
+    /// The kind of target that its paths are: trust that was earned in one does not hold in another.
+    pub class: Option<TargetClass>,
     /// Whether people may approve for agents that they own.
     pub allow_owner: bool,
     /// How many people must confirm a revert; one tap of an eligible person when absent.
@@ -226,6 +235,12 @@ pub struct Facts {
     /// What the service's own checks found that asks for a stricter tier.
     #[serde(default)]
     pub raised: Vec<Raise>,
+    /// What the trust ledger says of this run of a runbook. Without it no run is standard.
+    #[serde(default)]
+    pub trust: Option<Trust>,
+    /// The promotion that the change writes into the policy. Only the service itself makes such a change.
+    #[serde(default)]
+    pub promotion: Option<crate::ledger::LedgerKey>,
 }
 
 /// A finding of a check that asks for a stricter tier.

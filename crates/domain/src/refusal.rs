@@ -35,6 +35,12 @@ pub enum Refusal {
     /// An agent may not touch what a person asked for.
     #[error("a person asked for this change: only people can stop it")]
     AskedByPerson,
+    /// A runbook that must not run on these paths at the moment.
+    #[error("{why}")]
+    Held {
+        /// Why, and what ends it.
+        why: String,
+    },
     /// The tier has no such button.
     #[error("a {tier} change is not approved here")]
     WrongTier {

@@ -6,7 +6,7 @@ use domain::{ChangeSet, Event, Policy, Proposal, ProposalId, Refusal, decide};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
-use crate::{Book, Checked, Engine};
+use crate::{Book, Checked, Engine, trust};
 
 /// Why an event changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ impl Engine {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let Some(proposal) = tx.proposal(act.id).await? else {
+                    let Some(mut proposal) = tx.proposal(act.id).await? else {
                         return Ok::<_, StoreError>(Acted::Missing);
                     };
                     if act.expected_version.is_some_and(|expected| expected != proposal.version) {
@@ -93,6 +93,7 @@ impl Engine {
                         details: act.details,
                         at: now,
                     };
+                    trust::ask_again(tx, &book, &mut proposal, &act.event, now).await?;
                     match decide(&proposal, act.event, &policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
@@ -102,6 +103,7 @@ impl Engine {
                                     .await?;
                             }
                             let next = tx.apply(&transition, audit).await?;
+                            trust::follow(tx, &book, Some(&proposal), &next, None, now).await?;
                             if let Some((agent, key)) = &act.answer {
                                 crate::usecases::remember(tx, agent, Some(key), &next, now).await?;
                             }

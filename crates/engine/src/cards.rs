@@ -98,6 +98,7 @@ impl Engine {
         if let Origin::Revert { of, .. } = &proposal.origin {
             card.revert_of = Some(*of);
         }
+        card.shadow = self.shadow_words(proposal).await?;
         let Some(contents) = self.store().read().contents(proposal.id, proposal.revision.number).await? else {
             card.remarks.push("the contents are past their retention".to_owned());
             return Ok(());
@@ -284,6 +285,9 @@ impl Engine {
         }
         if proposal.is_delivered() {
             buttons.push(Action::Revert);
+            if proposal.tier() == Tier::Standard && matches!(proposal.origin, Origin::Runbook(_) | Origin::Observed(_)) {
+                buttons.push(Action::Demote);
+            }
             buttons.push(Action::CopySha);
             let on_request = self
                 .repository(&proposal.repository)

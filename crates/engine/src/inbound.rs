@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Act, Acted};
 use crate::cards::CHIPS;
+use crate::trust as ledger;
 use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
 mod orders;
 mod steps;
+mod trust;
 
 pub(crate) use steps::OpenStep;
 
@@ -274,6 +276,7 @@ impl Engine {
                 self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }).await
             }
             Action::Revert => self.tapped_revert(tap, proposal, person).await,
+            Action::Demote => self.tapped_demote(tap, proposal, person).await,
             Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
             Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
         }
@@ -304,7 +307,7 @@ impl Engine {
                     if !tx.consume_update(update, now).await? {
                         return Ok::<_, StoreError>((None, None));
                     }
-                    let Some(proposal) = tx.proposal(id).await? else {
+                    let Some(mut proposal) = tx.proposal(id).await? else {
                         return Ok((Some(Acted::Missing), None));
                     };
                     let policy = crate::act::under_orders(tx, id, &mut event, &book).await?;
@@ -317,10 +320,12 @@ impl Engine {
                         details,
                         at: now,
                     };
+                    ledger::ask_again(tx, &book, &mut proposal, &event, now).await?;
                     match domain::decide(&proposal, event, &policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;
+                            ledger::follow(tx, &book, Some(&proposal), &next, None, now).await?;
                             let delivers = transition
                                 .effects
                                 .iter()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Runbook;
+use domain::ledger::LedgerKey;
 use domain::{ChangeSet, CommitId, Facts, Hidden, Origin, PathGlob, RepoPath, Route, RunbookCall, Sha256Hash, hidden, is_text};
 use gitworker::{DiffError, Edit, Entry, GitError, Known, RequestedChange, ResolveError};
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub(crate) struct Resolved {
     pub replay: Vec<String>,
     pub digest: Sha256Hash,
     pub origin: Origin,
+    /// For a run: whose record it belongs to, and whether it would go out by itself.
+    pub shadow: Option<(LedgerKey, bool)>,
     pub title: String,
     pub reason: String,
 }
@@ -94,8 +97,12 @@ impl Engine {
             .at("/title"));
         }
         let (mut facts, mut checked) = self.look(setup, base, &change, Manner::Strict).await?;
+        let mut shadow = None;
         if let Origin::Runbook(call) = &origin {
             facts.runbook = Some(call.runbook.clone());
+            let asked = self.trusted(&setup.name, call, &facts.paths).await?;
+            facts.trust = Some(asked.trust);
+            shadow = Some((asked.key, asked.alone));
         }
         facts.requested = request.tier;
         facts.agent = Some(agent.name.clone());
@@ -118,6 +125,7 @@ impl Engine {
             replay,
             digest,
             origin,
+            shadow,
             title,
             reason,
         })

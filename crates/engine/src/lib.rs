@@ -15,7 +15,9 @@ mod policies;
 mod problem;
 mod requests;
 mod settings;
+mod trust;
 mod usecases;
+mod when;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -27,13 +29,16 @@ use store::Store;
 
 pub use act::Failed;
 pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
 pub use problem::Problem;
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
-    Me, ObservationRequest, ProposalRequest, Render, Until,
+    Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
+pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
+pub use when::When;
 pub use workers::Running;
 
 /// The service's heart. Cheap to clone; all clones are one.

@@ -157,6 +157,19 @@ pub struct Evaluation {
     pub files: Vec<FileSummary>,
 }
 
+/// What a runbook would make, and what would happen to it.
+#[derive(Debug, Clone)]
+pub struct Rendering {
+    /// The proposal's title.
+    pub title: String,
+    /// The proposal's reason.
+    pub reason: String,
+    /// The change as a unified diff.
+    pub diff: String,
+    /// Tier, rule, approvers, checks.
+    pub evaluation: Evaluation,
+}
+
 /// A group that would be asked.
 #[derive(Debug, Clone)]
 pub struct Approvers {

@@ -66,6 +66,8 @@ pub struct Destination {
     pub chat: telegram::ChatId,
     /// The topic.
     pub thread: Option<telegram::ThreadId>,
+    /// When notes of standard runs are told there.
+    pub when: crate::When,
 }
 
 /// Telegram as the engine uses it.

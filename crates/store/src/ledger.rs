@@ -4,7 +4,7 @@ use domain::ledger::{Demotion, Environment, Grant, Hold, LedgerKey, Shadow, Sour
 use domain::{PersonRef, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId};
 use sqlx::SqliteConnection;
 
-use crate::model::{LedgerRecord, OpenOffer};
+use crate::model::{LedgerRecord, OpenOffer, StandardRun};
 use crate::{StoreError, Tx, sql};
 
 impl Tx {
@@ -145,10 +145,65 @@ impl Tx {
         Ok(())
     }
 
-    /// The open offer of this record was taken, and the change to the policy is on the branch; answers whether there was one.
-    pub async fn grant_offer(&mut self, key: &LedgerKey, at: Timestamp) -> Result<bool, StoreError> {
-        self.close_offer("update grants set granted_at = ? where hash = ? and repository = ? and class = ? and granted_at is null and declined_at is null", key, at)
-            .await
+    /// Notes that the policy holds a promotion of this record that ends then. When that is what an open offer would have come to, the offer
+    /// is taken with it; otherwise somebody gave it by hand. Seen before, it stays as it was. Answers whether it is new.
+    pub async fn sight_grant(&mut self, key: &LedgerKey, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        let until = sql::micros(until);
+        let taken = self
+            .execute(
+                sqlx::query(
+                    "update grants set granted_at = ?, given = 0
+                     where hash = ? and repository = ? and class = ? and granted_at is null and declined_at is null and expires_at = ?",
+                )
+                .bind(sql::micros(now))
+                .bind(key.hash.to_string())
+                .bind(key.environment.repository.as_str())
+                .bind(key.environment.class.as_str())
+                .bind(until),
+            )
+            .await?;
+        if taken > 0 {
+            return Ok(true);
+        }
+        let rows = self
+            .execute(
+                sqlx::query(
+                    "insert into grants (runbook, hash, repository, class, offered_at, granted_at, expires_at, given)
+                     select ?1, ?2, ?3, ?4, ?5, ?5, ?6, 1 where not exists (
+                         select 1 from grants where hash = ?2 and repository = ?3 and class = ?4 and expires_at = ?6 and granted_at is not null)",
+                )
+                .bind(key.runbook.as_str())
+                .bind(key.hash.to_string())
+                .bind(key.environment.repository.as_str())
+                .bind(key.environment.class.as_str())
+                .bind(sql::micros(now))
+                .bind(until),
+            )
+            .await?;
+        Ok(rows > 0)
+    }
+
+    /// Notes a run that goes out without asking anybody: what its runbook's limits count.
+    pub async fn put_standard_run(
+        &mut self,
+        proposal: ProposalId,
+        runbook: &RunbookName,
+        repository: &RepositoryName,
+        target: &Target,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query(
+                "insert into standard_runs (proposal, runbook, repository, target, at) values (?, ?, ?, ?, ?) on conflict do nothing",
+            )
+            .bind(proposal.to_string())
+            .bind(runbook.as_str())
+            .bind(repository.as_str())
+            .bind(sql::encode("target", target)?)
+            .bind(sql::micros(at)),
+        )
+        .await?;
+        Ok(())
     }
 
     /// The open offer of this record was turned down, or ended unanswered; answers whether there was one.
@@ -170,6 +225,31 @@ impl Tx {
         Ok(rows > 0)
     }
 
+    /// Keeps a note for a chat's digest; `thread` 0 is none. Twice does no harm.
+    pub async fn put_digest(&mut self, chat: i64, thread: i64, proposal: ProposalId, at: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query("insert into digests (chat, thread, proposal, at) values (?, ?, ?, ?) on conflict do nothing")
+                .bind(chat)
+                .bind(thread)
+                .bind(proposal.to_string())
+                .bind(sql::micros(at)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Takes a note out of a chat's digest: it was told.
+    pub async fn clear_digest(&mut self, chat: i64, thread: i64, proposal: ProposalId) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query("delete from digests where chat = ? and thread = ? and proposal = ?")
+                .bind(chat)
+                .bind(thread)
+                .bind(proposal.to_string()),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Notes whether a run that asks people would have run by itself. The first word stays.
     pub async fn put_shadow(&mut self, key: &LedgerKey, proposal: ProposalId, alone: bool) -> Result<(), StoreError> {
         self.execute(
@@ -183,6 +263,19 @@ impl Tx {
         .await?;
         Ok(())
     }
+}
+
+pub(crate) const DIGEST: &str = "select proposal from digests where chat = ? and thread = ? order by proposal";
+
+/// The notes that wait for this chat's digest, oldest first: their ids sort by time.
+pub(crate) async fn digest(connection: &mut SqliteConnection, chat: i64, thread: i64) -> Result<Vec<ProposalId>, StoreError> {
+    let rows: Vec<String> = sqlx::query_scalar(DIGEST)
+        .bind(chat)
+        .bind(thread)
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
+    rows.iter().map(|id| sql::id(id)).collect()
 }
 
 /// Binds a key as every question does: hash, repository, class.
@@ -225,25 +318,33 @@ pub(crate) async fn open_trials(connection: &mut SqliteConnection) -> Result<Vec
     rows.into_iter().map(TrialColumns::decode).collect()
 }
 
-pub(crate) const RUNS_SINCE: &str =
-    "select count(*), ifnull(sum(target = ?), 0) from trials where runbook = ? and repository = ? and started_at >= ?";
+pub(crate) const STANDARD_RUNS: &str =
+    "select at, target = ?1, proposals.outcome is null from standard_runs cross join proposals on proposals.id = standard_runs.proposal
+ where standard_runs.runbook = ?2 and standard_runs.repository = ?3 and standard_runs.at >= ?4 order by at";
 
-pub(crate) async fn runs_since(
+pub(crate) async fn standard_runs(
     connection: &mut SqliteConnection,
     runbook: &RunbookName,
     repository: &RepositoryName,
     target: &Target,
     since: Timestamp,
-) -> Result<(u64, u64), StoreError> {
-    let (all, on_target): (i64, i64) = sqlx::query_as(RUNS_SINCE)
+) -> Result<Vec<StandardRun>, StoreError> {
+    let rows: Vec<(i64, bool, bool)> = sqlx::query_as(STANDARD_RUNS)
         .bind(sql::encode("target", target)?)
         .bind(runbook.as_str())
         .bind(repository.as_str())
         .bind(sql::micros(since))
-        .fetch_one(connection)
+        .fetch_all(connection)
         .await
         .map_err(sql::failed)?;
-    Ok((sql::count(all), sql::count(on_target)))
+    let decode = |(at, same_target, under_way): (i64, bool, bool)| {
+        Ok(StandardRun {
+            at: sql::time(at)?,
+            same_target,
+            under_way,
+        })
+    };
+    rows.into_iter().map(decode).collect()
 }
 
 pub(crate) const KEYS: &str =
@@ -317,22 +418,23 @@ pub(crate) async fn demotions(connection: &mut SqliteConnection, key: &LedgerKey
     rows.into_iter().map(decode).collect()
 }
 
-pub(crate) const GRANT: &str = "select offered_at, granted_at, expires_at from grants
- where hash = ? and repository = ? and class = ? and granted_at is not null order by offered_at desc limit 1";
+pub(crate) const GRANTS: &str = "select offered_at, granted_at, expires_at, given from grants
+ where hash = ? and repository = ? and class = ? and granted_at is not null order by offered_at";
 
-pub(crate) async fn grant(connection: &mut SqliteConnection, key: &LedgerKey) -> Result<Option<Grant>, StoreError> {
-    let row: Option<(i64, i64, i64)> = keyed!(sqlx::query_as(GRANT), key)
-        .fetch_optional(connection)
+pub(crate) async fn grants(connection: &mut SqliteConnection, key: &LedgerKey) -> Result<Vec<Grant>, StoreError> {
+    let rows: Vec<(i64, i64, i64, bool)> = keyed!(sqlx::query_as(GRANTS), key)
+        .fetch_all(connection)
         .await
         .map_err(sql::failed)?;
-    row.map(|(offered_at, granted_at, expires_at)| {
+    let decode = |(offered_at, granted_at, expires_at, given): (i64, i64, i64, bool)| {
         Ok(Grant {
             offered_at: sql::time(offered_at)?,
             granted_at: sql::time(granted_at)?,
             expires_at: sql::time(expires_at)?,
+            given,
         })
-    })
-    .transpose()
+    };
+    rows.into_iter().map(decode).collect()
 }
 
 pub(crate) const OFFER: &str = "select proposal, offered_at, expires_at from grants
@@ -387,7 +489,7 @@ pub(crate) async fn ledger_record(
 ) -> Result<LedgerRecord, StoreError> {
     Ok(LedgerRecord {
         trials: trials(&mut *connection, key, since).await?,
-        grant: grant(&mut *connection, key).await?,
+        grants: grants(&mut *connection, key).await?,
         demotions: demotions(&mut *connection, key).await?,
         holds: holds(&mut *connection, &key.runbook, &key.environment.repository).await?,
         declined_at: declined_at(&mut *connection, key).await?,

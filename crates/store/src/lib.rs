@@ -31,7 +31,7 @@ pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
-    OpenOffer, Ordered, Override, Owed, Pruned, Scopes, Standing, StoredAnswer,
+    OpenOffer, Ordered, Override, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
 };
 pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;

@@ -367,8 +367,8 @@ pub struct Pruned {
 pub struct LedgerRecord {
     /// The trials that started at or after the asked moment, oldest first.
     pub trials: Vec<Trial>,
-    /// The newest promotion that landed.
-    pub grant: Option<Grant>,
+    /// Every promotion that was ever in force, oldest first. The policy says which of them is.
+    pub grants: Vec<Grant>,
     /// All demotions, oldest first.
     pub demotions: Vec<Demotion>,
     /// The holds that stand on this runbook in this repository.
@@ -378,18 +378,29 @@ pub struct LedgerRecord {
 }
 
 impl LedgerRecord {
-    /// Together with what the runbook's file says: its ceiling and the schema of its parameters.
-    pub fn with<'a>(&'a self, ceiling: domain::Tier, schema: &'a serde_json::Value) -> Record<'a> {
+    /// Together with what the runbook's file says (its ceiling and the schema of its parameters) and the promotion that the policy holds.
+    pub const fn with<'a>(&'a self, ceiling: domain::Tier, schema: &'a serde_json::Value, grant: Option<&'a Grant>) -> Record<'a> {
         Record {
             ceiling,
             schema,
-            trials: &self.trials,
-            grant: self.grant.as_ref(),
-            demotions: &self.demotions,
-            holds: &self.holds,
+            trials: self.trials.as_slice(),
+            grant,
+            demotions: self.demotions.as_slice(),
+            holds: self.holds.as_slice(),
             declined_at: self.declined_at,
         }
     }
+}
+
+/// A run that went out without asking anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandardRun {
+    /// When it was called.
+    pub at: Timestamp,
+    /// Whether it changes the asked paths.
+    pub same_target: bool,
+    /// Whether it has no outcome yet.
+    pub under_way: bool,
 }
 
 /// An offer of a promotion that nobody has answered.

@@ -45,11 +45,12 @@ const HOT: &[(&str, &str)] = hot![
     ledger::TRIAL,
     ledger::TRIALS,
     ledger::OPEN_TRIALS,
-    ledger::RUNS_SINCE,
+    ledger::STANDARD_RUNS,
     ledger::KEYS,
     ledger::HOLDS,
     ledger::DEMOTIONS,
-    ledger::GRANT,
+    ledger::GRANTS,
+    ledger::DIGEST,
     ledger::OFFER,
     ledger::DECLINED,
     ledger::SHADOW,
@@ -62,7 +63,7 @@ const HOT: &[(&str, &str)] = hot![
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 24] = [
+const BIG: [&str; 26] = [
     "proposals",
     "revisions",
     "contents",
@@ -84,6 +85,8 @@ const BIG: [&str; 24] = [
     "demotions",
     "holds",
     "shadows",
+    "standard_runs",
+    "digests",
     "stops",
     "overrides",
     "locks",
@@ -116,6 +119,8 @@ insert into outbox (proposal, key, effect, due, parked) select id, 'remind', '{}
 insert into answers select agent, id, '', 201, '', null, null, created_at from proposals;
 insert into trials (proposal, runbook, hash, repository, class, target, tier, parameters, started_at, closes_at, result)
     select id, 'scale', digest, repository, 'production', '[]', 'prompted', '{}', created_at, created_at, iif(outcome is null, 'open', 'succeeded') from proposals;
+insert into standard_runs select id, 'scale', repository, '[]', created_at from proposals;
+insert into digests select -100, 0, id, created_at from proposals;
 insert into shadows select id, digest, repository, 'production', 1 from proposals;
 insert into grants (runbook, hash, repository, class, offered_at, granted_at, expires_at)
     select 'scale', digest, repository, 'production', created_at, created_at, created_at from proposals;
@@ -214,11 +219,13 @@ async fn hot_questions_never_walk_through_history() {
     TRIAL: SEARCH trials USING INDEX sqlite_autoindex_trials_1 (proposal=?)
     TRIALS: SEARCH trials USING INDEX trials_by_record (hash=? AND repository=? AND class=? AND started_at>?)
     OPEN_TRIALS: SCAN trials USING INDEX trials_open
-    RUNS_SINCE: SEARCH trials USING INDEX trials_by_runbook (runbook=? AND repository=? AND started_at>?)
+    STANDARD_RUNS: SEARCH standard_runs USING INDEX standard_runs_by_runbook (runbook=? AND repository=? AND at>?)
+    STANDARD_RUNS: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     KEYS: SEARCH trials USING INDEX trials_by_runbook (runbook=? AND repository=? AND started_at>?)
     HOLDS: SEARCH holds USING INDEX holds_standing (runbook=? AND repository=?)
     DEMOTIONS: SEARCH demotions USING INDEX demotions_by_record (hash=? AND repository=? AND class=?)
-    GRANT: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
+    GRANTS: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
+    DIGEST: SEARCH digests USING COVERING INDEX sqlite_autoindex_digests_1 (chat=? AND thread=?)
     OFFER: SEARCH grants USING INDEX grants_open (hash=? AND repository=? AND class=?)
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)

@@ -9,7 +9,9 @@ use domain::{
 };
 use sqlx::SqlitePool;
 
-use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, Standing, StoredAnswer};
+use crate::model::{
+    Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, StandardRun, Standing, StoredAnswer,
+};
 use crate::{
     RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
     stops,
@@ -113,12 +115,14 @@ reads! {
     ledger::trial(proposal: ProposalId) -> Option<Trial>;
     /// The trials whose result is not known, by the time at which their window closes.
     ledger::open_trials() -> Vec<Trial>;
-    /// How many runs of this runbook, whatever its hash, started at or after `since`: all of them, and those on this target.
-    ledger::runs_since(runbook: &RunbookName, repository: &RepositoryName, target: &Target, since: Timestamp) -> (u64, u64);
+    /// The runs of this runbook, whatever its hash, that went out without asking anybody at or after `since`, oldest first.
+    ledger::standard_runs(runbook: &RunbookName, repository: &RepositoryName, target: &Target, since: Timestamp) -> Vec<StandardRun>;
     /// The records that runs of this runbook since `since` belong to.
     ledger::ledger_keys(runbook: &RunbookName, repository: &RepositoryName, since: Timestamp) -> Vec<LedgerKey>;
     /// Everything that is known of one record; of its trials those that started at or after `since`.
     ledger::ledger_record(key: &LedgerKey, since: Timestamp) -> LedgerRecord;
+    /// The notes that wait for a chat's digest, oldest first; `thread` 0 is none.
+    ledger::digest(chat: i64, thread: i64) -> Vec<ProposalId>;
     /// The holds that stand on a runbook in a repository.
     ledger::holds(runbook: &RunbookName, repository: &RepositoryName) -> Vec<Hold>;
     /// The open offer of a promotion.

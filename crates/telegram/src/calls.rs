@@ -154,26 +154,33 @@ impl Client {
         }
     }
 
-    /// Sends a file.
+    /// Sends a file, or a picture that the app shows at once.
     pub(crate) async fn send_document(&self, to: Target, document: &Document) -> Result<MessageId, SendError> {
         use reqwest::multipart::{Form, Part};
+        let (method, field, mime) = if document.picture {
+            ("sendPhoto", "photo", "image/png")
+        } else {
+            ("sendDocument", "document", "text/plain; charset=utf-8")
+        };
         let part = Part::bytes(document.bytes.clone())
             .file_name(document.file_name.clone())
-            .mime_str("text/plain; charset=utf-8")
+            .mime_str(mime)
             .map_err(|e| SendError::Other(e.to_string()))?;
         let mut form = Form::new()
             .text("chat_id", to.chat.to_string())
             .text("caption", document.caption.clone())
             .text("disable_notification", (!to.notify).to_string())
-            .text("disable_content_type_detection", "true")
-            .part("document", part);
+            .part(field, part);
+        if !document.picture {
+            form = form.text("disable_content_type_detection", "true");
+        }
         if let Some(thread) = real_thread(to.thread) {
             form = form.text("message_thread_id", thread.to_string());
         }
         if let Some(reply) = to.reply_to {
             form = form.text("reply_parameters", reply_to(reply).to_string());
         }
-        let sent: Sent = self.upload("sendDocument", form).await?;
+        let sent: Sent = self.upload(method, form).await?;
         Ok(MessageId(sent.message_id))
     }
 }

@@ -52,6 +52,8 @@ pub struct Card {
     pub base: Option<CommitId>,
     /// The runbook that rendered it, with its parameters, such as `restart-app (app=ollama)`.
     pub runbook: Option<String>,
+    /// What the runbook would have done by itself, and how often people agreed.
+    pub shadow: Option<String>,
     /// Every touched path, in the order of the change set.
     pub files: Vec<FileLine>,
     /// What the change does, as the service reads it.
@@ -294,6 +296,7 @@ impl Card {
             branch: String::new(),
             base: None,
             runbook: None,
+            shadow: None,
             files: Vec::new(),
             explained: None,
             checks: Vec::new(),
@@ -388,6 +391,8 @@ pub struct Document {
     pub bytes: Vec<u8>,
     /// A short caption without markup, at most 1,024 UTF-16 units.
     pub caption: String,
+    /// A picture (PNG) that the app shows at once, instead of a file.
+    pub picture: bool,
 }
 
 impl std::fmt::Debug for Document {

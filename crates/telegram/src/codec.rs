@@ -27,6 +27,8 @@ pub enum Action {
     Retry,
     /// Propose the inverse change.
     Revert,
+    /// Take `standard` away from the runbook.
+    Demote,
     /// Ask Argo CD to sync the application with this index in [`crate::Card::applications`].
     Sync(u8),
     /// The second step: yes.
@@ -110,7 +112,7 @@ pub fn decode(data: &str) -> Result<(Action, Nonce), InvalidData> {
     Ok((action, nonce.parse()?))
 }
 
-const PLAIN: [Action; 12] = [
+const PLAIN: [Action; 13] = [
     Action::Approve,
     Action::Reject,
     Action::FullDiff,
@@ -118,6 +120,7 @@ const PLAIN: [Action; 12] = [
     Action::SendAnyway,
     Action::Retry,
     Action::Revert,
+    Action::Demote,
     Action::Confirm,
     Action::Back,
     Action::Dismiss,
@@ -134,6 +137,7 @@ const fn verb(action: Action) -> &'static str {
         Action::SendAnyway => "anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
+        Action::Demote => "demote",
         Action::Sync(_) => "sync",
         Action::Confirm => "confirm",
         Action::Back => "back",

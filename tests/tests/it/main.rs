@@ -14,3 +14,4 @@ mod stops;
 mod taps;
 mod telegram;
 mod tiers;
+mod trust;

@@ -64,7 +64,10 @@ async fn standard_a_runbook_runs_at_once_and_people_are_told() -> Result<()> {
     assert!(text.contains("  # scaled by agents\n  replicas: 5\n"), "{text}");
     let card = lab.card(id, "Revert").await?.text;
     assert_eq!(card.matches("scaling").count(), 1, "the rule, once: {card}");
-    assert!(card.contains("Rule scaling trusts runbook scale\n"), "{card}");
+    assert!(
+        card.contains("Rule scaling trusts runbook scale: standard until 2100-01-01\n"),
+        "{card}"
+    );
     let (_, claim) = card.split_once("ops-bot claims").unwrap_or_default();
     assert!(claim.contains("because the graph says so"), "the agent's reason: {card}");
     assert!(!claim.contains("Scale web to 5"), "the runbook's words are not the agent's: {card}");

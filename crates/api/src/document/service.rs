@@ -2,7 +2,6 @@
 
 use domain::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::words;
@@ -68,14 +67,6 @@ pub struct QuotaDocument {
     pub used: u64,
     /// How many more may be.
     pub left: u64,
-}
-
-/// The runbooks that the agent may call.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct RunbooksDocument {
-    /// Each with name, description, JSON Schema of the parameters, allowed paths and hash.
-    #[schema(value_type = Vec<Object>)]
-    pub runbooks: Vec<Value>,
 }
 
 /// Whether the service can do its work.

@@ -40,6 +40,7 @@ pub fn agents() -> OpenApiRouter<Face> {
         .routes(routes!(steps::revert))
         .routes(routes!(proposals::observe))
         .routes(routes!(about::runbooks))
+        .routes(routes!(about::render))
         .routes(routes!(about::me))
 }
 

@@ -50,6 +50,7 @@ async fn the_description_covers_every_route() {
     POST /v1/proposals/{id}/withdraw
     POST /v1/proposals:evaluate
     GET /v1/runbooks
+    POST /v1/runbooks/{name}/render
     ");
     for route in &routes {
         let open = route.ends_with("/healthz") || route.ends_with("/readyz");

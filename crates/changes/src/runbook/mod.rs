@@ -134,6 +134,8 @@ pub struct Description {
     pub allowed_paths: Vec<String>,
     /// SHA-256 of the file: another hash is another runbook.
     pub hash: Sha256Hash,
+    /// The highest tier that trust may give it.
+    pub ceiling: Tier,
 }
 
 #[derive(Debug, Clone)]
@@ -201,6 +203,7 @@ impl Runbook {
             parameters: self.parameters.schema().clone(),
             allowed_paths: self.allowed_paths.iter().map(|glob| glob.as_str().to_owned()).collect(),
             hash: self.hash,
+            ceiling: self.safety.ceiling,
         }
     }
 
@@ -237,6 +240,14 @@ impl Runbook {
     /// How a run is undone, when the file says so.
     pub const fn rollback(&self) -> Option<Rollback> {
         self.safety.rollback
+    }
+
+    /// Parameters with the schema's defaults filled in, checked: what a trial keeps.
+    ///
+    /// # Errors
+    /// When they do not fit the schema.
+    pub fn complete(&self, parameters: &serde_json::Value) -> Result<serde_json::Value, RenderError> {
+        self.parameters.check(parameters)
     }
 
     /// The Argo CD Applications that must be synced and healthy after this run; `None` for all that the change touches.

@@ -51,7 +51,7 @@ impl Default for Verification {
     }
 }
 
-/// How often a runbook may run without asking anybody. A run beyond a limit asks people.
+/// How often a runbook may run without asking anybody. A run beyond a limit is refused until there is room again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunLimits {
     /// Runs on one target within 24 hours.

@@ -41,6 +41,8 @@ name = "bump"
 description = "Sets the value of one part of an application."
 title = "Set {part} of {app} to {value}"
 allowed_paths = ["kubernetes/applications/*/*.yaml"]
+ceiling = "standard"
+rollback = "revert"
 [parameters]
 required = ["app", "part", "value"]
 [parameters.properties.app]
@@ -74,7 +76,9 @@ pub(crate) struct Connections<'a> {
 /// Writes configuration, policy and runbook into a folder. Limits that guard people's attention are lifted: here nobody reads.
 pub(crate) fn configure(folder: &Path, to: &Connections<'_>) -> Result<ConfigFile> {
     std::fs::create_dir_all(folder.join("runbooks"))?;
-    std::fs::write(folder.join("policy.toml"), POLICY)?;
+    let hash = domain::Sha256Hash::of(RUNBOOK.as_bytes());
+    let grant = format!("[[grants]]\nrunbook = \"bump\"\nrepository = \"homelab\"\nhash = \"{hash}\"\nuntil = 2099-12-31\n");
+    std::fs::write(folder.join("policy.toml"), format!("{POLICY}{grant}"))?;
     std::fs::write(folder.join("runbooks/bump.toml"), RUNBOOK)?;
     let (api, metrics) = to.ports;
     let mut text = format!(

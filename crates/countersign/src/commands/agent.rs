@@ -164,6 +164,12 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
 }
 
 async fn add(store: &Store, add: Add) -> Result<(), Failure> {
+    if add.name.as_str() == engine::SERVICE_NAME {
+        return Err(Failure::Usage(
+            format!("{} is the name in which the service itself proposes", add.name),
+            "give the agent another name".to_owned(),
+        ));
+    }
     let (token, hash) = fresh_token()?;
     let now = Utc::now();
     let scopes = Scopes {

@@ -130,6 +130,15 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
     }
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
+        let grants = book.policy.grants().iter().filter(|grant| grant.key.runbook == *name);
+        for grant in grants.filter(|grant| grant.key.hash != runbook.content_hash()) {
+            println!(
+                "warning: {}:{}: the grant of runbook {name} is void: its file was edited since\n  remedy: look at the edit, then write hash = \"{}\", or remove the grant",
+                shown(settings.policy.file.display().to_string()),
+                grant.line,
+                runbook.content_hash()
+            );
+        }
     }
     told_guards(book.guards());
     if shipped {

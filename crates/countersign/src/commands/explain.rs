@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier};
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier, Trust};
 use engine::Book;
 
 use super::policy;
@@ -67,6 +67,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let runbook = runbook(arguments, &ground)?;
     let facts = |paths: &[RepoPath]| Facts {
         paths: paths.to_vec(),
+        trust: runbook.as_ref().map(|name| trust(&ground.book, &repository, name, paths)),
         runbook: runbook.clone(),
         deletes: arguments.delete,
         ..Facts::default()
@@ -84,6 +85,30 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     say!("policy: {}", policy.hash());
     Ok(())
+}
+
+/// What the policy alone says of a runbook: whether it grants what is in force now. The record may say less, and only the service knows it.
+fn trust(book: &Book, repository: &RepositoryName, name: &RunbookName, paths: &[RepoPath]) -> Trust {
+    let environment = book.policy.environment(repository, paths);
+    let hash = book.runbooks.get(name).map(|runbook| runbook.content_hash());
+    let of_it = |grant: &&domain::Grant| grant.key.runbook == *name && grant.key.environment == environment;
+    let of_this = |grant: &domain::Grant| hash.is_none_or(|hash| grant.key.hash == hash);
+    let prompted = |why: String| Trust {
+        tier: Tier::Prompted,
+        why,
+        held: None,
+    };
+    let Some(grant) = book.policy.grants().iter().find(of_it) else {
+        return prompted(format!("prompted: no grant of it in {environment}"));
+    };
+    let until = grant.until.format("%Y-%m-%d");
+    if !of_this(grant) {
+        prompted("prompted: it was edited since the policy trusted it".to_owned())
+    } else if grant.until <= chrono::Utc::now() {
+        prompted(format!("prompted: its grant ended on {until}"))
+    } else {
+        Trust::standard(format!("standard until {until}, as long as its record allows it"))
+    }
 }
 
 fn tell(policy: &Policy, route: &Route, file: &str) {

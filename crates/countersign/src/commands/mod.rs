@@ -9,6 +9,7 @@ pub(crate) mod effects;
 pub(crate) mod explain;
 mod online;
 pub(crate) mod policy;
+pub(crate) mod runbook;
 pub(crate) mod stops;
 
 use std::path::Path;

@@ -118,6 +118,23 @@ impl Agent {
             .await?)
     }
 
+    /// What trust says of a runbook now: the first of its standings.
+    pub(super) async fn standing(&self, runbook: &str) -> Result<Value> {
+        let url = format!("{}/v1/runbooks", self.base);
+        let page: Value = self
+            .http
+            .get(url)
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
+        let all = page["runbooks"].as_array().context("the list has no runbooks")?;
+        let found = all.iter().find(|one| one["name"] == runbook).context("the runbook is not listed")?;
+        Ok(found["standings"][0].clone())
+    }
+
     /// All proposals of the agent.
     pub(super) async fn list(&self) -> Result<Vec<Value>> {
         let url = format!("{}/v1/proposals", self.base);

@@ -5,9 +5,11 @@
 
 mod agent;
 mod interactive;
+mod past;
 mod refused;
 mod seed;
 mod story;
+mod trust;
 mod world;
 
 use std::net::SocketAddr;

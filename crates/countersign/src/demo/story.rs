@@ -17,12 +17,12 @@ use super::world::{BOB, CAROL, CHAT, STRANGER, World};
 use crate::out::say;
 
 /// Longest wait for one step of the story.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-struct Teller {
+pub(super) struct Teller {
     began: Instant,
-    world: World,
-    agent: Agent,
+    pub(super) world: World,
+    pub(super) agent: Agent,
 }
 
 pub(super) async fn run() -> Result<()> {
@@ -40,6 +40,8 @@ pub(super) async fn run() -> Result<()> {
     teller.refused().await?;
     teller.stopped().await?;
     teller.frozen().await?;
+    teller.offered().await?;
+    teller.demoted().await?;
     teller.log()?;
     teller.say("done", "every end is what it must be");
     teller.world.service.stop().await;
@@ -47,7 +49,7 @@ pub(super) async fn run() -> Result<()> {
 }
 
 impl Teller {
-    fn say(&self, who: &str, what: &str) {
+    pub(super) fn say(&self, who: &str, what: &str) {
         say!("{:>7.2} s  {who:<9} {what}", self.began.elapsed().as_secs_f64());
     }
 
@@ -240,11 +242,11 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 8, "the branch has {} commits instead of 8", log.len());
+        ensure!(log.len() == 10, "the branch has {} commits instead of 10", log.len());
         Ok(())
     }
 
-    fn expect_tier(&self, document: &Value, tier: &str) -> Result<String> {
+    pub(super) fn expect_tier(&self, document: &Value, tier: &str) -> Result<String> {
         ensure!(
             document["tier"] == tier,
             "routed as {} instead of {tier}: {document}",
@@ -253,7 +255,7 @@ impl Teller {
         Ok(document["id"].as_str().context("a proposal without id")?.to_owned())
     }
 
-    async fn expect_end(&self, id: &str, outcome: &str) -> Result<Value> {
+    pub(super) async fn expect_end(&self, id: &str, outcome: &str) -> Result<Value> {
         let end = self.agent.wait(id, "outcome").await?;
         ensure!(end["outcome"] == outcome, "ended as {} instead of {outcome}: {end}", end["outcome"]);
         Ok(end)
@@ -271,7 +273,7 @@ impl Teller {
         }
     }
 
-    async fn card(&self, id: &str, button: &str) -> Result<Message> {
+    pub(super) async fn card(&self, id: &str, button: &str) -> Result<Message> {
         let name = short(id);
         let found = self
             .world
@@ -286,7 +288,7 @@ impl Teller {
         found.with_context(|| format!("no card of {name} with a button {button}"))
     }
 
-    async fn tap(&self, person: i64, id: &str, button: &str) -> Result<TapOutcome> {
+    pub(super) async fn tap(&self, person: i64, id: &str, button: &str) -> Result<TapOutcome> {
         let card = self.card(id, button).await?;
         let label = card
             .buttons()
@@ -303,7 +305,7 @@ impl Teller {
 }
 
 /// What people call a proposal: the last six digits.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     id[id.len().saturating_sub(6)..].to_uppercase()
 }
 

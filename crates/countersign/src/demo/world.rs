@@ -10,11 +10,13 @@ use simulators::git::{BareRepo, GitOptions, GitRemote};
 use simulators::page::{ApplicationRow, Page, PageOptions};
 use simulators::telegram::{Chat, ChatKind, TelegramOptions, TelegramSim, User};
 
-use super::seed;
+use super::{past, seed};
 use crate::service::{Hooks, Service};
 use crate::settings::{ConfigFile, Layers, Settings};
 use crate::shipped::Shipped;
 
+/// The policy's file, below the demo's folder.
+const POLICY: &str = "config/policy.toml";
 /// The operations chat.
 pub(super) const CHAT: i64 = -1_001_000_000_001;
 /// The first operator of the shipped policy; the one who owns the demo's agent is left out of the page.
@@ -26,7 +28,7 @@ pub(super) const STRANGER: i64 = 4242;
 
 /// Everything that runs.
 pub(super) struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub repo: BareRepo,
     pub telegram: TelegramSim,
     pub argocd: Arc<ArgocdSim>,
@@ -58,6 +60,7 @@ impl World {
         })
         .map_err(|problems| anyhow!("{problems:?}"))?;
         let token = agent_token(&settings.database).await?;
+        made_up_past(&settings).await?;
         // A demonstration's cluster is quick, so belief may be too.
         let patience = argocd::verdict::Patience::hurried(10);
         let service = Service::start(
@@ -69,7 +72,7 @@ impl World {
         )
         .await?;
         Ok(Self {
-            _folder: folder,
+            folder,
             repo,
             telegram,
             argocd: Arc::new(argocd),
@@ -77,6 +80,13 @@ impl World {
             token,
             _git: git,
         })
+    }
+
+    /// Somebody edits the policy's file.
+    pub(super) fn add_to_policy(&self, lines: &str) -> std::io::Result<()> {
+        let file = self.folder.path().join(POLICY);
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, format!("{text}\n{lines}\n"))
     }
 
     /// The page with chat, git log and applications side by side.
@@ -142,10 +152,19 @@ async fn cluster(url: &str, path: &Path, step: Duration) -> Result<ArgocdSim> {
     .await?)
 }
 
+/// Takes a runbook's grant out of a policy file, to its last line.
+fn without_grant(file: &Path, runbook: &str) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let parts = text.split("[[grants]]");
+    let kept = parts.filter(|part| !part.trim_start().starts_with(&format!("runbook = \"{runbook}\"")));
+    std::fs::write(file, kept.collect::<Vec<_>>().join("[[grants]]"))
+}
+
 /// A configuration file as an operator would write it, with the shipped policy and runbooks beside it.
 fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSim) -> Result<ConfigFile> {
     Shipped::unpack_to(folder)?;
-    let policy = folder.join("config/policy.toml");
+    without_grant(&folder.join(POLICY), "restart")?;
+    let policy = folder.join(POLICY);
     let shipped = std::fs::read_to_string(&policy)?;
     std::fs::write(&policy, shipped + seed::FREEZE)?;
     let text = format!(
@@ -169,6 +188,23 @@ fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSi
         folder: folder.to_owned(),
         text,
     })
+}
+
+/// The runbook `restart` has a record and no grant yet, so that an offer is due.
+async fn made_up_past(settings: &Settings) -> Result<()> {
+    let book =
+        engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref()).map_err(|problems| anyhow!("{problems:?}"))?;
+    let restart: domain::RunbookName = "restart".parse()?;
+    let hash = book
+        .runbooks
+        .get(&restart)
+        .context("the shipped runbook restart is missing")?
+        .content_hash();
+    let store = store::Store::open(&settings.database, store::StoreOptions::default()).await?;
+    let now = std::time::SystemTime::now().into();
+    past::write(&store, &book.policy, restart.as_str(), hash, now).await?;
+    store.close().await;
+    Ok(())
 }
 
 async fn agent_token(database: &Path) -> Result<String> {

@@ -164,6 +164,8 @@ pub(super) struct RawCredentials {
 pub(super) struct RawDestination {
     pub chat: i64,
     pub topic: Option<i64>,
+    pub digest: Option<String>,
+    pub quiet: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -93,7 +93,7 @@ fn explain_tells_tier_rule_why_and_approvers() {
         ),
         (
             &["kubernetes/applications/demo/deployment.yaml", "--runbook", "scale"],
-            "tier: standard\nrule: proven runbooks (config/policy.toml:37)\nwhy: rule \"proven runbooks\" trusts runbook scale\napprovers: none, people are told afterwards\n",
+            "tier: standard\nrule: proven runbooks (config/policy.toml:37)\nwhy: rule \"proven runbooks\" trusts runbook scale: standard until 2100-01-01, as long as its record allows it\napprovers: none, people are told afterwards\n",
         ),
         (
             &["kubernetes/applications/demo/deployment.yaml", "--runbook", "set-image-tag"],

@@ -27,6 +27,14 @@ impl Step<'_> {
             });
             return Ok(step);
         }
+        if let Some(why) = self.held() {
+            let mut step = self.to(self.proposal.clone(), [], format!("waits: {why}"));
+            step.effects.push(Scheduled {
+                effect: Effect::Deliver,
+                due: look_again(&[], self.now),
+            });
+            return Ok(step);
+        }
         let mut next = self.next();
         next.delivery = Delivery::Committing;
         next.hold_until = None;

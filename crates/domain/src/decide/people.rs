@@ -33,6 +33,9 @@ impl Step<'_> {
             }
         }
         self.must_be_asked([&route], &by)?;
+        if let Some(why) = self.held() {
+            return Err(Refusal::Held { why: why.to_owned() });
+        }
         let mut next = self.next();
         next.revision.route = route;
         if self.has_said(ReviewVerdict::Approve, &by) {

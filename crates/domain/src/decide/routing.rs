@@ -22,10 +22,20 @@ impl Step<'_> {
         route
     }
 
+    /// Why a run must not go out at the moment, whatever was decided.
+    pub(super) fn held(&self) -> Option<&str> {
+        self.proposal.revision.facts.trust.as_ref()?.held.as_deref()
+    }
+
     /// The policy got stricter: approvals of the looser one void, and the change goes the stricter way.
     pub(super) fn rerouted(&self, route: Route) -> Transition {
         let mut next = self.next();
-        let summary = format!("the policy changed: now {} ({})", route.tier, route.why);
+        let changed = if route.policy == self.proposal.revision.route.policy {
+            "asked again"
+        } else {
+            "the policy changed"
+        };
+        let summary = format!("{changed}: now {} ({})", route.tier, route.why);
         let (tier, voided) = (route.tier, route.tier != self.proposal.tier());
         next.note = Some(summary.clone());
         next.revision.route = route;
@@ -85,7 +95,8 @@ impl Step<'_> {
 
 /// The stricter of the stored and the current route: what was promised to people holds, what the policy adds holds too.
 pub(super) fn stricter(stored: &Route, current: &Route) -> Route {
-    if current.policy == stored.policy || current.tier > stored.tier {
+    // Under the same policy only what the trust ledger says can have changed.
+    if current.tier > stored.tier || (current.policy == stored.policy && current.tier == stored.tier) {
         return stored.clone();
     }
     if current.tier < stored.tier {

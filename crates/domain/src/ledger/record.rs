@@ -1,12 +1,13 @@
 //! What the ledger knows about one runbook in one environment, besides its trials: promotions, demotions, holds.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DemotionCause, Trial};
 use crate::{PersonRef, ProposalId, RepoPath, RepositoryName, RunbookName, Sha256Hash, TargetClass, Tier, Timestamp};
 
 /// Whose record it is. Another hash or another environment is another record, and it starts at zero.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LedgerKey {
     /// The runbook's name.
     pub runbook: RunbookName,
@@ -17,7 +18,7 @@ pub struct LedgerKey {
 }
 
 /// Where trust is earned: what holds for a test cluster says nothing about production.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Environment {
     /// The configured repository.
     pub repository: RepositoryName,
@@ -31,7 +32,7 @@ impl std::fmt::Display for Environment {
     }
 }
 
-/// A promotion that a human took: written in the policy, with an end.
+/// A promotion that is in force: written in the policy by a human, with an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     /// The moment of the record that the human looked at. Whatever went wrong from then on takes the grant away, even before it landed.
@@ -40,6 +41,9 @@ pub struct Grant {
     pub granted_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// A human wrote it without an offer: trust that was given, not earned. Until the record holds as many successes as an offer needs, the
+    /// runbook's schema says which parameters are within.
+    pub given: bool,
 }
 
 /// A tier that was taken away.
@@ -83,7 +87,7 @@ pub struct Record<'a> {
     pub schema: &'a Value,
     /// The trials of this key, in any order; older ones than the window do no harm.
     pub trials: &'a [Trial],
-    /// The newest promotion of this key.
+    /// The promotion of this key that the policy holds.
     pub grant: Option<&'a Grant>,
     /// The demotions of this key, in any order.
     pub demotions: &'a [Demotion],

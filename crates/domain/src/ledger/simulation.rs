@@ -76,6 +76,7 @@ fn live(rate: f64, random: &mut Random, constants: &TrustConstants) -> Life {
                 offered_at: offer.offered_at,
                 granted_at: offer.offered_at,
                 expires_at: offer.expires_at,
+                given: false,
             });
         } else if grant.is_some() && standing.tier != Tier::Standard {
             break;

@@ -31,6 +31,8 @@ pub struct Standing {
     ranges: Ranges,
     /// Whether nothing but the missing promotion keeps it from `standard`.
     promotable: bool,
+    /// Whether a human gave the promotion and the record is still too short to say what was tried.
+    given: bool,
 }
 
 /// A promotion to put before a human. Taking it makes a commit to the policy; nothing here promotes.
@@ -123,6 +125,7 @@ pub fn standing(record: &Record<'_>, now: Timestamp, constants: &TrustConstants)
         holds: record.holds.to_vec(),
         ranges: Ranges::of(record.trials, record.schema, now, constants),
         promotable,
+        given: live.is_some_and(|grant| grant.given) && counts.succeeded < constants.trials_min,
     }
 }
 
@@ -139,7 +142,7 @@ impl Standing {
             return Ruling::Held { hold: hold.clone(), why };
         }
         match self.ranges.outside(parameters) {
-            Some(outside) if self.tier == Tier::Standard => Ruling::Runs {
+            Some(outside) if self.tier == Tier::Standard && !self.given => Ruling::Runs {
                 tier: Tier::Prompted,
                 why: format!("prompted for this run: {outside}"),
                 alone: false,

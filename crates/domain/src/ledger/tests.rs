@@ -101,6 +101,7 @@ impl World {
             offered_at,
             granted_at: offered_at + chrono::Duration::hours(1),
             expires_at: offered_at + CONSTANTS().grant,
+            given: false,
         });
         self
     }

@@ -11,6 +11,7 @@ use super::{Agent, PathGlob, Person, Policy, Rule, RuleIndex};
 use crate::{AgentName, GroupName, RepositoryName, Sha256Hash, UserId};
 
 mod approvers;
+mod grants;
 mod raises;
 mod rules;
 mod times;
@@ -61,10 +62,13 @@ struct File {
     classes: Vec<Spanned<raises::FileClass>>,
     #[serde(default)]
     freezes: Vec<Spanned<times::FileFreeze>>,
+    #[serde(default)]
+    grants: Vec<Spanned<grants::FileGrant>>,
+    promotions: Option<grants::FilePromotions>,
 }
 
 /// What a repository's own file may refer to and never define, with what to do instead.
-const OF_THE_SERVICE: [(&str, &str); 7] = [
+const OF_THE_SERVICE: [(&str, &str); 8] = [
     ("people", "people and their ids"),
     ("groups", "groups"),
     ("agents", "agents and whose they are"),
@@ -72,6 +76,7 @@ const OF_THE_SERVICE: [(&str, &str); 7] = [
     ("reserved", "reserved paths"),
     ("floors", "floors"),
     ("files_per_card", "files_per_card"),
+    ("promotions", "who decides about promotions"),
 ];
 
 #[derive(Deserialize)]
@@ -247,6 +252,8 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
     let rules = rules::rules(checker, file.reminders, file.rules);
     let classes = raises::classes(checker, file.classes, people.len());
     let windows = times::windows(checker, file.freezes, &BTreeSet::new());
+    let promotions = file.promotions.as_ref().and_then(|written| grants::promotions(checker, written));
+    let grants = grants::grants(checker, file.grants);
     Some(Policy {
         index: checker.index(&rules)?,
         groups: checker.groups.clone(),
@@ -257,6 +264,8 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
         classes,
         floors,
         windows,
+        grants,
+        promotions,
         reserved,
         files_per_card,
         hash: Sha256Hash::of(checker.text.as_bytes()),
@@ -285,7 +294,7 @@ fn only_rules(checker: &mut Checker<'_>) -> Option<()> {
             checker.add(
                 &value.span(),
                 format!("{key}: a repository's policy cannot define {what}"),
-                "move it to the service's own policy file; here are only version, rules, classes, freezes and reminders",
+                "move it to the service's own policy file; here are only version, rules, classes, freezes, reminders and grants",
             );
         }
     }
@@ -301,6 +310,8 @@ fn joined(checker: &mut Checker<'_>, own: &Policy, file: File) -> Option<Policy>
     // One name is one thing to override.
     let taken = own.windows.iter().map(|window| window.name.clone()).collect();
     windows.extend(times::windows(checker, file.freezes, &taken));
+    let mut grants = own.grants.clone();
+    grants.extend(grants::grants(checker, file.grants));
     let hashes = [
         b"countersign-policy-v1\0".as_slice(),
         &own.hash.0,
@@ -311,6 +322,7 @@ fn joined(checker: &mut Checker<'_>, own: &Policy, file: File) -> Option<Policy>
         rules,
         classes,
         windows,
+        grants,
         hash: Sha256Hash::of(&hashes.concat()),
         repositories: BTreeMap::new(),
         capped: None,

@@ -61,6 +61,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             runbook: runbook.then(|| "restart".parse().expect("a name")),
             binary,
             revert,
+            trust: Some(Trust::standard("standard")),
             ..Facts::default()
         })
 }

@@ -88,6 +88,9 @@ impl Policy {
     }
 
     fn routed(&self, repository: &RepositoryName, facts: &Facts) -> Route {
+        if facts.promotion.is_some() {
+            return self.promotion();
+        }
         if let Some(why) = self.safeguard(facts) {
             return self.manual(None, why);
         }
@@ -99,7 +102,13 @@ impl Policy {
         let rule = found.rule;
         let raised_tier = raised.tier.as_ref().map_or(Tier::Standard, |(tier, _)| *tier);
         let asked = facts.requested.unwrap_or(Tier::Standard);
-        match found.tier.min(raised_tier).min(asked) {
+        // A runbook that failed too often is manual wherever it runs.
+        let manual_run = facts
+            .trust
+            .as_ref()
+            .filter(|trust| facts.runbook.is_some() && trust.tier == Tier::Manual);
+        let trusted = manual_run.map_or(Tier::Standard, |trust| trust.tier);
+        match found.tier.min(raised_tier).min(asked).min(trusted) {
             Tier::Manual if found.tier == Tier::Manual => {
                 self.manual(Some(rule), format!("rule {:?} says that a human commits", rule.name))
             }
@@ -107,15 +116,21 @@ impl Policy {
                 let why = raised.tier.map(|(_, why)| why).unwrap_or_default();
                 self.manual(Some(rule), format!("{why}: a human commits"))
             }
+            Tier::Manual if manual_run.is_some() => {
+                let name = facts.runbook.as_ref().map_or("", RunbookName::as_str);
+                let why = manual_run.map_or("", |trust| trust.why.as_str());
+                self.manual(Some(rule), format!("runbook {name} is {why}: a human commits"))
+            }
             Tier::Manual => self.manual(Some(rule), "the agent asked that a human commits".to_owned()),
             Tier::Prompted => self.prompted(&found, facts, &raised),
             Tier::Standard => Route {
                 tier: Tier::Standard,
                 rule: Some(rule.name.clone()),
                 why: format!(
-                    "rule {:?} trusts runbook {}",
+                    "rule {:?} trusts runbook {}: {}",
                     rule.name,
-                    facts.runbook.as_ref().map_or("", RunbookName::as_str)
+                    facts.runbook.as_ref().map_or("", RunbookName::as_str),
+                    facts.trust.as_ref().map_or("standard", |trust| trust.why.as_str())
                 ),
                 requirements: Vec::new(),
                 ttl_seconds: found.ttl_seconds,
@@ -167,6 +182,13 @@ impl Policy {
             }
         } else if rule.tier == Tier::Standard && facts.revert {
             format!("rule {:?}: a revert is confirmed by a person", rule.name)
+        } else if let Some(runbook) = facts.runbook.as_ref().filter(|runbook| rule.runbooks.contains(*runbook)) {
+            let why = facts
+                .trust
+                .as_ref()
+                .map_or("nothing is known of its trust", |trust| trust.why.as_str());
+            let is = if facts.trust.is_some() { "it is " } else { "" };
+            format!("rule {:?} names runbook {runbook}, but {is}{why}", rule.name)
         } else if rule.tier == Tier::Standard {
             format!("rule {:?} trusts only its own runbook; other changes are asked", rule.name)
         } else {
@@ -205,7 +227,7 @@ impl Policy {
         }
     }
 
-    fn manual(&self, rule: Option<&Rule>, why: String) -> Route {
+    pub(super) fn manual(&self, rule: Option<&Rule>, why: String) -> Route {
         Route {
             tier: Tier::Manual,
             rule: rule.map(|rule| rule.name.clone()),
@@ -244,14 +266,19 @@ fn required(rule: &Rule, facts: &Facts) -> Option<Requirement> {
     Some(revert)
 }
 
-/// Only a call of the runbook that the rule names is standard; anything else under such a rule is prompted.
+/// Only a call of a runbook that the rule names, and that is trusted now, is standard; anything else under such a rule is prompted.
 fn effective_tier(rule: &Rule, facts: &Facts) -> Tier {
     match rule.tier {
         Tier::Manual => Tier::Manual,
         Tier::Prompted => Tier::Prompted,
         Tier::Standard => {
             let named = facts.runbook.as_ref().is_some_and(|runbook| rule.runbooks.contains(runbook));
-            if named && !facts.revert { Tier::Standard } else { Tier::Prompted }
+            let trusted = facts.trust.as_ref().is_some_and(|trust| trust.tier == Tier::Standard);
+            if named && trusted && !facts.revert {
+                Tier::Standard
+            } else {
+                Tier::Prompted
+            }
         }
     }
 }

@@ -48,6 +48,7 @@ tier = "manual"
 fn facts(paths: &[&str]) -> Facts {
     Facts {
         paths: paths.iter().map(|p| p.parse().expect("path")).collect(),
+        trust: Some(Trust::standard("standard until 2027-01-01")),
         ..Facts::default()
     }
 }
@@ -101,7 +102,7 @@ fn routes() {
                 runbook: Some(scale.clone()),
                 ..replicas.clone()
             },
-            "standard · rule \"scaling\" trusts runbook scale · ",
+            "standard · rule \"scaling\" trusts runbook scale: standard until 2027-01-01 · ",
         ),
         (
             Facts {

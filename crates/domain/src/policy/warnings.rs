@@ -2,11 +2,12 @@
 
 use super::approvers::Requirement;
 use super::{Policy, Problem};
-use crate::{AgentName, Tier, Timestamp};
+use crate::{AgentName, RunbookName, Tier, Timestamp};
 
 impl Policy {
     /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
-    /// groups that are one and the same. Lines are those of the service's own file.
+    /// groups that are one and the same, trust that is over or was given
+    /// without a record, runbooks without any. Lines are those of the service's own file.
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
         let mut warnings = Vec::new();
         let mut add = |line: usize, message: String, remedy: &str| {
@@ -36,6 +37,32 @@ impl Policy {
                 "remove it, or correct its rrule",
             );
         }
+        for grant in &self.grants {
+            let what = format!("runbook {} in {}", grant.key.runbook, grant.key.environment);
+            if grant.until <= now {
+                add(
+                    grant.line,
+                    format!(
+                        "the grant of {what} ended on {}: its runs ask people",
+                        grant.until.format("%Y-%m-%d")
+                    ),
+                    "remove it; a new one is offered when the record shows enough",
+                );
+            } else if grant.evidence.is_none() {
+                add(
+                    grant.line,
+                    format!("{what} runs by itself because somebody wrote so, not by its record"),
+                    "nothing to do where that is meant; otherwise remove the entry and wait for the offer",
+                );
+            }
+        }
+        for (line, rule, runbook) in self.ungranted() {
+            add(
+                line,
+                format!("rule {rule:?} names runbook {runbook}, which no [[grants]] entry trusts: its runs ask people"),
+                "nothing to do until its record is offered; or write a grant with the hash of `countersign runbook list`",
+            );
+        }
         for (agent, line, why) in self.shut_out(now) {
             add(line, why, &format!("add people who do not own {agent}, or lower the quorum"));
         }
@@ -52,6 +79,18 @@ impl Policy {
         }
         warnings.sort_by_key(|warning| warning.line);
         warnings
+    }
+
+    /// Runbooks that a rule would let run by themselves, and that nobody trusts.
+    fn ungranted(&self) -> impl Iterator<Item = (usize, &str, &RunbookName)> {
+        let named = self
+            .rules
+            .iter()
+            .flat_map(|rule| rule.runbooks.iter().map(move |runbook| (rule, runbook)));
+        let trusted = |runbook: &RunbookName| self.grants.iter().any(|grant| grant.key.runbook == *runbook);
+        named
+            .filter(move |(_, runbook)| !trusted(runbook))
+            .map(|(rule, runbook)| (rule.line, rule.name.as_str(), runbook))
     }
 
     /// Rules whose approvers are too few for an agent, because its owners do not count or because it is untrusted.

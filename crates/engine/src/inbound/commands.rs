@@ -20,8 +20,9 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 19] = [
     "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "stop", "stops", "resume", "override", "lockme", "unlock",
+    "runbooks", "trust", "lift", "demote", "notnow",
 ];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
@@ -30,6 +31,11 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /history: what is under way or ended, the newest first\n\
 /cancel ID: stop one before its push\n\
 /revert ID: take a delivered one back\n\
+/runbooks: which runbooks run by themselves\n\
+/trust NAME: one runbook's record\n\
+/lift NAME: let a runbook run again after a revert or too many failures\n\
+/demote NAME: take standard away from a runbook\n\
+/notnow NAME: turn the offer of a promotion down\n\
 /stop: nothing is sent any more; or /stop agent NAME, path GLOB, runbook NAME, tier TIER, and why\n\
 /stops: what is stopped, and who is locked\n\
 /resume N: ends a stop, when two people ask for it\n\
@@ -80,6 +86,12 @@ impl Engine {
             "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
             "pending" => self.listing(telegram, Listed::Waiting).await?,
             "history" => self.listing(telegram, Listed::Others).await?,
+            "runbooks" => self.runbooks_listed().await?,
+            "trust" => match self.trust_shown(telegram, &command).await? {
+                Some(words) => words,
+                None => return Ok(()),
+            },
+            "lift" | "notnow" | "demote" => self.judged_runbook(&command, self.person(&from)).await?,
             "stop" | "stops" | "resume" | "lockme" | "unlock" => telegram::message(&self.ordered_by(&command, &from).await?),
             "show" | "cancel" | "revert" | "override" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,

@@ -3,7 +3,7 @@
 use domain::{AgentName, Sha256Hash};
 use store::Actor;
 
-use crate::{Agent, Engine, Me, Problem};
+use crate::{Agent, Engine, Me, Problem, ProposalRequest, Rendering, RunbookStanding};
 
 impl Engine {
     /// The agent behind a bearer token.
@@ -77,13 +77,39 @@ impl Engine {
         })
     }
 
-    /// The runbooks an agent may call, as data: name, description, parameters, allowed paths, hash.
-    pub fn runbooks(&self, agent: &Agent) -> Vec<serde_json::Value> {
-        self.book()
-            .runbooks
-            .iter()
-            .filter(|(name, _)| agent.runbooks.is_empty() || agent.runbooks.contains(name))
-            .filter_map(|(_, runbook)| serde_json::to_value(runbook.describe()).ok())
-            .collect()
+    /// The runbooks an agent may call, each with where it stands in the repositories that the agent may use.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn runbooks(&self, agent: &Agent) -> Result<Vec<(changes::Description, Vec<RunbookStanding>)>, Problem> {
+        let book = self.book();
+        let mut listed = Vec::new();
+        for (name, runbook) in book.runbooks.iter() {
+            if !agent.runbooks.is_empty() && !agent.runbooks.contains(name) {
+                continue;
+            }
+            let mut standings = self.standings(name).await?;
+            standings.retain(|one| agent.repositories.is_empty() || agent.repositories.contains(&one.key.environment.repository));
+            listed.push((runbook.describe(), standings));
+        }
+        Ok(listed)
+    }
+
+    /// A dry run of a runbook: the change that it would make, and what would happen to it. Stores nothing, sends nothing.
+    ///
+    /// # Errors
+    /// The same problems as [`Engine::propose`].
+    pub async fn render_runbook(&self, agent: &Agent, request: ProposalRequest) -> Result<Rendering, Problem> {
+        let resolved = self.resolve(agent, &request).await?;
+        let setup = self.named_repository(agent, &request.repository)?;
+        let diff = setup.git.unified_diff(&resolved.change).await;
+        let diff = diff.map_err(|error| crate::intake::unavailable(setup, &error))?.text;
+        let (title, reason) = (resolved.title.clone(), resolved.reason.clone());
+        Ok(Rendering {
+            title,
+            reason,
+            diff,
+            evaluation: self.evaluated(agent, setup, resolved).await?,
+        })
     }
 }

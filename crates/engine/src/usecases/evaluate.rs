@@ -1,6 +1,7 @@
 //! The dry run: what would happen, without storing or sending anything.
 
-use crate::{Agent, Approvers, Engine, Evaluation, FileSummary, Problem, ProposalRequest};
+use crate::intake::Resolved;
+use crate::{Agent, Approvers, Engine, Evaluation, FileSummary, Problem, ProposalRequest, RepositorySetup};
 
 impl Engine {
     /// Tier, rule, approvers, checks and touched applications of a change that is not proposed.
@@ -10,6 +11,11 @@ impl Engine {
     pub async fn evaluate(&self, agent: &Agent, request: ProposalRequest) -> Result<Evaluation, Problem> {
         let resolved = self.resolve(agent, &request).await?;
         let setup = self.named_repository(agent, &request.repository)?;
+        self.evaluated(agent, setup, resolved).await
+    }
+
+    /// What would happen to a resolved change.
+    pub(crate) async fn evaluated(&self, agent: &Agent, setup: &RepositorySetup, resolved: Resolved) -> Result<Evaluation, Problem> {
         let policy = self.book().policy.clone();
         let standing = policy.standing(&resolved.route, Some(&agent.name), &[], self.now());
         let approvers = standing.places.into_iter().map(|place| {

@@ -11,4 +11,4 @@ mod revise;
 mod unexplained;
 
 pub(crate) use admit::place;
-pub(crate) use propose::remember;
+pub(crate) use propose::{RunNotes, remember};

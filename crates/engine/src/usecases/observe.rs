@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changes::Runbook;
-use domain::{CommitId, Origin, Proposal, RunbookCall, Tier};
+use domain::{CommitId, Origin, Proposal, RunbookCall, Tier, Timestamp};
 use gitworker::Known;
 use serde_json::json;
 use store::Actor;
 
-use super::propose::{Opening, check_hour};
+use super::propose::{Opening, RunNotes, check_hour};
 use crate::checked::Manner;
 use crate::intake::{Resolved, check_scope, render, unavailable};
+use crate::trust::Observed;
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
 impl Engine {
@@ -50,7 +51,7 @@ impl Engine {
                 .await);
         }
         match self.verify(setup, agent, commit, &runbook, &request).await {
-            Ok(resolved) => {
+            Ok((resolved, committed_at)) => {
                 let now = self.now();
                 let mut proposal = self.new_proposal(agent, None, &resolved, None, None, now);
                 proposal.commit = Some(commit);
@@ -60,6 +61,10 @@ impl Engine {
                     checked: resolved.checked,
                     actor: Actor::Agent(agent.name.clone()),
                     details: json!({ "commit": commit }),
+                    run: RunNotes {
+                        shadow: None,
+                        observed: Some(Observed { committed_at }),
+                    },
                 };
                 self.open(agent, opening, key).await
             }
@@ -113,7 +118,7 @@ impl Engine {
         commit: CommitId,
         runbook: &Runbook,
         request: &ObservationRequest,
-    ) -> Result<Resolved, Unverified> {
+    ) -> Result<(Resolved, Timestamp), Unverified> {
         let ask = |error: &gitworker::GitError| Unverified::Ask(unavailable(setup, error));
         setup.git.refresh(Duration::ZERO).await.map_err(|error| ask(&error))?;
         self.follow_policy(setup).await.map_err(|error| ask(&error))?;
@@ -155,17 +160,25 @@ impl Engine {
         }
         facts.runbook = Some(runbook.name().clone());
         facts.agent = Some(agent.name.clone());
-        let route = self.book().policy.route(&setup.name, &facts);
-        if route.tier != Tier::Standard {
-            return Err(Unverified::Alarm(format!("these paths are {}: {}", route.tier, route.why)));
-        }
-        checked.routed(branch, &route);
         let call = RunbookCall {
             runbook: runbook.name().clone(),
             hash: runbook.content_hash(),
             parameters: request.parameters.clone(),
         };
-        Ok(Resolved {
+        let asked = self.trusted(&setup.name, &call, &facts.paths).await.map_err(|problem| {
+            if problem.retryable {
+                Unverified::Ask(problem)
+            } else {
+                Unverified::Alarm(problem.detail)
+            }
+        })?;
+        facts.trust = Some(asked.trust);
+        let route = self.book().policy.route(&setup.name, &facts);
+        if route.tier != Tier::Standard {
+            return Err(Unverified::Alarm(format!("these paths are {}: {}", route.tier, route.why)));
+        }
+        checked.routed(branch, &route);
+        let resolved = Resolved {
             repository: setup.name.clone(),
             branch: branch.to_owned(),
             base: parent,
@@ -176,9 +189,11 @@ impl Engine {
             route,
             replay: Vec::new(),
             origin: Origin::Observed(call),
+            shadow: None,
             title: words.title,
             reason: format!("pushed by the agent as {}", commit.short()),
-        })
+        };
+        Ok((resolved, info.committer.time))
     }
 }
 

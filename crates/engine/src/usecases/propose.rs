@@ -2,13 +2,14 @@
 
 use std::pin::pin;
 
+use domain::ledger::LedgerKey;
 use domain::{ChangeSet, Decision, Delivery, Origin, PersonRef, Proposal, Revision, RevisionAuthor, Timestamp, open};
 use futures_util::future::{Either, select};
 use serde_json::json;
 use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
 use crate::intake::Resolved;
-use crate::{Agent, Answer, Checked, Created, Engine, Idempotency, Problem, ProposalRequest};
+use crate::{Agent, Answer, Checked, Created, Engine, Idempotency, Problem, ProposalRequest, trust};
 
 /// A proposal about to be stored.
 pub(crate) struct Opening {
@@ -17,6 +18,16 @@ pub(crate) struct Opening {
     pub checked: Checked,
     pub actor: Actor,
     pub details: serde_json::Value,
+    pub run: RunNotes,
+}
+
+/// What the trust ledger takes in with a new run; nothing for other changes.
+#[derive(Default)]
+pub(crate) struct RunNotes {
+    /// Whose record it is, and whether it would have run by itself.
+    pub shadow: Option<(LedgerKey, bool)>,
+    /// The commit that an agent pushed by itself.
+    pub observed: Option<trust::Observed>,
 }
 
 impl Engine {
@@ -38,6 +49,10 @@ impl Engine {
             checked: resolved.checked,
             actor: Actor::Agent(agent.name.clone()),
             details: json!({ "base": resolved.base }),
+            run: RunNotes {
+                shadow: resolved.shadow,
+                observed: None,
+            },
         };
         self.open(agent, opening, key).await
     }
@@ -120,7 +135,7 @@ impl Engine {
 
     /// Stores an opening: quotas, duplicates, the proposal, its effects and the idempotent answer in one transaction.
     pub(crate) async fn open(&self, agent: &Agent, opening: Opening, key: Option<Idempotency>) -> Result<Created, Problem> {
-        let (limits, now) = (self.limits().clone(), self.now());
+        let (limits, book, now) = (self.limits().clone(), self.book(), self.now());
         self.crash("intake:before");
         let (asking, given) = (agent.clone(), key.clone());
         let stored = self
@@ -134,6 +149,7 @@ impl Engine {
                         checked,
                         actor,
                         details,
+                        run,
                     } = opening;
                     if let Some(known) = reported(tx, &proposal).await? {
                         if known.agent != agent.name {
@@ -155,6 +171,11 @@ impl Engine {
                     // A person's revert is not the agent's doing: its quota does not stop it.
                     if proposal.requested_by.is_none() {
                         check_quota(&standing, &limits).map_err(Unstored::Refused)?;
+                    }
+                    if let Some(limited) = trust::limited(&book, &proposal)
+                        && let Some(problem) = trust::check_limits(tx, &limited, now).await?
+                    {
+                        return Err(Unstored::Refused(problem));
                     }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
@@ -181,6 +202,7 @@ impl Engine {
                     let stored = tx
                         .insert_answered(&transition, &contents, checked.json().as_deref(), audit, answer)
                         .await?;
+                    trust::noted(tx, &book, &stored, run, now).await?;
                     Ok(Created::New(Box::new(stored)))
                 })
             })

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::Duration;
 use store::Actor;
 
-use super::propose::Opening;
+use super::propose::{Opening, RunNotes};
 use crate::checked::Manner;
 use crate::intake::{Resolved, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, Problem};
@@ -140,6 +140,7 @@ impl Engine {
             checked,
             change,
             origin: Origin::Revert { of: delivered.id, commit },
+            shadow: None,
             title: format!("{REVERT_PREFIX}{}", delivered.title).chars().take(200).collect(),
             reason: reason.unwrap_or_else(|| revert_reason(delivered.id, commit)),
         };
@@ -151,6 +152,7 @@ impl Engine {
             checked: resolved.checked,
             actor,
             details: json!({ "reverts": delivered.id }),
+            run: RunNotes::default(),
         };
         self.open(agent, opening, key).await
     }

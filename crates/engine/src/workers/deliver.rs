@@ -139,6 +139,13 @@ impl Engine {
                         self.hold_back(held, &holds, memory).await;
                         continue;
                     }
+                    if let Some(hold) = self.holding(&one.proposal).await {
+                        let now = self.now();
+                        let wait = (domain::look_again(&[], now) - now).to_std().unwrap_or_default();
+                        self.later(held, wait, Some(format!("waits: {hold}"))).await;
+                        continue;
+                    }
+                    // Two approvals that touch one path never share a batch: the second would be built on what the first becomes.
                     let clash = one.change.paths().any(|path| touched.contains(path));
                     let alone =
                         !ready.is_empty() && (memory.alone.contains(&held.proposal) || memory.alone.contains(&ready[0].proposal.id));
@@ -397,7 +404,12 @@ impl Engine {
         let manner = if old.revert { Manner::Told } else { Manner::Strict };
         let looked = self.look(setup, base, change, manner).await;
         let (mut facts, mut checked) = looked.map_err(|problem| problem.detail)?;
+        if let (Some(_), Origin::Runbook(call)) = (&runbook, &proposal.origin) {
+            // What is on hold is asked about again before the push; without an answer people are asked.
+            facts.trust = self.trusted(&setup.name, call, &facts.paths).await.ok().map(|asked| asked.trust);
+        }
         facts.runbook = runbook;
+        facts.promotion.clone_from(&old.promotion);
         facts.requested = old.requested;
         facts.agent = proposal.asking_agent().cloned();
         facts.revert = old.revert;

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 14] = [
+const ALL: [&str; 17] = [
     "send_card",
     "edit_cards",
     "notify",
@@ -31,6 +31,9 @@ const ALL: [&str; 14] = [
     "alarm",
     "announce",
     "mark_reverted",
+    "weigh_trust",
+    "tell",
+    "digest",
 ];
 
 /// Who takes the deliveries of each repository.
@@ -50,7 +53,7 @@ pub(crate) struct Held {
 }
 
 /// What became of an effect.
-pub(super) enum Ran {
+pub(crate) enum Ran {
     /// Done, for good.
     Done,
     /// Look again at this time; not a failure.
@@ -178,6 +181,8 @@ impl Engine {
         let Some(id) = claimed.proposal else {
             return match claimed.effect {
                 Effect::Alarm { text } => self.post_alarm(None, &text).await,
+                Effect::Tell { text } => self.post_told(&text).await,
+                Effect::Digest { chat, thread } => self.post_digest(chat, thread).await,
                 Effect::Announce { text } => self.announce(&text).await,
                 other => Ran::Failed(format!("{} belongs to no proposal", other.key())),
             };
@@ -199,6 +204,9 @@ impl Engine {
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,
             Effect::MarkReverted => self.mark_reverted(id).await,
+            Effect::Tell { text } => self.post_told(&text).await,
+            Effect::Digest { chat, thread } => self.post_digest(chat, thread).await,
+            Effect::WeighTrust => self.weigh_trust(id).await,
             Effect::Observe => handed(lanes.observed.send(held).is_ok()),
             Effect::Deliver => match self.store().read().proposal(id).await {
                 Ok(Some(proposal)) => match lanes.owners.get(&proposal.repository) {

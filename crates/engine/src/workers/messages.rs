@@ -13,7 +13,7 @@ const AMBIGUOUS_SECONDS: i64 = 20;
 const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
-const MENU: [(&str, &str); 13] = [
+const MENU: [(&str, &str); 18] = [
     ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
     ("history", "what is under way or ended"),
@@ -25,6 +25,11 @@ const MENU: [(&str, &str); 13] = [
     ("override", "let one pass a freeze: /override ID"),
     ("lockme", "take your own rights away at once"),
     ("unlock", "give them back, by two others: /unlock NAME"),
+    ("runbooks", "which runbooks run by themselves"),
+    ("trust", "one runbook's record: /trust NAME"),
+    ("lift", "let a runbook run again: /lift NAME"),
+    ("demote", "take standard away: /demote NAME"),
+    ("notnow", "turn a promotion down: /notnow NAME"),
     ("whoami", "your numeric id and roles"),
     ("help", "how this works"),
 ];
@@ -52,6 +57,11 @@ impl Engine {
             let here = |card: &&StoredCard| card.chat == place.chat.0 && card.revision == proposal.revision.number && card.kind == kind;
             if known.iter().filter(here).any(|card| card.state == CardState::Shown) {
                 continue;
+            }
+            match self.kept_for_later(telegram, &proposal, place).await {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(error) => return Ran::Failed(error.to_string()),
             }
             let attempt = u32::try_from(known.iter().filter(here).count())
                 .unwrap_or(u32::MAX)
@@ -372,6 +382,33 @@ impl Engine {
         Ran::Done
     }
 
+    /// Something that asks for no tap, with sound: behind a repository's name, to that repository's chats.
+    pub(super) async fn post_told(&self, text: &str) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let (repository, text) = match text.split_once('\u{1f}') {
+            Some((repository, text)) => (Some(repository), text),
+            None => (None, text),
+        };
+        let setups = self
+            .repositories()
+            .filter(|setup| repository.is_none_or(|only| only == setup.name.as_str()));
+        let mut told = std::collections::BTreeSet::new();
+        for place in setups.flat_map(|setup| self.present(told_places(setup))) {
+            if !told.insert((place.chat, place.thread)) {
+                continue;
+            }
+            match telegram
+                .queue
+                .send(place.chat, place.thread, telegram::message(text), true, None)
+                .await
+            {
+                Ok(_) | Err(SendError::Ambiguous { .. }) => {}
+                Err(error) => return Ran::Failed(error.to_string()),
+            }
+        }
+        Ran::Done
+    }
+
     /// After a restart every open card is brought up to date, so that nobody trusts a dead button.
     pub(super) async fn refresh_open_cards(&self) -> Result<(), StoreError> {
         if self.telegram().is_none() {
@@ -483,6 +520,7 @@ impl Engine {
             .map(|place| Destination {
                 chat: self.moved_to(place.chat),
                 thread: place.thread,
+                when: place.when,
             })
             .collect()
     }

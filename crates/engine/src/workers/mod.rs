@@ -3,6 +3,7 @@
 
 mod branch;
 mod deliver;
+mod digest;
 mod effects;
 mod landing;
 mod messages;
@@ -22,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Engine;
 
-pub(crate) use effects::{Held, Owners};
+pub(crate) use effects::{Held, Owners, Ran};
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;
 
@@ -85,6 +86,7 @@ impl Engine {
                 tracker.spawn(async move { engine.poll_telegram(client, cancel).await });
             }
         }
+        self.sight_grants().await?;
         self.remember_moves().await?;
         self.refresh_open_cards().await?;
         Ok(Running { tracker, cancel })
@@ -112,7 +114,7 @@ impl Engine {
     }
 
     async fn follow_book(self, cancel: CancellationToken) {
-        let mut told = None;
+        let (mut told, mut sighted) = (None, Vec::new());
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -138,6 +140,13 @@ impl Engine {
                 Err(error) => tracing::error!(%error, "the policy could not be read"),
             }
             self.tell_policies().await;
+            let granted = self.granted(&self.book());
+            if granted != sighted {
+                match self.sight_grants().await {
+                    Ok(()) => sighted = granted,
+                    Err(error) => tracing::error!(%error, "what the policy grants could not be noted; it is with the next run"),
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod discovery;
 mod judging;
+mod staying;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::discovery::certain;
 use self::judging::Answers;
 use super::effects::Held;
+use crate::trust::stability;
 use crate::{ArgocdSetup, Engine, RepositorySetup};
 
 pub(crate) use self::discovery::touched;
@@ -49,6 +51,8 @@ struct Flight {
     interest: Option<Interest>,
     /// Ended badly; watched a while longer.
     failed: bool,
+    /// A run that ended well must stay so until then, or it was no success of its runbook.
+    stable_until: Option<Timestamp>,
     /// Why Argo CD could not be asked, as it was told last.
     trouble: Option<Trouble>,
 }
@@ -127,7 +131,13 @@ impl Engine {
                 return;
             }
         };
-        let flight = proposal.and_then(|proposal| self.flight(held, proposal));
+        let flight = match proposal {
+            Some(proposal) => {
+                let tried = self.is_tried(held.proposal).await;
+                self.flight(held, proposal, tried)
+            }
+            None => None,
+        };
         match flight {
             Some(flight) => {
                 flights.insert(held.proposal, flight);
@@ -141,12 +151,15 @@ impl Engine {
         }
     }
 
-    fn flight(&self, held: Held, proposal: Proposal) -> Option<Flight> {
+    /// `tried`: it is a run whose success is not settled.
+    fn flight(&self, held: Held, proposal: Proposal, tried: bool) -> Option<Flight> {
         let now = self.now();
         let failed = proposal.outcome.is_some_and(Outcome::is_failure);
         let recent = proposal.ended_at.is_some_and(|at| (now - at).num_seconds() < RECOVERY_SECONDS);
+        let stable_until = stability(&self.book(), &proposal).filter(|_| tried);
         match proposal.delivery {
             Delivery::Pushed | Delivery::Syncing => {}
+            Delivery::Ended if stable_until.is_some() => {}
             Delivery::Ended if failed && recent && proposal.recovered_at.is_none() => {}
             Delivery::None
             | Delivery::Queued
@@ -171,6 +184,7 @@ impl Engine {
             wake: now,
             interest: None,
             failed: failed && proposal.delivery == Delivery::Ended,
+            stable_until,
             trouble: None,
             proposal,
         })

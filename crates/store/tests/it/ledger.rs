@@ -75,11 +75,6 @@ async fn a_trial_is_kept_with_its_result_and_a_failure_is_final() {
     assert_eq!(record(&it).await.trials, stored);
     assert_eq!(reader.ledger_record(&key(), at(2)).await.map(|record| record.trials.len()), Ok(2));
     assert_eq!(reader.open_trials().await.map(|open| open.len()), Ok(2));
-    assert_eq!(
-        reader.runs_since(&key().runbook, &homelab(), &stored[0].target, at(2)).await,
-        Ok((2, 1)),
-        "all, and on this target"
-    );
     assert_eq!(reader.ledger_keys(&key().runbook, &homelab(), at(0)).await, Ok(vec![key()]));
 
     let forged = Trial {
@@ -118,16 +113,27 @@ async fn offers_are_made_once_and_answered_once() {
     let reader = it.store.read();
     let open = reader.open_offer(&key()).await.expect("reads").expect("is open");
     assert_eq!((open.offered_at, open.expires_at), (days(1), days(91)));
-    assert_eq!(record(&it).await.grant, None, "an offer is no promotion");
+    assert_eq!(record(&it).await.grants, [], "an offer is no promotion");
     assert!(it.write(|tx| Box::pin(async { tx.decline_offer(&key(), days(3)).await })).await);
-    assert!(!it.write(|tx| Box::pin(async { tx.grant_offer(&key(), days(3)).await })).await);
     assert_eq!(record(&it).await.declined_at, Some(days(3)));
     assert_eq!(offer(days(40)).await, Ok(()));
-    assert!(it.write(|tx| Box::pin(async { tx.grant_offer(&key(), days(41)).await })).await);
-    let grant = record(&it).await.grant.expect("granted");
+    // The policy holds what was offered: the offer is taken. What it holds beside it was given by hand. Each is noted once.
+    let sight = async |until: i64, now: i64| {
+        it.write(move |tx| Box::pin(async move { tx.sight_grant(&key(), days(until), days(now)).await }))
+            .await
+    };
+    assert!(sight(130, 41).await);
+    assert!(!sight(130, 42).await);
+    assert!(sight(200, 43).await);
+    assert!(!sight(200, 44).await);
+    let grants = record(&it).await.grants;
+    let noted: Vec<_> = grants
+        .iter()
+        .map(|grant| (grant.offered_at, grant.granted_at, grant.expires_at, grant.given))
+        .collect();
     assert_eq!(
-        (grant.offered_at, grant.granted_at, grant.expires_at),
-        (days(40), days(41), days(130))
+        noted,
+        [(days(40), days(41), days(130), false), (days(43), days(43), days(200), true)]
     );
     assert_eq!(reader.open_offer(&key()).await, Ok(None));
 }
@@ -194,18 +200,61 @@ async fn what_is_read_back_judges_as_it_did_in_memory() {
         trials.push(run);
     }
     let (schema, now, constants) = (json!({}), days(15), TrustConstants::default());
-    let judged = standing(&record(&it).await.with(Tier::Standard, &schema), now, &constants);
+    let judged = standing(&record(&it).await.with(Tier::Standard, &schema, None), now, &constants);
     let memory = LedgerRecord {
         trials,
         ..LedgerRecord::default()
     };
-    assert_eq!(judged, standing(&memory.with(Tier::Standard, &schema), now, &constants));
+    assert_eq!(judged, standing(&memory.with(Tier::Standard, &schema, None), now, &constants));
     assert!(judged.offer.is_some());
     let target = Target::of(["apps/web.yaml".parse().expect("a path")]);
     assert!(matches!(
         judged.rule(&json!({ "app": "web", "replicas": 3 }), &target),
         Ruling::Runs { tier: Tier::Prompted, .. }
     ));
+}
+
+#[tokio::test]
+async fn runs_that_asked_nobody_are_counted_from_their_call() {
+    let it = Fixture::new().await;
+    for (n, on) in [(1, "web"), (2, "db"), (3, "web")] {
+        it.insert(proposal(n)).await;
+        let run = trial(n, on, at(n as i64));
+        it.write(move |tx| {
+            Box::pin(async move {
+                tx.put_standard_run(run.proposal, &run.key.runbook, &homelab(), &run.target, run.started_at)
+                    .await
+            })
+        })
+        .await;
+    }
+    it.change(id(3), |next| next.outcome = Some(domain::Outcome::Synced)).await;
+    let target = trial(1, "web", at(0)).target;
+    let runs = it
+        .store
+        .read()
+        .standard_runs(&key().runbook, &homelab(), &target, at(2))
+        .await
+        .expect("reads");
+    let seen: Vec<_> = runs.iter().map(|run| (run.at, run.same_target, run.under_way)).collect();
+    assert_eq!(seen, [(at(2), false, true), (at(3), true, false)]);
+}
+
+#[tokio::test]
+async fn a_digest_keeps_each_note_once_until_it_is_told() {
+    let it = Fixture::new().await;
+    for n in 1..=2 {
+        it.insert(proposal(n)).await;
+        for _ in 0..2 {
+            it.write(move |tx| Box::pin(async move { tx.put_digest(-7, 0, id(n), at(1)).await }))
+                .await;
+        }
+    }
+    let read = it.store.read();
+    assert_eq!(read.digest(-7, 0).await, Ok(vec![id(1), id(2)]));
+    assert_eq!(read.digest(-7, 3).await, Ok(vec![]), "another topic");
+    it.write(|tx| Box::pin(async { tx.clear_digest(-7, 0, id(1)).await })).await;
+    assert_eq!(read.digest(-7, 0).await, Ok(vec![id(2)]));
 }
 
 #[tokio::test]

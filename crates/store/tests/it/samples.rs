@@ -109,7 +109,7 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
     let record = reader.ledger_record(&key, at(0)).await.expect("every row of the ledger is read");
     let results: Vec<_> = record.trials.iter().map(|trial| trial.result).collect();
     assert_eq!(results, [TrialResult::Succeeded, TrialResult::Open, TrialResult::Reverted]);
-    assert_eq!((record.demotions.len(), record.holds.len(), record.grant.is_some()), (2, 1, true));
+    assert_eq!((record.demotions.len(), record.holds.len(), record.grants.len()), (2, 1, 2));
     let policy = reader.repository_policy(&homelab()).await.expect("reads").expect("a policy");
     assert_eq!(policy.valid, Some(("version = 1".to_owned(), commit(9))));
     let facts = reader.decided_facts(&homelab(), 2).await.expect("every stored proposal has facts");

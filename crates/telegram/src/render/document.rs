@@ -34,5 +34,6 @@ pub fn full_diff(card: &Card) -> Document {
         file_name: format!("{name}.{}", if manual { "patch" } else { "diff" }),
         bytes: text.into_bytes(),
         caption: cut_units(&caption, CAPTION_UNITS_MAX),
+        picture: false,
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
         Action::SendAnyway,
         Action::Retry,
         Action::Revert,
+        Action::Demote,
         Action::Dismiss,
     ];
     rows.extend(pairs(
@@ -133,6 +134,7 @@ const fn label(action: Action) -> &'static str {
         Action::SendAnyway => "❄️ Send anyway",
         Action::Retry => "🔁 Retry push",
         Action::Revert => "↩️ Revert",
+        Action::Demote => "⬇️ Demote",
         Action::Sync(_) => "🔄 Sync",
         Action::Confirm => "Yes",
         Action::Back => "Back",
@@ -152,6 +154,7 @@ fn confirm_label(card: &Card, action: Action) -> String {
         Action::SendAnyway => "send anyway",
         Action::Retry => "retry",
         Action::Revert => "revert",
+        Action::Demote => "demote",
         Action::Sync(_) => "sync",
         Action::Dismiss => "put aside",
         Action::FullDiff | Action::Confirm | Action::Back | Action::Chip(_) | Action::CopySha | Action::CopyCommands => "confirm",

@@ -347,6 +347,7 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
         .line(checklist(card))
         .line(labelled("Runbook", runbook.unwrap_or_default(), 120))
         .line(labelled("Agent", agent, 60))
+        .line(labelled("Trust", card.shadow.as_deref().unwrap_or_default(), 160))
         .line(labelled("Base", &card.base.map(|base| base.short()).unwrap_or_default(), 40))
         .line(labelled("Policy", &card.policy, 40))
         .line(Rich::new().text(&revision))

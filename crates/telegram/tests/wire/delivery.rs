@@ -31,6 +31,7 @@ async fn a_card_arrives_with_its_document_and_changes_in_place() {
             file_name: "x.diff".into(),
             bytes: b"+1\n".to_vec(),
             caption: "the diff".into(),
+            picture: false,
         }),
         complete: false,
     };
@@ -250,6 +251,7 @@ async fn a_lost_document_does_not_lose_the_card() {
         file_name: "x.diff".into(),
         bytes: b"+1\n".to_vec(),
         caption: "diff".into(),
+        picture: false,
     });
     let sent = queue
         .send(group(), None, Rendered { document, ..words("card") }, true, None)

@@ -1,6 +1,7 @@
 //! `[telegram]`, and the chats that repositories name.
 
-use engine::Destination;
+use chrono::NaiveTime;
+use engine::{Destination, When};
 
 use super::super::layers::DEFAULT;
 use super::super::raw::{RawDestination, RawMode, RawTelegram, RawWebhook};
@@ -98,8 +99,45 @@ impl Checker<'_> {
             destinations.push(Destination {
                 chat: telegram::ChatId(place.chat),
                 thread: place.topic.map(telegram::ThreadId),
+                when: When {
+                    digest: place
+                        .digest
+                        .as_deref()
+                        .and_then(|text| self.time(&format!("{at}[{index}].digest"), text)),
+                    quiet: place
+                        .quiet
+                        .as_deref()
+                        .and_then(|text| self.quiet(&format!("{at}[{index}].quiet"), text)),
+                },
             });
         }
         destinations
+    }
+
+    fn time(&mut self, key: &str, text: &str) -> Option<NaiveTime> {
+        let time = NaiveTime::parse_from_str(text, "%H:%M").ok();
+        if time.is_none() {
+            self.problem(
+                key,
+                format!("{text:?} is no time of day"),
+                "write for example \"18:00\", in telegram.timezone",
+            );
+        }
+        time
+    }
+
+    fn quiet(&mut self, key: &str, text: &str) -> Option<(NaiveTime, NaiveTime)> {
+        let times = text.split_once('-').and_then(|(from, to)| {
+            let read = |text: &str| NaiveTime::parse_from_str(text.trim(), "%H:%M").ok();
+            Some((read(from)?, read(to)?))
+        });
+        if times.is_none() {
+            self.problem(
+                key,
+                format!("{text:?} are no quiet hours"),
+                "write for example \"22:00-07:00\", in telegram.timezone",
+            );
+        }
+        times
     }
 }

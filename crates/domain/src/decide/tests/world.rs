@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     ApplicationState, CommitId, Decision, Delivery, Event, Facts, Landed, ObjectId, Orders, Origin, Outcome, PersonRef, Policy, Proposal,
-    ProposalId, PullRequest, ReviewVerdict, Revision, RevisionAuthor, RunbookCall, Sha256Hash, Tier, Timestamp, UserId,
+    ProposalId, PullRequest, ReviewVerdict, Revision, RevisionAuthor, RunbookCall, Sha256Hash, Tier, Timestamp, Trust, UserId,
 };
 
 pub const PEOPLE: [(&str, i64); 4] = [("alice", 1), ("bob", 2), ("carol", 3), ("dave", 4)];
@@ -134,6 +134,7 @@ pub fn revision(number: u32, origin: &Origin, policy: &Policy, requested: Option
         },
         revert: matches!(origin, Origin::Revert { .. }),
         requested,
+        trust: Some(Trust::standard("standard")),
         ..Facts::default()
     };
     Revision {

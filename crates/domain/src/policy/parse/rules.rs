@@ -10,7 +10,7 @@ use super::Checker;
 use super::approvers::{Written, requirement};
 use crate::policy::approvers::Escalation;
 use crate::policy::{Reminder, Rule, TTL_SECONDS_DEFAULT, TTL_SECONDS_MANUAL};
-use crate::{RunbookName, Tier};
+use crate::{RunbookName, TargetClass, Tier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,7 @@ pub(super) struct FileRule {
     reminder: Option<Spanned<Value>>,
     escalate: Option<Spanned<FileEscalation>>,
     runbook: Option<Spanned<OneOrMany>>,
+    class: Option<Spanned<String>>,
     allow_owner: Option<Spanned<bool>>,
     revert_quorum: Option<Spanned<u32>>,
 }
@@ -124,6 +125,10 @@ fn read_rule(
         );
     }
     let runbooks = runbooks(checker, rule.runbook);
+    let class = rule
+        .class
+        .as_ref()
+        .and_then(|class| checker.name::<TargetClass>(class.get_ref(), &class.span()));
     match tier {
         Some(Tier::Standard) if runbooks.is_empty() => checker.add(
             &rule.tier.span(),
@@ -167,6 +172,7 @@ fn read_rule(
         ttl_seconds,
         reminder: own.or(usual),
         runbooks,
+        class,
         allow_owner,
         revert_quorum: rule.revert_quorum.map(Spanned::into_inner),
         line: checker.line(span),

@@ -150,7 +150,7 @@ fn delegation(
 }
 
 /// A date means its end in UTC; a time needs its offset.
-fn until(checker: &mut Checker<'_>, value: &Spanned<Value>) -> Option<Timestamp> {
+pub(super) fn until(checker: &mut Checker<'_>, value: &Spanned<Value>) -> Option<Timestamp> {
     let text = words(value.get_ref());
     let whole_day = |date: NaiveDate| Some(date.checked_add_days(Days::new(1))?.and_time(chrono::NaiveTime::MIN).and_utc());
     let read = match text.parse::<DateTime<Utc>>() {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::{Facts, Policy, Raise, RepositoryName, Risk, Route, Tier, replay};
+use crate::{Facts, Policy, Raise, RepositoryName, Risk, Route, Tier, Trust, replay};
 
 const HEAD: &str = r#"
 version = 1
@@ -74,6 +74,7 @@ fn facts(paths: &[&str]) -> Facts {
 fn scale(paths: &[&str]) -> Facts {
     Facts {
         runbook: Some("scale".parse().expect("a name")),
+        trust: Some(Trust::standard("standard until 2027-01-01")),
         ..facts(paths)
     }
 }
@@ -147,7 +148,7 @@ fn what_raises_a_route() {
         ),
         (
             scale(&["apps/web/replicas.yaml"]),
-            "standard · rule \"scaling\" trusts runbook scale · ",
+            "standard · rule \"scaling\" trusts runbook scale: standard until 2027-01-01 · ",
         ),
         (
             facts(&["apps/prod/x.yaml"]),
@@ -231,7 +232,7 @@ fn a_repository_s_rules_stay_above_the_floor() {
     let route = |facts| told(&theirs.route(&homelab(), &facts));
     assert_eq!(
         route(scale(&["apps/web/x"])),
-        "standard · rule \"everything\" trusts runbook scale · "
+        "standard · rule \"everything\" trusts runbook scale: standard until 2027-01-01 · "
     );
     assert_eq!(
         route(scale(&["apps/prod/x"])),

@@ -34,7 +34,7 @@ impl Engine {
     ) -> bool {
         let now = self.now();
         let state = instance.watch.snapshot();
-        if flight.rediscover && state.complete && !flight.failed {
+        if flight.rediscover && state.complete && !flight.failed && flight.stable_until.is_none() {
             self.discover_more(flight, &state);
         }
         if flight.interest.is_none() {
@@ -46,14 +46,22 @@ impl Engine {
             target: flight.target.clone(),
             baseline: follow.memory.baseline.clone(),
             deletes_app: false,
-            deadline: Some(flight.pushed_at + chrono_of(instance.deadline)),
+            // After a good end nothing can come too late any more.
+            deadline: flight
+                .stable_until
+                .is_none()
+                .then(|| flight.pushed_at + chrono_of(instance.deadline)),
             accept_suspended: false,
             patience: instance.patience.clone(),
         };
         let mut wake = flight.wake;
         let mut fetch = false;
         for index in 0..flight.follows.len() {
-            let follow = flight.follows[index].clone();
+            let mut follow = flight.follows[index].clone();
+            if flight.stable_until.is_some() {
+                // A good end is final for the change, not for its runbook: it is judged anew.
+                follow.memory.tracking.settled = None;
+            }
             let change = change(&follow);
             let mut judgement = None;
             for _ in 0..ROUNDS {
@@ -92,6 +100,9 @@ impl Engine {
     }
 
     async fn conclude(&self, flight: &mut Flight, now: Timestamp) -> bool {
+        if let Some(until) = flight.stable_until {
+            return self.stays(flight, until, now).await;
+        }
         let maybes = flight.follows.iter().all(|follow| follow.memory.class == Class::Maybe);
         if maybes && !flight.failed {
             let until = flight.pushed_at + chrono::Duration::seconds(MAYBE_SECONDS);

@@ -7,7 +7,7 @@ use super::{Flight, Follow, RECOVERY_SECONDS};
 use crate::Engine;
 
 /// Pause before something that could not be stored is looked at again.
-const UNSTORED_SECONDS: i64 = 15;
+pub(super) const UNSTORED_SECONDS: i64 = 15;
 
 impl Engine {
     /// Writes down what people can see; nothing when nothing changed.
@@ -54,7 +54,7 @@ impl Engine {
             Ok(Some(proposal)) => {
                 flight.proposal = proposal;
                 flight.failed = outcome.is_failure() && !flight.follows.is_empty();
-                flight.failed
+                self.begin_to_stay(flight) || flight.failed
             }
             Ok(None) => false,
             Err(error) => {

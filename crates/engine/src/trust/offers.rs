@@ -1,0 +1,260 @@
+//! Promotion is offered, never taken: when a record shows enough, people are shown the evidence and the change of the policy that accepts it.
+//!
+//! Where the repository carries its own policy the offer is a proposal of that change, made by the service: approving it commits it. Where the
+//! policy is a local file, people are shown the lines to add.
+
+use std::time::Duration;
+
+use changes::NewGrant;
+use domain::ledger::{LedgerKey, Offer};
+use domain::{Effect, Event, Origin, Proposal, RepoPath, Timestamp, decide, open};
+use gitworker::{Edit, Entry, RequestedChange};
+use serde_json::json;
+use store::{Actor, Audit, StoreError, Tx};
+
+use super::follow::audit;
+use super::{since, standing};
+use crate::checked::Manner;
+use crate::intake::Resolved;
+use crate::workers::Ran;
+use crate::{Agent, Book, Checked, Engine, PolicyHome, RepositorySetup};
+
+/// In whose name the service proposes. No agent can have it.
+pub const SERVICE: &str = "countersign";
+
+impl Engine {
+    /// Offers a promotion once, when the record shows enough; takes an offer back that it no longer carries.
+    pub(super) async fn offer(&self, key: &LedgerKey) -> Ran {
+        match self.offered(key).await {
+            Ok(ran) => ran,
+            Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+
+    async fn offered(&self, key: &LedgerKey) -> Result<Ran, StoreError> {
+        let (book, now, read) = (self.book(), self.now(), self.store().read());
+        let record = read.ledger_record(key, since(now)).await?;
+        let due = standing(&book, key, &record, now).and_then(|standing| standing.offer);
+        let known = read.open_offer(key).await?.is_some();
+        let Some(offer) = due.filter(|_| !known) else {
+            let key = key.clone();
+            self.store()
+                .write(move |tx| Box::pin(async move { void_offer(tx, &book, &key, now).await }))
+                .await?;
+            return Ok(Ran::Done);
+        };
+        let Some(setup) = self.repository(&key.environment.repository) else {
+            return Ok(Ran::Done);
+        };
+        let grant = NewGrant {
+            key: key.clone(),
+            until: offer.expires_at.date_naive(),
+            evidence: offer.evidence.clone(),
+        };
+        let home = book.home(&setup.name);
+        if let Some(PolicyHome::Repository(path)) = &home {
+            match self.promotion(setup, &book, path, &grant, now).await {
+                Ok(opening) => return self.propose_promotion(opening, grant, offer).await,
+                Err(Unwritten::Later(why)) => return Ok(Ran::Failed(why)),
+                Err(Unwritten::ByHand(why)) => tracing::warn!(repository = %setup.name, %why, "a promotion must be written by hand"),
+            }
+        }
+        let file = match home {
+            Some(PolicyHome::Local(file)) => file.display().to_string(),
+            Some(PolicyHome::Repository(path)) => path.to_string(),
+            None => "the policy".to_owned(),
+        };
+        self.tell_promotion(&file, grant, offer).await?;
+        Ok(Ran::Done)
+    }
+
+    /// The change of the repository's policy that accepts an offer.
+    async fn promotion(
+        &self,
+        setup: &RepositorySetup,
+        book: &Book,
+        path: &RepoPath,
+        grant: &NewGrant,
+        now: Timestamp,
+    ) -> Result<(Proposal, domain::ChangeSet, Checked), Unwritten> {
+        let later = |error: gitworker::GitError| Unwritten::Later(error.to_string());
+        let tip = setup.git.refresh(Duration::ZERO).await.map_err(later)?.commit;
+        let entry = setup.git.read(tip, std::slice::from_ref(path)).await.map_err(later)?.remove(path);
+        let Some(Entry::File { bytes, .. }) = entry else {
+            return Err(Unwritten::ByHand(format!("{path} is no file of the branch")));
+        };
+        let text = String::from_utf8(bytes).map_err(|_| Unwritten::ByHand(format!("{path} is not UTF-8 text")))?;
+        let edited = changes::with_grant(&text, grant).map_err(Unwritten::ByHand)?;
+        book.with_text(&setup.name, path.as_str(), &edited).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Unwritten::ByHand(format!("the policy with the grant would not be valid: {first}"))
+        })?;
+        let requested = RequestedChange {
+            path: path.clone(),
+            edit: Edit::Write {
+                bytes: edited.into_bytes(),
+                exec: None,
+            },
+        };
+        let change = setup
+            .git
+            .resolve(tip, vec![requested])
+            .await
+            .map_err(|error| Unwritten::Later(error.to_string()))?;
+        let looked = self.look(setup, tip, &change, Manner::Told).await;
+        let (mut facts, mut checked) = looked.map_err(|problem| Unwritten::Later(problem.detail))?;
+        facts.promotion = Some(grant.key.clone());
+        let route = book.policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
+        let resolved = Resolved {
+            repository: setup.name.clone(),
+            branch: setup.branch().to_owned(),
+            base: tip,
+            digest: change.digest(&setup.name, setup.branch()),
+            route,
+            facts,
+            checked,
+            replay: self.foreseen(setup, &change).await,
+            change,
+            origin: Origin::Change,
+            shadow: None,
+            title: format!(
+                "Let runbook {} run by itself in {} until {}",
+                grant.key.runbook, grant.key.environment, grant.until
+            ),
+            reason: format!("Its record: {}. Whatever goes wrong from now on takes it back.", grant.evidence),
+        };
+        let name = SERVICE
+            .parse()
+            .map_err(|_| Unwritten::ByHand("the service has no name".to_owned()))?;
+        let agent = Agent {
+            name,
+            repositories: Vec::new(),
+            paths: Vec::new(),
+            runbooks: Vec::new(),
+            expires_at: None,
+        };
+        let proposal = self.new_proposal(&agent, None, &resolved, None, None, now);
+        Ok((proposal, resolved.change, resolved.checked))
+    }
+
+    async fn propose_promotion(
+        &self,
+        (proposal, contents, checked): (Proposal, domain::ChangeSet, Checked),
+        grant: NewGrant,
+        offer: Offer,
+    ) -> Result<Ran, StoreError> {
+        let now = self.now();
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if tx.open_offer(&grant.key).await?.is_some() {
+                        return Ok::<_, StoreError>(());
+                    }
+                    let transition = open(proposal, now);
+                    let audit = offered_audit(&grant, &offer, now);
+                    let stored = tx
+                        .insert_answered(&transition, &contents, checked.json().as_deref(), audit, None)
+                        .await?;
+                    tx.put_offer(&grant.key, Some(stored.id), offer.offered_at, grant.expires_at())
+                        .await
+                })
+            })
+            .await?;
+        self.0.wake.notify_waiters();
+        Ok(Ran::Done)
+    }
+
+    async fn tell_promotion(&self, file: &str, grant: NewGrant, offer: Offer) -> Result<(), StoreError> {
+        let now = self.now();
+        let text = format!(
+            "Runbook {runbook} may run by itself in {place}: {evidence}.\nTo accept, add this to {file}:\n\n{lines}\nTo turn it down: /notnow {runbook}. \
+             Whatever goes wrong meanwhile takes the offer back.",
+            runbook = grant.key.runbook,
+            place = grant.key.environment,
+            evidence = grant.evidence,
+            lines = grant.lines(),
+        );
+        let told = format!("{}\u{1f}{text}", grant.key.environment.repository);
+        self.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if tx.open_offer(&grant.key).await?.is_some() {
+                        return Ok::<_, StoreError>(());
+                    }
+                    tx.put_offer(&grant.key, None, offer.offered_at, grant.expires_at()).await?;
+                    tx.audit(offered_audit(&grant, &offer, now)).await?;
+                    tx.schedule(None, &Effect::Tell { text: told }, now).await
+                })
+            })
+            .await?;
+        self.0.wake.notify_waiters();
+        Ok(())
+    }
+}
+
+/// Why the service does not write a grant by itself.
+enum Unwritten {
+    /// The repository cannot be read now.
+    Later(String),
+    /// A human must: why.
+    ByHand(String),
+}
+
+fn offered_audit(grant: &NewGrant, offer: &Offer, now: Timestamp) -> Audit {
+    Audit {
+        proposal: None,
+        actor: Actor::Service,
+        event: "promotion_offered".to_owned(),
+        summary: format!(
+            "runbook {} may run by itself in {}: {}",
+            grant.key.runbook, grant.key.environment, offer.evidence
+        ),
+        details: json!({ "runbook": grant.key.runbook, "hash": grant.key.hash, "environment": grant.key.environment.to_string(), "until": grant.until }),
+        at: now,
+    }
+}
+
+/// Takes an open offer back when the record no longer carries it, and ends its proposal.
+pub(super) async fn void_offer(tx: &mut Tx, book: &Book, key: &LedgerKey, now: Timestamp) -> Result<(), StoreError> {
+    let Some(known) = tx.open_offer(key).await? else { return Ok(()) };
+    let record = tx.ledger_record(key, since(now)).await?;
+    if standing(book, key, &record, now).is_some_and(|standing| standing.offer.is_some()) {
+        return Ok(());
+    }
+    tx.decline_offer(key, now).await?;
+    let why = format!("the record of runbook {} no longer shows enough", key.runbook);
+    audit(
+        tx,
+        known.proposal,
+        "promotion_void",
+        why.clone(),
+        json!({ "runbook": key.runbook, "hash": key.hash }),
+        now,
+    )
+    .await?;
+    let Some(id) = known.proposal else { return Ok(()) };
+    let Some(proposal) = tx.proposal(id).await? else { return Ok(()) };
+    if let Ok(transition) = decide(&proposal, Event::Refuse { why }, &book.policy, now) {
+        let audit = Audit {
+            proposal: Some(id),
+            actor: Actor::Service,
+            event: "refuse".to_owned(),
+            summary: transition.summary.clone(),
+            details: json!({}),
+            at: now,
+        };
+        tx.apply(&transition, audit).await?;
+    }
+    Ok(())
+}
+
+/// An offer's proposal ended without a commit: that is a no.
+pub(super) async fn answered(tx: &mut Tx, before: Option<&Proposal>, next: &Proposal, now: Timestamp) -> Result<(), StoreError> {
+    let Some(key) = &next.revision.facts.promotion else { return Ok(()) };
+    let ended = next.outcome.is_some() && before.is_some_and(|before| before.outcome.is_none());
+    if ended && next.commit.is_none() && tx.open_offer(key).await?.is_some_and(|open| open.proposal == Some(next.id)) {
+        tx.decline_offer(key, now).await?;
+    }
+    Ok(())
+}
