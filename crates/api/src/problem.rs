@@ -82,9 +82,9 @@ impl ProblemDocument {
             detail: problem.detail.clone(),
             instance: request_id.urn().to_string(),
             code: problem.code.to_owned(),
-            pointer: problem.pointer.clone(),
+            pointer: problem.pointer.as_deref().map(str::to_owned),
             retryable: problem.retryable,
-            hint: problem.hint.clone(),
+            hint: problem.hint.to_string(),
             findings: problem.findings.iter().map(FindingDocument::from).collect(),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use changes::guard::Finding;
 
-/// Why a call was refused. The HTTP face renders it as `application/problem+json`.
+/// Why a call was refused; kept small, as it travels in every `Result`. The HTTP face renders it as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// HTTP status.
@@ -14,17 +14,17 @@ pub struct Problem {
     /// What is wrong, for people.
     pub detail: String,
     /// JSON pointer into the request body.
-    pub pointer: Option<String>,
+    pub pointer: Option<Box<str>>,
     /// Whether the same call can succeed later.
     pub retryable: bool,
     /// What to do next.
-    pub hint: String,
+    pub hint: Box<str>,
     /// Seconds after which to try again.
     pub retry_after: Option<u32>,
     /// The current `ETag` version, with 412.
     pub version: Option<u64>,
     /// What the guard rails refuse, with `guard_refused`. Never a value that was found.
-    pub findings: Vec<Finding>,
+    pub findings: Box<[Finding]>,
 }
 
 impl Problem {
@@ -36,17 +36,17 @@ impl Problem {
             detail: detail.into(),
             pointer: None,
             retryable: false,
-            hint: hint.into(),
+            hint: hint.into().into(),
             retry_after: None,
             version: None,
-            findings: Vec::new(),
+            findings: Box::default(),
         }
     }
 
     /// Where in the body.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
-        self.pointer = Some(pointer.into());
+        self.pointer = Some(pointer.into().into());
         self
     }
 

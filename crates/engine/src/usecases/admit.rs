@@ -95,7 +95,7 @@ pub(super) fn refusal(findings: Vec<Finding>) -> Problem {
     };
     let hint = findings.first().map_or_else(String::new, |first| first.hint.clone());
     let mut problem = Problem::new(422, "guard_refused", detail, hint);
-    problem.findings = findings;
+    problem.findings = findings.into();
     problem
 }
 

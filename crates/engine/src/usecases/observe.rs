@@ -75,7 +75,7 @@ impl Engine {
                 let mut problem = self
                     .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
                     .await;
-                problem.findings = findings;
+                problem.findings = findings.into();
                 Err(problem)
             }
             Err(Unverified::Alarm(why)) => Err(self
