@@ -113,6 +113,8 @@ impl Default for LabOptions {
             landing_poll: Duration::from_millis(200),
             pull_poll: Duration::from_millis(200),
             tip_age: Duration::ZERO,
+            hourly_cards_per_agent: 100_000,
+            hourly_cards_per_chat: 100_000,
             ..Limits::default()
         };
         Self {
@@ -382,7 +384,8 @@ impl Lab {
 
     /// The newest card of a proposal that has a button of this name.
     pub async fn card(&self, id: ProposalId, button: &str) -> Result<Message> {
-        let short = id.short();
+        // With its mark before it: the cards of others may name it, too.
+        let short = format!(" · {}", id.short());
         let found = self
             .telegram
             .wait_for(PATIENCE, |state| {

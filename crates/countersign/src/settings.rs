@@ -192,6 +192,10 @@ pub struct Limits {
     pub open_proposals_per_agent: u64,
     /// Proposals of one agent in an hour.
     pub proposals_per_hour_per_agent: u64,
+    /// Cards by which one agent asks people in an hour: more than one a minute is not read.
+    pub cards_per_hour_per_agent: u64,
+    /// Cards by which agents ask people in one chat in an hour.
+    pub cards_per_hour_per_chat: u64,
     /// The longest wait of one read, in seconds: below every common proxy's idle limit.
     pub wait_seconds: u64,
     /// How long a body may take to arrive: a slow sender must not hold a task for ever.
@@ -343,6 +347,8 @@ impl Limits {
             file_bytes: self.bytes_per_file,
             open_per_agent: self.open_proposals_per_agent,
             hourly_per_agent: self.proposals_per_hour_per_agent,
+            hourly_cards_per_agent: self.cards_per_hour_per_agent,
+            hourly_cards_per_chat: self.cards_per_hour_per_chat,
             tip_age: Duration::from_secs(self.tip_age_seconds),
             lease: Duration::from_secs(self.lease_seconds),
             attempts: self.attempts,

@@ -27,6 +27,8 @@ impl Engine {
             proposal.created_at,
         );
         self.fill_request(&mut card, proposal).await?;
+        let others = self.store().read().overlaps(proposal.id).await?;
+        card.overlaps = others.into_iter().map(|other| (other.id.short(), other.agent)).collect();
         self.fill_state(&mut card, proposal);
         if let Some(stored) = stored
             && (stored.state == CardState::Superseded || stored.revision < proposal.revision.number)

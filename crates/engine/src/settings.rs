@@ -105,6 +105,10 @@ pub struct Limits {
     pub open_per_agent: u64,
     /// Proposals of one agent in an hour.
     pub hourly_per_agent: u64,
+    /// Cards by which one agent asks people in an hour, counted in every chat: more than one a minute is not read.
+    pub hourly_cards_per_agent: u64,
+    /// Cards by which agents ask people in one chat in an hour.
+    pub hourly_cards_per_chat: u64,
     /// Oldest tip that `head` may mean without asking the remote.
     pub tip_age: Duration,
     /// How long an effect may run before another worker may take it.
@@ -128,6 +132,8 @@ impl Default for Limits {
             file_bytes: 1024 * 1024,
             open_per_agent: 50,
             hourly_per_agent: 200,
+            hourly_cards_per_agent: 60,
+            hourly_cards_per_chat: 120,
             tip_age: Duration::from_secs(30),
             lease: Duration::from_secs(300),
             attempts: 20,

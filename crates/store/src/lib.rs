@@ -5,6 +5,7 @@
 
 mod agents;
 mod answers;
+mod asked;
 mod audit;
 mod cards;
 mod effects;
@@ -14,6 +15,7 @@ mod lock;
 mod maintenance;
 mod model;
 mod open;
+mod overlaps;
 #[cfg(test)]
 mod plans;
 mod proposals;
@@ -25,12 +27,14 @@ mod store;
 mod tx;
 mod writer;
 
+pub use asked::RefusedCards;
 pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
     OpenOffer, Owed, Pruned, Scopes, Standing, StoredAnswer,
 };
+pub use overlaps::Overlap;
 pub use proposals::NewAnswer;
 pub use reads::Reader;
 pub use reports::RefusedReports;

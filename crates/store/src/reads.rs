@@ -7,7 +7,10 @@ use domain::{
 use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
-use crate::{RefusedReports, StoreError, Tx, agents, answers, audit, cards, effects, ledger, proposals, reports, sql};
+use crate::{
+    Overlap, RefusedCards, RefusedReports, StoreError, Tx, agents, answers, asked, audit, cards, effects, ledger, overlaps, proposals,
+    reports, sql,
+};
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
 #[derive(Debug, Clone)]
@@ -69,8 +72,16 @@ reads! {
     proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
     /// `count_open`, `count_created_since` and `pending_by_digest` in one question: the intake asks all three for every proposal.
     proposals::standing(agent: &AgentName, since: Timestamp, digest: Sha256Hash, base: CommitId) -> Standing;
+    /// The other proposals on their way to the branch that touch a file of this one, oldest first, at most 20.
+    overlaps::overlaps(proposal: ProposalId) -> Vec<Overlap>;
     /// This agent's refused reports at or after `since`.
     reports::refused_reports(agent: &AgentName, since: Timestamp) -> RefusedReports;
+    /// When the card was asked for that must be an hour old before this agent may ask again; `None` while it has fewer than `limit`.
+    asked::asked_by_agent(agent: &AgentName, since: Timestamp, limit: u64) -> Option<Timestamp>;
+    /// The same for a chat.
+    asked::asked_in_chat(chat: i64, since: Timestamp, limit: u64) -> Option<Timestamp>;
+    /// What the card quotas refused this agent in the hour before `now`.
+    asked::refused_cards(agent: &AgentName, now: Timestamp) -> RefusedCards;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

@@ -1,6 +1,7 @@
 //! Everything from the outside, in one binary.
 
 mod argocd;
+mod attention;
 mod branch;
 mod commands;
 mod crashes;

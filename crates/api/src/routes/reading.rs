@@ -77,7 +77,9 @@ pub async fn read(
         Some(wait) => waited(&face, &agent, id, known.as_ref().and_then(Known::newest), until, wait, draining).await,
         None => face.engine.proposal(&agent, id).await,
     };
-    Ok(current(&proposal?, known.as_ref(), wait))
+    let proposal = proposal?;
+    let overlaps = face.engine.overlaps(proposal.id).await?;
+    Ok(current(&proposal, overlaps, known.as_ref(), wait))
 }
 
 /// Waits, unless the service is being stopped: then the caller gets what there is.
@@ -104,14 +106,20 @@ async fn waited(
 }
 
 /// 304 when the caller has exactly this, else the document.
-fn current(proposal: &Proposal, known: Option<&Known>, wait: Option<Wait>) -> Response {
+fn current(proposal: &Proposal, overlaps: Vec<ProposalId>, known: Option<&Known>, wait: Option<Wait>) -> Response {
     let mut response = match known {
         Some(known) if known.has(proposal.version) => {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             response.headers_mut().insert(ETAG, etag(proposal.version));
             response
         }
-        _ => document(StatusCode::OK, proposal),
+        _ => {
+            let mut found = ProposalDocument::from(proposal);
+            found.overlaps = Some(overlaps);
+            let mut response = json(StatusCode::OK, &found);
+            response.headers_mut().insert(ETAG, etag(proposal.version));
+            response
+        }
     };
     response
         .headers_mut()

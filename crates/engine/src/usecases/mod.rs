@@ -1,6 +1,7 @@
 //! What agents and people can ask for, one file each.
 
 mod agents;
+mod asking;
 mod evaluate;
 mod observe;
 mod propose;

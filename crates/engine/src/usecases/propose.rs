@@ -7,6 +7,7 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
+use super::asking;
 use crate::intake::Resolved;
 use crate::{Agent, Answer, Created, Engine, Idempotency, Problem, ProposalRequest};
 
@@ -119,6 +120,8 @@ impl Engine {
         let (limits, now) = (self.limits().clone(), self.now());
         self.crash("intake:before");
         let (asking, given) = (agent.clone(), key.clone());
+        let repository = opening.proposal.repository.clone();
+        let chats = self.asked_chats(&repository);
         let stored = self
             .store()
             .write(move |tx| {
@@ -151,6 +154,10 @@ impl Engine {
                     if proposal.requested_by.is_none() {
                         check_quota(&standing, &limits).map_err(Unstored::Refused)?;
                     }
+                    if asking::asks(&proposal) {
+                        let counted = asking::count(tx, &agent.name, &chats, &limits, now).await?;
+                        counted.map_err(Unstored::TooManyCards)?;
+                    }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
                         Origin::Runbook(_) => "runbook_called",
@@ -181,6 +188,7 @@ impl Engine {
         let created = match stored {
             Ok(created) => created,
             Err(Unstored::Refused(problem)) => return Err(problem),
+            Err(Unstored::TooManyCards(until)) => return Err(self.too_many_cards(&agent.name, &repository, until).await),
             // Another call with the same key was stored between our look and our write: its answer is the answer.
             Err(Unstored::Store(error @ StoreError::Duplicate(Duplicate::IdempotencyKey))) => {
                 return self.replay(agent, key.as_ref()).await?.ok_or_else(|| error.into());
@@ -207,6 +215,8 @@ impl Engine {
 /// Why nothing was stored.
 enum Unstored {
     Refused(Problem),
+    /// Until when.
+    TooManyCards(Timestamp),
     Store(StoreError),
 }
 

@@ -50,6 +50,11 @@ impl Engine {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
+        // Another revision is another card.
+        let asks = current.requested_by.is_none() && resolved.route.tier != domain::Tier::Standard;
+        if asks && may_revise {
+            self.count_card(&agent.name, &current.repository).await?;
+        }
         let revision = Revision {
             number: current.revision.number + 1,
             author: RevisionAuthor::Agent,

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "send_card",
     "edit_cards",
     "notify",
@@ -29,6 +29,7 @@ const ALL: [&str; 13] = [
     "observe",
     "close_reason",
     "alarm",
+    "quota",
     "mark_reverted",
 ];
 
@@ -177,6 +178,7 @@ impl Engine {
         let Some(id) = claimed.proposal else {
             return match claimed.effect {
                 Effect::Alarm { text } => self.post_alarm(None, &text).await,
+                Effect::Quota { agent, repository } => self.tell_quota(&agent, &repository).await,
                 other => Ran::Failed(format!("{} belongs to no proposal", other.key())),
             };
         };
@@ -193,6 +195,7 @@ impl Engine {
             Effect::Expire => self.quiet(id, Event::Expire).await,
             Effect::CloseReason => self.close_windows(id).await,
             Effect::Alarm { text } => self.post_alarm(Some(id), &text).await,
+            Effect::Quota { agent, repository } => self.tell_quota(&agent, &repository).await,
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,
             Effect::MarkReverted => self.mark_reverted(id).await,

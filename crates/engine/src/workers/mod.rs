@@ -7,6 +7,7 @@ mod effects;
 mod landing;
 mod messages;
 mod prepare;
+mod quota;
 mod sync;
 mod usable;
 mod used;
