@@ -85,6 +85,8 @@ pub struct LabOptions {
     pub annex: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
+    /// Whether commits that nothing explains ring.
+    pub alarm_unexplained: bool,
     /// Topic of the chat where approvals are asked.
     pub topic: Option<i64>,
     /// Another chat for what only tells, and its topic.
@@ -122,6 +124,7 @@ impl Default for LabOptions {
             argocd: true,
             annex: false,
             telegram: true,
+            alarm_unexplained: false,
             topic: None,
             notifications: None,
             hold_seconds: 0,

@@ -108,6 +108,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         github,
         commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
         machine_identities: vec!["agent@example.com".to_owned()],
+        guarded_paths: Vec::new(),
+        alarm_unexplained: options.alarm_unexplained,
     }];
     let mut instances = Vec::new();
     if options.argocd {
@@ -125,6 +127,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             github: None,
             commit_url: None,
             machine_identities: Vec::new(),
+            guarded_paths: Vec::new(),
+            alarm_unexplained: false,
         });
         instances.push(instance("annex-cluster", argocd, world, options, cancel)?);
     }

@@ -120,6 +120,10 @@ pub struct RepositorySettings {
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
     pub machine_identities: Vec<String>,
+    /// Paths whose commits must be explained; all that the policy covers when empty.
+    pub guarded_paths: Vec<domain::PathGlob>,
+    /// Whether an unexplained commit rings in the chats.
+    pub alarm_unexplained: bool,
 }
 
 /// `[repositories.github]`

@@ -48,6 +48,10 @@ pub struct RepositorySetup {
     pub commit_url: Option<String>,
     /// Identities (mail addresses) that belong to agents or to the service: their commits on manual paths raise an alarm.
     pub machine_identities: Vec<String>,
+    /// Paths whose commits must be explained; every path that a rule of the policy covers, or that is reserved, when empty.
+    pub guarded_paths: Vec<domain::PathGlob>,
+    /// Whether a commit on such a path that nothing explains rings in the chats.
+    pub alarm_unexplained: bool,
 }
 
 impl RepositorySetup {

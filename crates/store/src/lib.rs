@@ -25,6 +25,7 @@ mod reports;
 mod sql;
 mod store;
 mod tx;
+mod unexplained;
 mod writer;
 
 pub use asked::RefusedCards;
@@ -40,3 +41,4 @@ pub use reads::Reader;
 pub use reports::RefusedReports;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};
 pub use tx::Tx;
+pub use unexplained::Unexplained;

@@ -8,8 +8,8 @@ use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
 use crate::{
-    Overlap, RefusedCards, RefusedReports, StoreError, Tx, agents, answers, asked, audit, cards, effects, ledger, overlaps, proposals,
-    reports, sql,
+    Overlap, RefusedCards, RefusedReports, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards, effects, ledger, overlaps,
+    proposals, reports, sql, unexplained,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -82,6 +82,10 @@ reads! {
     asked::asked_in_chat(chat: i64, since: Timestamp, limit: u64) -> Option<Timestamp>;
     /// What the card quotas refused this agent in the hour before `now`.
     asked::refused_cards(agent: &AgentName, now: Timestamp) -> RefusedCards;
+    /// Commits that nothing explains, the newest first.
+    unexplained::unexplained(repository: &RepositoryName, limit: u32) -> Vec<Unexplained>;
+    /// Those found at or before `found_before` whose time to be explained is over and not settled, oldest first, at most 100.
+    unexplained::unsettled(repository: &RepositoryName, found_before: Timestamp) -> Vec<Unexplained>;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

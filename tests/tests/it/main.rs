@@ -5,6 +5,7 @@ mod attention;
 mod branch;
 mod commands;
 mod crashes;
+mod drift;
 mod manual;
 mod observations;
 mod replaced;

@@ -8,6 +8,7 @@ pub(crate) mod digest;
 pub(crate) mod effects;
 pub(crate) mod explain;
 mod online;
+pub(crate) mod unexplained;
 
 use std::path::Path;
 

@@ -20,7 +20,17 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 8] = ["start", "help", "whoami", "pending", "history", "show", "cancel", "revert"];
+const KNOWN: [&str; 9] = [
+    "start",
+    "help",
+    "whoami",
+    "pending",
+    "history",
+    "unexplained",
+    "show",
+    "cancel",
+    "revert",
+];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
 /pending: what waits for somebody\n\
@@ -28,6 +38,7 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /history: what is under way or ended, the newest first\n\
 /cancel ID: stop one before its push\n\
 /revert ID: take a delivered one back\n\
+/unexplained: commits that came another way\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
 
@@ -71,6 +82,7 @@ impl Engine {
             "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
             "pending" => self.listing(telegram, Listed::Waiting).await?,
             "history" => self.listing(telegram, Listed::Others).await?,
+            "unexplained" => telegram::message(&self.list_unexplained().await?),
             "show" | "cancel" | "revert" => match self.named(&command).await? {
                 Ok(proposal) => self.about(telegram, &command, proposal, from).await?,
                 Err(why) => telegram::message(&why),

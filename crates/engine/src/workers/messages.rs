@@ -13,12 +13,13 @@ const AMBIGUOUS_SECONDS: i64 = 20;
 const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
-const MENU: [(&str, &str); 7] = [
+const MENU: [(&str, &str); 8] = [
     ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
     ("history", "what is under way or ended"),
     ("cancel", "stop one before its push: /cancel ID"),
     ("revert", "take a delivered one back: /revert ID"),
+    ("unexplained", "commits that came another way"),
     ("whoami", "your numeric id and roles"),
     ("help", "how this works"),
 ];

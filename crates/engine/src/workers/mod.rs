@@ -3,6 +3,7 @@
 
 mod branch;
 mod deliver;
+mod drift;
 mod effects;
 mod landing;
 mod messages;
@@ -60,6 +61,7 @@ impl Engine {
         for setup in self.repositories() {
             let (sender, receiver) = mpsc::unbounded_channel();
             owners.insert(setup.name.clone(), sender);
+            tracker.spawn(self.clone().watch_history(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().keep_usable(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
         }

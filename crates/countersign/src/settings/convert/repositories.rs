@@ -127,6 +127,13 @@ impl Checker<'_> {
         }
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
+        let mut guarded_paths = Vec::new();
+        for glob in &raw.guarded_paths {
+            match domain::PathGlob::new(glob) {
+                Ok(glob) => guarded_paths.push(glob),
+                Err(message) => self.problem(&key("guarded_paths"), message, "correct the pattern, such as \"kubernetes/**\""),
+            }
+        }
         let name = name?;
         let mirror = raw
             .mirror
@@ -156,6 +163,8 @@ impl Checker<'_> {
                 Some(github) => Some(github?),
             },
             machine_identities: raw.machine_identities,
+            guarded_paths,
+            alarm_unexplained: raw.alarm_unexplained,
         })
     }
 
