@@ -115,6 +115,8 @@ impl Default for LabOptions {
             landing_poll: Duration::from_millis(200),
             pull_poll: Duration::from_millis(200),
             tip_age: Duration::ZERO,
+            hasty_tap: Duration::ZERO,
+            steady_tap: Duration::ZERO,
             hourly_cards_per_agent: 100_000,
             hourly_cards_per_chat: 100_000,
             ..Limits::default()

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, effects, explain, unexplained};
+use crate::commands::{agent, approvers, audit, backup, check, digest, effects, explain, unexplained};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -37,6 +37,8 @@ enum Command {
     /// What the service gave up and a human may have it try again
     #[command(subcommand)]
     Effects(effects::Command),
+    /// How each approver decides, as JSON lines: for operators only
+    Approvers(WithConfig),
     /// List commits on guarded paths that no proposal explains, as JSON lines
     Unexplained(WithConfig),
     /// Write a consistent copy of the database, also while the service runs
@@ -174,6 +176,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Effects(command) => effects::run(command).await,
+        Command::Approvers(with) => approvers::run(with).await,
         Command::Unexplained(with) => unexplained::run(with).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Digest(arguments) => digest::run(&arguments),

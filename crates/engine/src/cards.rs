@@ -291,7 +291,7 @@ fn explained(summary: changes::Summary) -> Explained {
 }
 
 /// What the second step repeats.
-fn worst_line(card: &Card) -> String {
+pub(crate) fn worst_line(card: &Card) -> String {
     let deleted: Vec<_> = card
         .files
         .iter()

@@ -24,6 +24,7 @@ use store::Store;
 
 pub use act::Failed;
 pub use book::{Book, FileProblem};
+pub use inbound::Habits;
 pub use problem::Problem;
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Check, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,

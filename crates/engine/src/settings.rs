@@ -113,6 +113,10 @@ pub struct Limits {
     pub hourly_cards_per_agent: u64,
     /// Cards by which agents ask people in one chat in an hour.
     pub hourly_cards_per_chat: u64,
+    /// An approval this soon after the card is asked again: nobody has read it. Zero: never.
+    pub hasty_tap: Duration,
+    /// Approvals that are all quicker than this bring back the second step. Zero: never.
+    pub steady_tap: Duration,
     /// Oldest tip that `head` may mean without asking the remote.
     pub tip_age: Duration,
     /// How long an effect may run before another worker may take it.
@@ -138,6 +142,8 @@ impl Default for Limits {
             hourly_per_agent: 200,
             hourly_cards_per_agent: 60,
             hourly_cards_per_chat: 120,
+            hasty_tap: Duration::from_secs(1),
+            steady_tap: Duration::from_secs(3),
             tip_age: Duration::from_secs(30),
             lease: Duration::from_secs(300),
             attempts: 20,

@@ -8,6 +8,7 @@ mod answers;
 mod asked;
 mod audit;
 mod cards;
+mod decisions;
 mod effects;
 mod error;
 mod ledger;
@@ -29,6 +30,7 @@ mod unexplained;
 mod writer;
 
 pub use asked::RefusedCards;
+pub use decisions::Decided;
 pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{

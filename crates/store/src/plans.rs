@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, asked, audit, cards, effects, ledger, open, overlaps, proposals, unexplained};
+use crate::{agents, answers, asked, audit, cards, decisions, effects, ledger, open, overlaps, proposals, unexplained};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -32,6 +32,7 @@ const HOT: &[(&str, &str)] = hot![
     asked::ASKED_IN_CHAT,
     unexplained::UNEXPLAINED,
     unexplained::UNSETTLED,
+    decisions::DECIDED,
     cards::COUNT_SINCE,
     cards::BY_PROPOSAL,
     cards::BY_NONCE,
@@ -60,7 +61,7 @@ const HOT: &[(&str, &str)] = hot![
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 24] = [
+const BIG: [&str; 25] = [
     "proposals",
     "revisions",
     "contents",
@@ -85,6 +86,7 @@ const BIG: [&str; 24] = [
     "open_paths",
     "asked",
     "unexplained",
+    "decisions",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
 const UNDER_WAY: [&str; 4] = [
@@ -107,6 +109,7 @@ insert into revisions select id, 1, '{}' from proposals;
 insert into open_paths select repository, branch, 'apps/' || (rowid % 50), id from proposals;
 insert into unexplained (repository, commit_id, brought_by, author, subject, paths, named, committed_at, found_at, settled)
     select repository, id, id, '', '', '[]', '[]', 1, created_at, outcome is not null from proposals;
+insert into decisions select id, rowid % 5, rowid, 1, 1 from proposals;
 insert into asked select agent, -100, rowid from proposals;
 insert into cards (proposal, revision, digest, chat, message, nonce, attempt, kind, state, shown_version, sent_at)
     select id, 1, digest, -100, rowid, id, 1, 'note', 'shown', 1, rowid from proposals;
@@ -188,6 +191,7 @@ async fn hot_questions_never_walk_through_history() {
     ASKED_IN_CHAT: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
     UNEXPLAINED: SEARCH unexplained USING INDEX unexplained_newest (repository=?)
     UNSETTLED: SEARCH unexplained USING INDEX unexplained_unsettled (repository=? AND found_at<?)
+    DECIDED: SEARCH decisions USING INDEX decisions_by_person (person=? AND at>?)
     COUNT_SINCE: SEARCH cards USING COVERING INDEX cards_by_chat (chat=? AND sent_at>?)
     BY_PROPOSAL: SEARCH cards USING INDEX cards_by_proposal (proposal=?)
     BY_NONCE: SEARCH cards USING INDEX sqlite_autoindex_cards_1 (nonce=?)

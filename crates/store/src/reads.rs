@@ -2,14 +2,14 @@
 
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp,
+    AgentName, ChangeSet, CommitId, Delivery, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash, Timestamp, UserId,
 };
 use sqlx::SqlitePool;
 
 use crate::model::{Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Owed, Standing, StoredAnswer};
 use crate::{
-    Overlap, RefusedCards, RefusedReports, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards, effects, ledger, overlaps,
-    proposals, reports, sql, unexplained,
+    Decided, Overlap, RefusedCards, RefusedReports, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards, decisions, effects,
+    ledger, overlaps, proposals, reports, sql, unexplained,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -86,6 +86,8 @@ reads! {
     unexplained::unexplained(repository: &RepositoryName, limit: u32) -> Vec<Unexplained>;
     /// Those found at or before `found_before` whose time to be explained is over and not settled, oldest first, at most 100.
     unexplained::unsettled(repository: &RepositoryName, found_before: Timestamp) -> Vec<Unexplained>;
+    /// What this person decided at or after `since`, the newest first.
+    decisions::decided(person: UserId, since: Timestamp) -> Vec<Decided>;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

@@ -11,7 +11,7 @@ use domain::{Decision, Delivery, Outcome, Proposal, ProposalId, RepositoryName};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, acceptable, document, json, text};
+use super::{Answered, acceptable, json, text};
 use crate::conditional::{Known, Wait, etag, if_none_match, wait};
 use crate::document::{ProposalDocument, ProposalsDocument, words};
 use crate::extract::{Asked, Caller, Named};

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod agent;
+pub(crate) mod approvers;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;

@@ -79,7 +79,15 @@ impl Engine {
         }
         let answer = match command.name.as_str() {
             "start" | "help" => telegram::message(HELP),
-            "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
+            "whoami" => {
+                // How somebody decides is theirs to know: never in a group.
+                let habits = if command.private {
+                    self.habits(from.id).await?
+                } else {
+                    String::new()
+                };
+                telegram::message(&format!("{}{habits}{}", self.whoami(from.id), place(&command)))
+            }
             "pending" => self.listing(telegram, Listed::Waiting).await?,
             "history" => self.listing(telegram, Listed::Others).await?,
             "unexplained" => telegram::message(&self.list_unexplained().await?),

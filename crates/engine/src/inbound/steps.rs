@@ -5,17 +5,23 @@ use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, Review
 use store::{Card as StoredCard, CardKind, StoreError};
 use telegram::Tap;
 
-use super::{Dead, Toast};
+use super::looking::Quick;
+use super::{Dead, Toast, cut};
+use crate::cards::worst_line;
 use crate::{Engine, TelegramSetup};
 
 /// How long a second step stays open.
 const STEP_SECONDS: i64 = 120;
+/// Longest worst line in the answer to a tap, in characters: Telegram shows 200 in all.
+const WORST_MAX: usize = 80;
 
 /// A second step that somebody opened on a card.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenStep {
     /// Their display name.
     pub who: String,
+    /// When it was asked.
+    pub opened: Timestamp,
     /// When it closes by itself.
     pub until: Timestamp,
 }
@@ -36,8 +42,9 @@ impl Engine {
         let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Risk::High);
         let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
+        let quick = self.too_quick(card, person.id).await?;
         // What is decided already is refused with the decision, whatever it deletes.
-        if (complete && !grave && !deletes) || proposal.decision != Decision::Pending {
+        if (quick.is_none() && complete && !grave && !deletes) || proposal.decision != Decision::Pending {
             return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
         }
         if card.kind != CardKind::Approval {
@@ -50,12 +57,26 @@ impl Engine {
             Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
         }
         self.consume_once(tap).await?;
-        self.open_own(card.id, person);
+        self.open_own(card.id, person.clone());
         self.owe_step(card.proposal).await?;
-        let why = match (deletes, grave) {
-            (true, _) => "Something is deleted. ",
-            (false, true) => "The risk is high. ",
-            (false, false) => "",
+        if quick == Some(Quick::Habit) {
+            self.send_diff(telegram, card, proposal).await?;
+            self.remark(telegram, &person).await?;
+        }
+        let why = match (deletes, grave, quick) {
+            // What is worst, and what exactly is approved, stand in the question itself.
+            (_, true, _) => {
+                let digest = shown.digest.map(|digest| digest.short()).unwrap_or_default();
+                format!("High risk: {} · digest {digest}. ", cut(&worst_line(&shown), WORST_MAX))
+            }
+            (true, false, _) => "Something is deleted. ".to_owned(),
+            (false, false, Some(Quick::Tap)) => "That was quicker than reading. ".to_owned(),
+            (false, false, Some(Quick::Habit)) => {
+                return Ok(Toast::alert(
+                    "Your last approvals were quicker than reading: the diff is below the card. Open it, then tap Yes.",
+                ));
+            }
+            (false, false, None) => String::new(),
         };
         let look = if complete {
             "Look again, then tap Yes."
@@ -74,6 +95,13 @@ impl Engine {
         proposal: &Proposal,
         person: PersonRef,
     ) -> Result<Toast, Dead> {
+        let opened = self.steps().get(&(card.id, person.id)).map(|step| step.opened);
+        let hasty = opened.is_some_and(|at| (self.now() - at).to_std().unwrap_or_default() < self.limits().hasty_tap);
+        if hasty {
+            // The button came under a finger that was on its way already.
+            self.consume_once(tap).await?;
+            return Ok(Toast::alert("Read the question first, then tap Yes."));
+        }
         if !self.close_step(card.id, person.id) {
             return self.approve_or_ask(telegram, tap, card, proposal, person).await;
         }
@@ -114,6 +142,7 @@ impl Engine {
         let now = self.now();
         let step = OpenStep {
             who: person.name,
+            opened: now,
             until: now + chrono::Duration::seconds(STEP_SECONDS),
         };
         let mut steps = self.steps();
