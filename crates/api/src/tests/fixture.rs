@@ -127,6 +127,8 @@ async fn repository(folder: &Path) -> RepositorySetup {
         github: None,
         commit_url: None,
         machine_identities: Vec::new(),
+        guarded_paths: Vec::new(),
+        alarm_unexplained: false,
     }
 }
 
