@@ -98,6 +98,8 @@ pub struct LabOptions {
     pub annex: bool,
     /// Whether a Telegram is configured.
     pub telegram: bool,
+    /// Whether commits that nothing explains ring.
+    pub alarm_unexplained: bool,
     /// Topic of the chat where approvals are asked.
     pub topic: Option<i64>,
     /// Another chat for what only tells, and its topic.
@@ -128,6 +130,10 @@ impl Default for LabOptions {
             landing_poll: Duration::from_millis(200),
             pull_poll: Duration::from_millis(200),
             tip_age: Duration::ZERO,
+            hasty_tap: Duration::ZERO,
+            steady_tap: Duration::ZERO,
+            hourly_cards_per_agent: 100_000,
+            hourly_cards_per_chat: 100_000,
             ..Limits::default()
         };
         Self {
@@ -137,6 +143,7 @@ impl Default for LabOptions {
             argocd: true,
             annex: false,
             telegram: true,
+            alarm_unexplained: false,
             topic: None,
             notifications: None,
             when: engine::When::default(),
@@ -400,7 +407,8 @@ impl Lab {
 
     /// The newest card of a proposal that has a button of this name.
     pub async fn card(&self, id: ProposalId, button: &str) -> Result<Message> {
-        let short = id.short();
+        // With its mark before it: the cards of others may name it, too.
+        let short = format!(" · {}", id.short());
         let found = self
             .telegram
             .wait_for(PATIENCE, |state| {

@@ -109,6 +109,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
         machine_identities: vec!["agent@example.com".to_owned()],
         policy: options.repository_policy.as_deref().map(str::parse).transpose()?,
+        guarded_paths: Vec::new(),
+        alarm_unexplained: options.alarm_unexplained,
     }];
     let mut instances = Vec::new();
     if options.argocd {
@@ -127,6 +129,8 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             commit_url: None,
             machine_identities: Vec::new(),
             policy: None,
+            guarded_paths: Vec::new(),
+            alarm_unexplained: false,
         });
         instances.push(instance("annex-cluster", argocd, world, options, cancel)?);
     }

@@ -93,6 +93,10 @@ pub struct ProposalDocument {
     pub outcome: Option<Outcome>,
     /// A sentence about the present state: why it is blocked, failed, or waits.
     pub note: Option<String>,
+    /// Other proposals on their way that touch a file of this one, as of now: whichever lands first, the others are compared with it and
+    /// shown again. Null unless this one proposal is read; a new version is not made for it.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub overlaps: Option<Vec<ProposalId>>,
     /// Whose approvals are asked, and how many of the current content are there.
     pub progress: ProgressDocument,
     /// Every review ever given, in order.
@@ -335,6 +339,7 @@ impl From<&Proposal> for ProposalDocument {
             delivery: proposal.delivery,
             outcome: proposal.outcome,
             note: proposal.note.clone(),
+            overlaps: None,
             progress: progress(proposal),
             reviews: reviews(proposal),
             ending: proposal.ended_by.as_ref().map(|ending| EndingDocument {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, audit, backup, check, digest, effects, explain, policy, runbook, stops};
+use crate::commands::{agent, approvers, audit, backup, check, digest, effects, explain, policy, runbook, stops, unexplained};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -51,6 +51,10 @@ enum Command {
     Resume(stops::Resume),
     /// Ask that somebody who locked themselves gets their rights back: one of the two people it takes
     Unlock(stops::Unlock),
+    /// How each approver decides, as JSON lines: for operators only
+    Approvers(WithConfig),
+    /// List commits on guarded paths that no proposal explains, as JSON lines
+    Unexplained(WithConfig),
     /// Write a consistent copy of the database, also while the service runs
     Backup(backup::Arguments),
     /// Recompute the digest of a change
@@ -192,6 +196,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Stops(with) => stops::list(with).await,
         Command::Resume(arguments) => stops::resume(arguments).await,
         Command::Unlock(arguments) => stops::unlock(arguments).await,
+        Command::Approvers(with) => approvers::run(with).await,
+        Command::Unexplained(with) => unexplained::run(with).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Digest(arguments) => digest::run(&arguments),
         #[cfg(feature = "demo")]

@@ -125,6 +125,10 @@ pub struct RepositorySettings {
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
     pub machine_identities: Vec<String>,
+    /// Paths whose commits must be explained; all that the policy covers when empty.
+    pub guarded_paths: Vec<domain::PathGlob>,
+    /// Whether an unexplained commit rings in the chats.
+    pub alarm_unexplained: bool,
 }
 
 /// `[repositories.github]`
@@ -197,6 +201,14 @@ pub struct Limits {
     pub open_proposals_per_agent: u64,
     /// Proposals of one agent in an hour.
     pub proposals_per_hour_per_agent: u64,
+    /// Cards by which one agent asks people in an hour: more than one a minute is not read.
+    pub cards_per_hour_per_agent: u64,
+    /// Cards by which agents ask people in one chat in an hour.
+    pub cards_per_hour_per_chat: u64,
+    /// An approval this soon after its card is asked again; 0: never.
+    pub hasty_tap_milliseconds: u64,
+    /// Approvals that are all quicker than this bring back the second step; 0: never.
+    pub steady_tap_milliseconds: u64,
     /// The longest wait of one read, in seconds: below every common proxy's idle limit.
     pub wait_seconds: u64,
     /// How long a body may take to arrive: a slow sender must not hold a task for ever.
@@ -358,6 +370,10 @@ impl Limits {
             file_bytes: self.bytes_per_file,
             open_per_agent: self.open_proposals_per_agent,
             hourly_per_agent: self.proposals_per_hour_per_agent,
+            hourly_cards_per_agent: self.cards_per_hour_per_agent,
+            hourly_cards_per_chat: self.cards_per_hour_per_chat,
+            hasty_tap: Duration::from_millis(self.hasty_tap_milliseconds),
+            steady_tap: Duration::from_millis(self.steady_tap_milliseconds),
             tip_age: Duration::from_secs(self.tip_age_seconds),
             lease: Duration::from_secs(self.lease_seconds),
             attempts: self.attempts,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{AgentName, RepositoryName, Timestamp};
 
 /// One side effect owed to the world. Stored with the state that owes it, executed outside any transaction, safe to run twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +52,13 @@ pub enum Effect {
         /// What.
         text: String,
     },
+    /// Tell people, in one message that is edited, how often an agent was refused because it had asked too much.
+    Quota {
+        /// Who asked too much.
+        agent: AgentName,
+        /// Where: its chats are told.
+        repository: RepositoryName,
+    },
     /// Mark the undone proposal and its cards.
     MarkReverted,
     /// The window of a run has closed: see what its runbook's record says now.
@@ -78,6 +85,7 @@ impl Effect {
             Self::Tell { .. } => "tell",
             Self::Digest { .. } => "digest",
             Self::Announce { .. } => "announce",
+            Self::Quota { .. } => "quota",
             Self::MarkReverted => "mark_reverted",
             Self::WeighTrust => "weigh_trust",
         }

@@ -27,6 +27,8 @@ impl Engine {
             proposal.created_at,
         );
         self.fill_request(&mut card, proposal).await?;
+        let others = self.store().read().overlaps(proposal.id).await?;
+        card.overlaps = others.into_iter().map(|other| (other.id.short(), other.agent)).collect();
         self.fill_state(&mut card, proposal);
         self.fill_orders(&mut card, proposal).await?;
         if let Some(stored) = stored
@@ -391,7 +393,7 @@ fn explained(summary: changes::Summary) -> Explained {
 }
 
 /// What the second step repeats.
-fn worst_line(card: &Card) -> String {
+pub(crate) fn worst_line(card: &Card) -> String {
     let deleted: Vec<_> = card
         .files
         .iter()

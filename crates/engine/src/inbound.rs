@@ -1,8 +1,8 @@
 //! Telegram's side of the use cases: taps, commands, replies. Every check fails closed, in one fixed order, and every refusal says why and leaves an audit row.
 
-use domain::{Effect, Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict};
+use domain::{Effect, Event, PersonRef, Proposal, ProposalId, Refusal, ReviewVerdict, UserId};
 use serde_json::json;
-use store::{Actor, Audit, Card as StoredCard, CardState, StoreError};
+use store::{Actor, Audit, Card as StoredCard, CardState, Decided, StoreError};
 use telegram::{Action, ChatId, Inbound, MessageId, Sender, Tap, Text};
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +13,12 @@ use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
 mod commands;
+mod looking;
 mod orders;
 mod steps;
 mod trust;
 
+pub use looking::Habits;
 pub(crate) use steps::OpenStep;
 
 /// How long a card without an answer from Telegram may still be arriving.
@@ -269,11 +271,12 @@ impl Engine {
                 self.send_diff(telegram, card, proposal).await?;
                 Ok(Toast::say("the diff is below the card"))
             }
-            Action::Cancel | Action::Dismiss => self.tapped_event(tap, card.proposal, Event::Cancel { by: person }).await,
-            Action::Retry => self.tapped_event(tap, card.proposal, Event::Retry { by: person }).await,
+            Action::Cancel | Action::Dismiss => self.tapped_event(tap, card.proposal, Event::Cancel { by: person }, None).await,
+            Action::Retry => self.tapped_event(tap, card.proposal, Event::Retry { by: person }, None).await,
             Action::Chip(index) => {
                 let text = CHIPS.get(usize::from(index)).copied().unwrap_or("other").to_owned();
-                self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }).await
+                self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }, None)
+                    .await
             }
             Action::Revert => self.tapped_revert(tap, proposal, person).await,
             Action::Demote => self.tapped_demote(tap, proposal, person).await,
@@ -283,18 +286,25 @@ impl Engine {
     }
 
     async fn review(&self, tap: &Tap, card: &StoredCard, by: PersonRef, verdict: ReviewVerdict, hold_seconds: u32) -> Result<Toast, Dead> {
-        let event = Event::Review {
-            by,
-            verdict,
-            revision: card.revision,
-            digest: card.digest,
-            hold_seconds,
+        let decided = Decided {
+            approved: verdict == ReviewVerdict::Approve,
+            looked: self.looked(card),
         };
-        self.tapped_event(tap, card.proposal, event).await
+        let (person, event) = (
+            by.id,
+            Event::Review {
+                by,
+                verdict,
+                revision: card.revision,
+                digest: card.digest,
+                hold_seconds,
+            },
+        );
+        self.tapped_event(tap, card.proposal, event, Some((person, decided))).await
     }
 
     /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
-    async fn tapped_event(&self, tap: &Tap, id: ProposalId, mut event: Event) -> Result<Toast, Dead> {
+    async fn tapped_event(&self, tap: &Tap, id: ProposalId, mut event: Event, decided: Option<(UserId, Decided)>) -> Result<Toast, Dead> {
         let (book, now, update) = (self.book(), self.now(), tap.update_id);
         let actor = self.actor(&tap.from);
         // Only what somebody takes at once is claimed here.
@@ -326,6 +336,9 @@ impl Engine {
                             audit.summary.clone_from(&transition.summary);
                             let next = tx.apply(&transition, audit).await?;
                             ledger::follow(tx, &book, Some(&proposal), &next, None, now).await?;
+                            if let Some((person, decided)) = &decided {
+                                tx.put_decided(id, *person, decided, now).await?;
+                            }
                             let delivers = transition
                                 .effects
                                 .iter()

@@ -31,6 +31,7 @@ pub use act::Failed;
 pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
+pub use inbound::Habits;
 pub use problem::Problem;
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,

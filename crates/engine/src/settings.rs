@@ -50,6 +50,10 @@ pub struct RepositorySetup {
     pub policy: Option<domain::RepoPath>,
     /// Identities (mail addresses) that belong to agents or to the service: their commits on manual paths raise an alarm.
     pub machine_identities: Vec<String>,
+    /// Paths whose commits must be explained; every path that a rule of the policy covers, or that is reserved, when empty.
+    pub guarded_paths: Vec<domain::PathGlob>,
+    /// Whether a commit on such a path that nothing explains rings in the chats.
+    pub alarm_unexplained: bool,
 }
 
 impl RepositorySetup {
@@ -109,6 +113,14 @@ pub struct Limits {
     pub open_per_agent: u64,
     /// Proposals of one agent in an hour.
     pub hourly_per_agent: u64,
+    /// Cards by which one agent asks people in an hour, counted in every chat: more than one a minute is not read.
+    pub hourly_cards_per_agent: u64,
+    /// Cards by which agents ask people in one chat in an hour.
+    pub hourly_cards_per_chat: u64,
+    /// An approval this soon after the card is asked again: nobody has read it. Zero: never.
+    pub hasty_tap: Duration,
+    /// Approvals that are all quicker than this bring back the second step. Zero: never.
+    pub steady_tap: Duration,
     /// Oldest tip that `head` may mean without asking the remote.
     pub tip_age: Duration,
     /// How long an effect may run before another worker may take it.
@@ -134,6 +146,10 @@ impl Default for Limits {
             file_bytes: 1024 * 1024,
             open_per_agent: 50,
             hourly_per_agent: 200,
+            hourly_cards_per_agent: 60,
+            hourly_cards_per_chat: 120,
+            hasty_tap: Duration::from_secs(1),
+            steady_tap: Duration::from_secs(3),
             tip_age: Duration::from_secs(30),
             lease: Duration::from_secs(300),
             attempts: 20,

@@ -31,6 +31,6 @@ pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};
 pub use options::{Credentials, Deadlines, Identity, RemoteUrl, RepositoryOptions, SecretFile, SecretSource};
 pub use repository::Repository;
 pub use types::{
-    Ancestry, Built, BuiltCommit, CommitInfo, CommitSpec, Edit, Entry, FileStats, Inverse, Known, Located, Manual, Person, PushOutcome,
-    Rebase, RequestedChange, Standing, Tip, Touch, UnifiedDiff,
+    Ancestry, Built, BuiltCommit, CommitInfo, CommitSpec, Edit, Entry, FileStats, Inverse, Known, Located, Manual, NewCommit, Person,
+    PushOutcome, Rebase, RequestedChange, Standing, Tip, Touch, UnifiedDiff,
 };

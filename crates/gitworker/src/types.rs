@@ -111,6 +111,25 @@ pub struct Touch {
     pub time: Timestamp,
 }
 
+/// A commit that came to the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommit {
+    /// The commit.
+    pub id: CommitId,
+    /// The branch's own commit that brought it: itself, or a merge.
+    pub brought_by: CommitId,
+    /// Its author's name: untrusted text.
+    pub author: String,
+    /// Its first line: untrusted text.
+    pub summary: String,
+    /// When it was committed, as it says.
+    pub time: Timestamp,
+    /// The paths it changes against all of its parents; at most 1,000.
+    pub paths: Vec<String>,
+    /// The proposals that its message names.
+    pub named: Vec<String>,
+}
+
 /// What became of a change when the branch moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebase {

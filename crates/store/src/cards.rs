@@ -69,6 +69,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes since when the card has its present form.
+    pub async fn set_shown_at(&mut self, card_id: i64, at: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query("update cards set shown_at = ? where id = ?")
+                .bind(sql::micros(at))
+                .bind(card_id),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Marks the `sending` and `shown` cards of all other revisions as superseded; answers how many.
     pub async fn supersede_cards(&mut self, proposal: ProposalId, except: u32) -> Result<u64, StoreError> {
         self.execute(
@@ -147,6 +158,7 @@ struct Columns {
     state: String,
     shown_version: i64,
     sent_at: i64,
+    shown_at: Option<i64>,
 }
 
 fn decode(row: &SqliteRow) -> Result<Card, StoreError> {
@@ -167,5 +179,6 @@ fn decode(row: &SqliteRow) -> Result<Card, StoreError> {
         state: CardState::parse(&columns.state).ok_or_else(|| sql::undecodable("state of card", &place, &columns.state))?,
         shown_version: sql::count(columns.shown_version),
         sent_at: sql::time(columns.sent_at)?,
+        shown_at: columns.shown_at.map(sql::time).transpose()?,
     })
 }

@@ -5,8 +5,10 @@
 
 mod agents;
 mod answers;
+mod asked;
 mod audit;
 mod cards;
+mod decisions;
 mod effects;
 mod error;
 mod ledger;
@@ -14,6 +16,7 @@ mod lock;
 mod maintenance;
 mod model;
 mod open;
+mod overlaps;
 #[cfg(test)]
 mod plans;
 mod policies;
@@ -25,17 +28,22 @@ mod sql;
 mod stops;
 mod store;
 mod tx;
+mod unexplained;
 mod writer;
 
+pub use asked::RefusedCards;
+pub use decisions::Decided;
 pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
     OpenOffer, Ordered, Override, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
 };
+pub use overlaps::Overlap;
 pub use policies::RepositoryPolicy;
 pub use proposals::NewAnswer;
 pub use reads::Reader;
 pub use reports::RefusedReports;
 pub use store::{BoxFuture, DueBell, Store, StoreOptions};
 pub use tx::Tx;
+pub use unexplained::Unexplained;

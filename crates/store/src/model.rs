@@ -311,6 +311,8 @@ pub struct Card {
     pub shown_version: u64,
     /// When it was stored, just before sending.
     pub sent_at: Timestamp,
+    /// Since when it has its present form; not known of cards that older versions sent.
+    pub shown_at: Option<Timestamp>,
 }
 
 /// An effect that a worker holds until its lease ends.

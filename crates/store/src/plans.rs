@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, audit, cards, effects, ledger, open, policies, proposals, stops};
+use crate::{agents, answers, asked, audit, cards, decisions, effects, ledger, open, overlaps, policies, proposals, stops, unexplained};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -28,6 +28,12 @@ const HOT: &[(&str, &str)] = hot![
     proposals::COUNT_OPEN,
     proposals::COUNT_CREATED_SINCE,
     proposals::STANDING,
+    overlaps::OVERLAPS,
+    asked::ASKED_BY_AGENT,
+    asked::ASKED_IN_CHAT,
+    unexplained::UNEXPLAINED,
+    unexplained::UNSETTLED,
+    decisions::DECIDED,
     cards::COUNT_SINCE,
     cards::BY_PROPOSAL,
     cards::BY_NONCE,
@@ -63,7 +69,7 @@ const HOT: &[(&str, &str)] = hot![
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 26] = [
+const BIG: [&str; 30] = [
     "proposals",
     "revisions",
     "contents",
@@ -90,6 +96,10 @@ const BIG: [&str; 26] = [
     "stops",
     "overrides",
     "locks",
+    "open_paths",
+    "asked",
+    "unexplained",
+    "decisions",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
 const UNDER_WAY: [&str; 6] = [
@@ -111,6 +121,11 @@ insert into proposals select printf('prp_%032x', n), 1, 'agent-' || (n % 5), 'ho
 insert into audit select rowid, id, rowid, 'service', '', '', 'propose', '', '{}', '' from proposals;
 insert into contents select id, 1, '{}', null from proposals;
 insert into revisions select id, 1, '{}' from proposals;
+insert into open_paths select repository, branch, 'apps/' || (rowid % 50), id from proposals;
+insert into unexplained (repository, commit_id, brought_by, author, subject, paths, named, committed_at, found_at, settled)
+    select repository, id, id, '', '', '[]', '[]', 1, created_at, outcome is not null from proposals;
+insert into decisions select id, rowid % 5, rowid, 1, 1 from proposals;
+insert into asked select agent, -100, rowid from proposals;
 insert into cards (proposal, revision, digest, chat, message, nonce, attempt, kind, state, shown_version, sent_at)
     select id, 1, digest, -100, rowid, id, 1, 'note', 'shown', 1, rowid from proposals;
 insert into outbox (proposal, key, effect, due) select id, 'expire', '{}', created_at from proposals;
@@ -190,6 +205,14 @@ async fn hot_questions_never_walk_through_history() {
     STANDING: SEARCH proposals USING COVERING INDEX proposals_by_agent (agent=? AND created_at>?)
     STANDING: SEARCH meta USING PRIMARY KEY (key=?)
     STANDING: SEARCH proposals USING INDEX proposals_open_by_agent (agent=? AND digest=? AND base=?)
+    OVERLAPS: SEARCH mine USING COVERING INDEX open_paths_by_proposal (proposal=?)
+    OVERLAPS: SEARCH other USING PRIMARY KEY (repository=? AND branch=? AND path=?)
+    OVERLAPS: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
+    ASKED_BY_AGENT: SEARCH asked USING COVERING INDEX asked_by_agent (agent=? AND at>?)
+    ASKED_IN_CHAT: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
+    UNEXPLAINED: SEARCH unexplained USING INDEX unexplained_newest (repository=?)
+    UNSETTLED: SEARCH unexplained USING INDEX unexplained_unsettled (repository=? AND found_at<?)
+    DECIDED: SEARCH decisions USING INDEX decisions_by_person (person=? AND at>?)
     COUNT_SINCE: SEARCH cards USING COVERING INDEX cards_by_chat (chat=? AND sent_at>?)
     BY_PROPOSAL: SEARCH cards USING INDEX cards_by_proposal (proposal=?)
     BY_NONCE: SEARCH cards USING INDEX sqlite_autoindex_cards_1 (nonce=?)

@@ -3,12 +3,12 @@
 //! A proposal is stored as one JSON document; the columns beside it repeat what is searched for, and are written from the same value.
 
 use domain::{AgentName, ChangeSet, CommitId, Decision, Origin, Proposal, ProposalId, RepositoryName, Sha256Hash, Timestamp, Transition};
-use domain::{Delivery, Revision};
+use domain::{Delivery, Effect, Revision};
 use sqlx::SqliteConnection;
 
 use crate::model::{Audit, Changed, Cursor, ListFilter, Standing, StoredAnswer};
 use crate::reports::refused_since;
-use crate::{StoreError, Tx, answers, effects, sql};
+use crate::{StoreError, Tx, answers, effects, overlaps, sql};
 
 /// The longest page of a list.
 const PAGE_MAX: u32 = 1000;
@@ -33,6 +33,7 @@ macro_rules! insert {
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
              insert into revisions (proposal, number, document) values (?, ?, ?);
              insert into contents (proposal, number, body, checks) values (?, ?, ?, ?);
+             insert into open_paths (repository, branch, path, proposal) select ?, ?, value, ? from json_each(?);
              insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
              insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
@@ -45,6 +46,35 @@ macro_rules! insert {
 const INSERT: &str = insert!("");
 const INSERT_ANSWERED: &str =
     insert!("; insert into answers (agent, key, body_hash, status, body, etag, location, at) values (?, ?, ?, ?, ?, ?, ?, ?)");
+
+macro_rules! apply {
+    ($more:literal) => {
+        concat!(
+            "update proposals set version = ?, decision = ?, delivery = ?, outcome = ?, decided_at = ?, expires_at = ?, ended_at = ?,
+                                  digest = ?, base = ?, commit_id = ?, document = ?
+             where id = ? and version = ? returning version;
+             insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+             insert into revisions (proposal, number, document) values (?, ?, ?)
+             on conflict do update set document = excluded.document where document <> excluded.document;
+             insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
+             on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
+            $more
+        )
+    };
+}
+
+const APPLY: &str = apply!("");
+/// What shares a file with one that lands or ends is shown anew: its card names the others.
+const APPLY_LEAVING: &str = apply!(
+    ";
+     insert into outbox (proposal, key, effect, due)
+     select distinct other.proposal, 'edit_cards', ?, ? from open_paths mine indexed by open_paths_by_proposal
+     cross join open_paths other on other.repository = mine.repository and other.branch = mine.branch and other.path = mine.path
+     where mine.proposal = ? and other.proposal <> mine.proposal
+     on conflict do update set due = min(due, excluded.due), attempts = 0, error = null;
+     delete from open_paths where proposal = ?"
+);
 
 impl Tx {
     /// Stores a new proposal with its contents, its audit row and its effects. When the transition seals, the audit row's hash becomes `audit_head`.
@@ -101,7 +131,15 @@ impl Tx {
             .bind(&id)
             .bind(next.revision.number)
             .bind(sql::encode("contents", contents)?)
-            .bind(checks);
+            .bind(checks)
+            .bind(next.repository.as_str())
+            .bind(&next.branch)
+            .bind(&id)
+            .bind(if overlaps::is_ahead(&next) {
+                overlaps::paths(contents)?
+            } else {
+                "[]".to_owned()
+            });
         let mut query = linked.bind(query).bind(&id).bind(effects::rows(&transition.effects)?);
         let told = answer.map(|answer| (answer.agent, answer.key, (answer.render)(&next), answer.at));
         if let Some((agent, key, stored, at)) = &told {
@@ -121,6 +159,7 @@ impl Tx {
     pub async fn apply(&mut self, transition: &Transition, mut audit: Audit) -> Result<Proposal, StoreError> {
         let mut next = transition.next.clone();
         audit.proposal = Some(next.id);
+        let at = audit.at;
         let linked = self.link(audit)?;
         let head = linked.head;
         if transition.seals {
@@ -129,37 +168,35 @@ impl Tx {
         let expected = self.versions.get(&next.id).copied().unwrap_or(next.version.saturating_sub(1));
         let id = next.id.to_string();
         // One round trip here, too. When the first statement finds another version the others are undone with the job.
-        let query = sqlx::query(
-            "update proposals set version = ?, decision = ?, delivery = ?, outcome = ?, decided_at = ?, expires_at = ?, ended_at = ?,
-                                  digest = ?, base = ?, commit_id = ?, document = ?
-             where id = ? and version = ? returning version;
-             insert into audit (seq, proposal, at, actor, actor_id, actor_name, event, summary, details, hash)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-             insert into revisions (proposal, number, document) values (?, ?, ?)
-             on conflict do update set document = excluded.document where document <> excluded.document;
-             insert into outbox (proposal, key, effect, due) select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?) where true
-             on conflict do update set due = min(due, excluded.due), attempts = 0, error = null",
-        )
-        .bind(sql::big(next.version))
-        .bind(next.decision.as_str())
-        .bind(next.delivery.as_str())
-        .bind(next.outcome.map(domain::Outcome::as_str))
-        .bind(next.decided_at.map(sql::micros))
-        .bind(sql::micros(next.expires_at))
-        .bind(next.ended_at.map(sql::micros))
-        .bind(next.revision.digest.to_string())
-        .bind(next.revision.base.to_string())
-        .bind(next.commit.map(|commit| commit.to_string()))
-        .bind(sql::encode("proposal", &next)?)
-        .bind(&id)
-        .bind(sql::big(expected));
-        let query = linked
+        let leaves = !overlaps::is_ahead(&next);
+        let query = sqlx::query(if leaves { APPLY_LEAVING } else { APPLY })
+            .bind(sql::big(next.version))
+            .bind(next.decision.as_str())
+            .bind(next.delivery.as_str())
+            .bind(next.outcome.map(domain::Outcome::as_str))
+            .bind(next.decided_at.map(sql::micros))
+            .bind(sql::micros(next.expires_at))
+            .bind(next.ended_at.map(sql::micros))
+            .bind(next.revision.digest.to_string())
+            .bind(next.revision.base.to_string())
+            .bind(next.commit.map(|commit| commit.to_string()))
+            .bind(sql::encode("proposal", &next)?)
+            .bind(&id)
+            .bind(sql::big(expected));
+        let mut query = linked
             .bind(query)
             .bind(&id)
             .bind(next.revision.number)
             .bind(sql::encode("revision", &next.revision)?)
             .bind(&id)
             .bind(effects::rows(&transition.effects)?);
+        if leaves {
+            query = query
+                .bind(sql::encode("effect", &Effect::EditCards)?)
+                .bind(sql::micros(at))
+                .bind(&id)
+                .bind(&id);
+        }
         if self.returned(query).await?.is_empty() {
             let conflict = StoreError::Conflict { id: next.id, expected };
             // Whatever the job answers: what the other statements wrote must not stay.
@@ -167,7 +204,7 @@ impl Tx {
             return Err(conflict);
         }
         self.head = head;
-        self.stored(&next, !transition.effects.is_empty());
+        self.stored(&next, leaves || !transition.effects.is_empty());
         Ok(next)
     }
 
@@ -189,12 +226,23 @@ impl Tx {
         contents: &ChangeSet,
         checks: Option<&str>,
     ) -> Result<(), StoreError> {
+        let id = id.to_string();
+        let query = sqlx::query(
+            "insert into contents (proposal, number, body, checks) values (?, ?, ?, ?);
+             delete from open_paths where proposal = ?;
+             insert into open_paths (repository, branch, path, proposal)
+             select proposals.repository, proposals.branch, touched.value, proposals.id from proposals, json_each(?) as touched
+             where proposals.id = ? and proposals.outcome is null",
+        );
         self.execute(
-            sqlx::query("insert into contents (proposal, number, body, checks) values (?, ?, ?, ?)")
-                .bind(id.to_string())
+            query
+                .bind(&id)
                 .bind(revision)
                 .bind(sql::encode("contents", contents)?)
-                .bind(checks),
+                .bind(checks)
+                .bind(&id)
+                .bind(overlaps::paths(contents)?)
+                .bind(&id),
         )
         .await?;
         Ok(())

@@ -13,8 +13,8 @@ use crate::model::{
     Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, StandardRun, Standing, StoredAnswer,
 };
 use crate::{
-    RefusedReports, RepositoryPolicy, StoreError, Tx, agents, answers, audit, cards, effects, ledger, policies, proposals, reports, sql,
-    stops,
+    Decided, Overlap, RefusedCards, RefusedReports, RepositoryPolicy, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards,
+    decisions, effects, ledger, overlaps, policies, proposals, reports, sql, stops, unexplained,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -79,8 +79,22 @@ reads! {
     proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
     /// `count_open`, `count_created_since` and `pending_by_digest` in one question: the intake asks all three for every proposal.
     proposals::standing(agent: &AgentName, since: Timestamp, digest: Sha256Hash, base: CommitId) -> Standing;
+    /// The other proposals on their way to the branch that touch a file of this one, oldest first, at most 20.
+    overlaps::overlaps(proposal: ProposalId) -> Vec<Overlap>;
     /// This agent's refused reports at or after `since`.
     reports::refused_reports(agent: &AgentName, since: Timestamp) -> RefusedReports;
+    /// When the card was asked for that must be an hour old before this agent may ask again; `None` while it has fewer than `limit`.
+    asked::asked_by_agent(agent: &AgentName, since: Timestamp, limit: u64) -> Option<Timestamp>;
+    /// The same for a chat.
+    asked::asked_in_chat(chat: i64, since: Timestamp, limit: u64) -> Option<Timestamp>;
+    /// What the card quotas refused this agent in the hour before `now`.
+    asked::refused_cards(agent: &AgentName, now: Timestamp) -> RefusedCards;
+    /// Commits that nothing explains, the newest first.
+    unexplained::unexplained(repository: &RepositoryName, limit: u32) -> Vec<Unexplained>;
+    /// Those found at or before `found_before` whose time to be explained is over and not settled, oldest first, at most 100.
+    unexplained::unsettled(repository: &RepositoryName, found_before: Timestamp) -> Vec<Unexplained>;
+    /// What this person decided at or after `since`, the newest first.
+    decisions::decided(person: UserId, since: Timestamp) -> Vec<Decided>;
     /// How many cards went to this chat at or after `since`.
     cards::card_count_since(chat: i64, since: Timestamp) -> u64;
     /// All cards of a proposal, oldest first.

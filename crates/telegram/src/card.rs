@@ -76,6 +76,8 @@ pub struct Card {
     pub policy: String,
     /// Who must approve.
     pub requirements: Vec<Requirement>,
+    /// Other proposals on their way that touch a file of this one: the short id and the agent of each.
+    pub overlaps: Vec<(String, AgentName)>,
     /// What was decided.
     pub decision: Decision,
     /// How far it is.
@@ -308,6 +310,7 @@ impl Card {
             revision_author: None,
             policy: String::new(),
             requirements: Vec::new(),
+            overlaps: Vec::new(),
             decision: Decision::Pending,
             delivery: Delivery::None,
             outcome: None,

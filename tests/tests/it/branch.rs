@@ -667,3 +667,82 @@ async fn lost_races_are_run_again_at_once() -> Result<()> {
     assert_eq!(rounds, expected, "no delivery was claimed between the pushes");
     lab.invariants().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_second_is_told_of_the_first_and_shown_again_after_it() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.repo.commit_on_top(&[Change::write(LONG, long(&[]))], "A long file", "Olivia")?;
+    let first = lab.propose("Key 2", &[(LONG, Some(&long(&[(2, "first")])))]).await?;
+    let second = lab
+        .propose_as("other-bot", "Key 17", &[(LONG, Some(&long(&[(17, "second")])))])
+        .await?;
+    let line = format!("Same files as {} (ops-bot): once one of them lands", first.short());
+    let card = lab.card(second, "Approve").await?;
+    let third = lab.propose("Key 9", &[(LONG, Some(&long(&[(9, "third")])))]).await?;
+    let elsewhere = lab.propose("Another file", &SOME).await?;
+    assert!(card.text.contains(&line), "{}", card.text);
+    let third_card = lab.card(third, "Approve").await?;
+    for other in [(first, "ops-bot"), (second, "other-bot")] {
+        let named = format!("{} ({})", other.0.short(), other.1);
+        assert!(third_card.text.contains(&named), "{}", third_card.text);
+    }
+    assert!(!lab.card(elsewhere, "Approve").await?.text.contains("Same files"));
+    assert_eq!(
+        lab.engine.overlaps(third).await.map_err(|problem| anyhow!("{problem}"))?,
+        [first, second]
+    );
+
+    // One ends: the card of the other is edited. One lands: the other is shown again, merged.
+    lab.tap(BOB, third, "Reject").await?;
+    lab.tap(ALICE, first, "Approve").await?;
+    assert_eq!(lab.ended(first).await?.outcome, Some(Outcome::Synced));
+    let again = lab.until(second, "shown again", |p| p.revision.number == 2).await?;
+    assert_eq!((again.decision, again.approvals().count()), (Decision::Pending, 0));
+    assert!(
+        lab.engine
+            .overlaps(second)
+            .await
+            .map_err(|problem| anyhow!("{problem}"))?
+            .is_empty()
+    );
+    let shown = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            let mut cards = state
+                .messages(CHAT)
+                .iter()
+                .filter(|m| m.text.contains(&second.short()) && m.keyboard_text().contains("Approve"));
+            cards
+                .next_back()
+                .filter(|card| card.text.contains("merged by countersign") && !card.text.contains("Same files"))
+                .cloned()
+        })
+        .await;
+    ensure!(shown.is_some(), "{:#?}", lab.texts());
+    lab.tap(ALICE, second, "Approve").await?;
+    assert_eq!(lab.ended(second).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.repo.read(LONG), Some(long(&[(2, "first"), (17, "second")]).into_bytes()));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_one_of_two_ends_the_card_of_the_other_no_longer_names_it() -> Result<()> {
+    let lab = Lab::start().await?;
+    let first = lab.propose("Twice", &SOME).await?;
+    let second = lab.propose("Thrice", &[(VALUES, Some("replicaCount: 3\n"))]).await?;
+    let card = lab.card(second, "Approve").await?;
+    assert!(card.text.contains(&format!("Same files as {}", first.short())), "{}", card.text);
+    lab.tap(BOB, first, "Reject").await?;
+    let edited = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            state
+                .messages(CHAT)
+                .iter()
+                .find(|m| m.id == card.id && !m.text.contains("Same files"))
+                .cloned()
+        })
+        .await;
+    ensure!(edited.is_some(), "{:#?}", lab.texts());
+    lab.invariants().await
+}

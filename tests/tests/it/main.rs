@@ -1,9 +1,11 @@
 //! Everything from the outside, in one binary.
 
 mod argocd;
+mod attention;
 mod branch;
 mod commands;
 mod crashes;
+mod drift;
 mod guards;
 mod manual;
 mod observations;

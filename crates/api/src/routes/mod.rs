@@ -107,7 +107,9 @@ fn replayed(answer: &Answer) -> Response {
 /// A proposal's document with its address and tag.
 async fn document(face: &Face, status: StatusCode, proposal: &Proposal) -> Answered {
     let checked = face.engine.checked(proposal).await.map_err(engine::Problem::from)?;
-    let mut response = text(status, "application/json", document_text(proposal, checked.as_ref()));
+    let mut found = ProposalDocument::with(proposal, checked.as_ref());
+    found.overlaps = Some(face.engine.overlaps(proposal.id).await?);
+    let mut response = json(status, &found);
     response.headers_mut().insert(ETAG, etag(proposal.version));
     if status == StatusCode::CREATED {
         locate(response.headers_mut(), proposal.id);

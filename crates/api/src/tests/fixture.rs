@@ -128,6 +128,8 @@ async fn repository(folder: &Path) -> RepositorySetup {
         commit_url: None,
         machine_identities: Vec::new(),
         policy: None,
+        guarded_paths: Vec::new(),
+        alarm_unexplained: false,
     }
 }
 

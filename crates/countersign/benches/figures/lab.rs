@@ -86,7 +86,7 @@ pub(crate) fn configure(folder: &Path, to: &Connections<'_>) -> Result<ConfigFil
          [database]\npath = \"countersign.db\"\n\
          [policy]\nfile = \"policy.toml\"\nrunbooks = \"runbooks\"\n\
          [git]\ncache_dir = \"mirrors\"\n\
-         [limits]\nopen_proposals_per_agent = 1000000\nproposals_per_hour_per_agent = 1000000\napprovals_per_push = 5000\n\
+         [limits]\nopen_proposals_per_agent = 1000000\nproposals_per_hour_per_agent = 1000000\ncards_per_hour_per_agent = 1000000\ncards_per_hour_per_chat = 1000000\nhasty_tap_milliseconds = 0\nsteady_tap_milliseconds = 0\napprovals_per_push = 5000\n\
          messages_per_chat_minute = 100000\nmessages_per_chat_second = 1000\nmessages_burst = 1000\nmessages_per_second = 1000\n"
     );
     if let Some(telegram) = to.telegram {

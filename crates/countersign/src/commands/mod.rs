@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod agent;
+pub(crate) mod approvers;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
@@ -11,6 +12,7 @@ mod online;
 pub(crate) mod policy;
 pub(crate) mod runbook;
 pub(crate) mod stops;
+pub(crate) mod unexplained;
 
 use std::path::Path;
 

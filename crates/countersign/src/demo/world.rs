@@ -173,7 +173,7 @@ fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSi
          [policy]\nfile = \"config/policy.toml\"\nrunbooks = \"config/runbooks\"\n\
          [git]\ncache_dir = \"mirrors\"\n\
          [telegram]\ntoken = \"{}\"\napi_url = \"{}\"\n\
-         [limits]\nlanding_poll_seconds = 1\nmessages_per_chat_minute = 600\nmessages_per_chat_second = 20\nmessages_burst = 60\n\
+         [limits]\nhasty_tap_milliseconds = 0\nsteady_tap_milliseconds = 0\nlanding_poll_seconds = 1\nmessages_per_chat_minute = 600\nmessages_per_chat_second = 20\nmessages_burst = 60\n\
          [[repositories]]\nname = \"homelab\"\nurl = \"{url}\"\nbranch = \"main\"\napprovals = [{{ chat = {CHAT} }}]\nargocd = \"main\"\n\
          [[argocd]]\nname = \"main\"\nurl = \"{}\"\ntoken = \"{}\"\nsync = \"on_request\"\nrelist_seconds = 5\n",
         TelegramOptions::default().token,

@@ -126,6 +126,8 @@ pub(super) async fn repository(settings: &RepositorySettings, limits: &Limits) -
         commit_url: settings.commit_url.clone(),
         policy: settings.policy.clone(),
         machine_identities,
+        guarded_paths: settings.guarded_paths.clone(),
+        alarm_unexplained: settings.alarm_unexplained,
     })
 }
 

@@ -190,6 +190,8 @@ impl Checker<'_> {
             ("bytes_per_body", limits.bytes_per_body as u64),
             ("open_proposals_per_agent", limits.open_proposals_per_agent),
             ("proposals_per_hour_per_agent", limits.proposals_per_hour_per_agent),
+            ("cards_per_hour_per_agent", limits.cards_per_hour_per_agent),
+            ("cards_per_hour_per_chat", limits.cards_per_hour_per_chat),
             ("body_seconds", limits.body_seconds),
             ("connections", limits.connections as u64),
             ("header_seconds", limits.header_seconds),

@@ -138,6 +138,10 @@ pub(super) struct RawRepository {
     #[serde(default)]
     pub machine_identities: Vec<String>,
     #[serde(default)]
+    pub guarded_paths: Vec<String>,
+    #[serde(default)]
+    pub alarm_unexplained: bool,
+    #[serde(default)]
     pub push_with_git_cli: bool,
     pub extra_ca_file: Option<PathBuf>,
     pub mirror: Option<PathBuf>,

@@ -90,6 +90,8 @@ name = "main"
 url = "{}"
 token_file = "argocd-token"
 [limits]
+hasty_tap_milliseconds = 0
+steady_tap_milliseconds = 0
 secrets_seconds = 1
 start_seconds = 2
 "#,

@@ -20,9 +20,27 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 19] = [
-    "start", "help", "whoami", "pending", "history", "show", "cancel", "revert", "stop", "stops", "resume", "override", "lockme", "unlock",
-    "runbooks", "trust", "lift", "demote", "notnow",
+const KNOWN: [&str; 20] = [
+    "start",
+    "help",
+    "whoami",
+    "pending",
+    "history",
+    "show",
+    "cancel",
+    "revert",
+    "stop",
+    "stops",
+    "resume",
+    "override",
+    "lockme",
+    "unlock",
+    "runbooks",
+    "trust",
+    "lift",
+    "demote",
+    "notnow",
+    "unexplained",
 ];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
@@ -42,6 +60,7 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /override ID: let one pass a freeze, where you may\n\
 /lockme: take your own rights away at once\n\
 /unlock NAME: give them back, when two others ask for it\n\
+/unexplained: commits that came another way\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
 
@@ -83,9 +102,18 @@ impl Engine {
         }
         let answer = match command.name.as_str() {
             "start" | "help" => telegram::message(HELP),
-            "whoami" => telegram::message(&format!("{}{}", self.whoami(from.id), place(&command))),
+            "whoami" => {
+                // How somebody decides is theirs to know: never in a group.
+                let habits = if command.private {
+                    self.habits(from.id).await?
+                } else {
+                    String::new()
+                };
+                telegram::message(&format!("{}{habits}{}", self.whoami(from.id), place(&command)))
+            }
             "pending" => self.listing(telegram, Listed::Waiting).await?,
             "history" => self.listing(telegram, Listed::Others).await?,
+            "unexplained" => telegram::message(&self.list_unexplained().await?),
             "runbooks" => self.runbooks_listed().await?,
             "trust" => match self.trust_shown(telegram, &command).await? {
                 Some(words) => words,

@@ -5,11 +5,15 @@ use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, Review
 use store::{Card as StoredCard, CardKind, StoreError};
 use telegram::{Action, Tap};
 
-use super::{Dead, Toast};
+use super::looking::Quick;
+use super::{Dead, Toast, cut};
+use crate::cards::worst_line;
 use crate::{Engine, TelegramSetup};
 
 /// How long a second step stays open.
 const STEP_SECONDS: i64 = 120;
+/// Longest worst line in the answer to a tap, in characters: Telegram shows 200 in all.
+const WORST_MAX: usize = 80;
 
 /// A second step that somebody opened on a card.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub(crate) struct OpenStep {
     pub action: Action,
     /// Their display name.
     pub who: String,
+    /// When it was asked.
+    pub opened: Timestamp,
     /// When it closes by itself.
     pub until: Timestamp,
 }
@@ -38,8 +44,9 @@ impl Engine {
         let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Risk::High);
         let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
+        let quick = self.too_quick(card, person.id).await?;
         // What is decided already is refused with the decision, whatever it deletes.
-        if (complete && !grave && !deletes) || proposal.decision != Decision::Pending {
+        if (quick.is_none() && complete && !grave && !deletes) || proposal.decision != Decision::Pending {
             return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
         }
         if card.kind != CardKind::Approval {
@@ -52,12 +59,26 @@ impl Engine {
             Eligibility::OwnsAgent => return Err(Dead::Refused(Refusal::OwnsAgent.to_string())),
         }
         self.consume_once(tap).await?;
-        self.open_own(card.id, person, Action::Approve);
+        self.open_own(card.id, person.clone(), Action::Approve);
         self.owe_step(card.proposal).await?;
-        let why = match (deletes, grave) {
-            (true, _) => "Something is deleted. ",
-            (false, true) => "The risk is high. ",
-            (false, false) => "",
+        if quick == Some(Quick::Habit) {
+            self.send_diff(telegram, card, proposal).await?;
+            self.remark(telegram, &person).await?;
+        }
+        let why = match (deletes, grave, quick) {
+            // What is worst, and what exactly is approved, stand in the question itself.
+            (_, true, _) => {
+                let digest = shown.digest.map(|digest| digest.short()).unwrap_or_default();
+                format!("High risk: {} · digest {digest}. ", cut(&worst_line(&shown), WORST_MAX))
+            }
+            (true, false, _) => "Something is deleted. ".to_owned(),
+            (false, false, Some(Quick::Tap)) => "That was quicker than reading. ".to_owned(),
+            (false, false, Some(Quick::Habit)) => {
+                return Ok(Toast::alert(
+                    "Your last approvals were quicker than reading: the diff is below the card. Open it, then tap Yes.",
+                ));
+            }
+            (false, false, None) => String::new(),
         };
         let look = if complete {
             "Look again, then tap Yes."
@@ -76,6 +97,13 @@ impl Engine {
         proposal: &Proposal,
         person: PersonRef,
     ) -> Result<Toast, Dead> {
+        let opened = self.steps().get(&(card.id, person.id)).map(|step| step.opened);
+        let hasty = opened.is_some_and(|at| (self.now() - at).to_std().unwrap_or_default() < self.limits().hasty_tap);
+        if hasty {
+            // The button came under a finger that was on its way already.
+            self.consume_once(tap).await?;
+            return Ok(Toast::alert("Read the question first, then tap Yes."));
+        }
         let step = self.taken_step(card.id, person.id);
         if proposal.delivery == domain::Delivery::Queued {
             return match step.filter(|step| step.action == Action::SendAnyway) {
@@ -130,6 +158,7 @@ impl Engine {
         let step = OpenStep {
             action,
             who: person.name,
+            opened: now,
             until: now + chrono::Duration::seconds(STEP_SECONDS),
         };
         let mut steps = self.steps();

@@ -2,6 +2,7 @@
 
 mod admit;
 mod agents;
+mod asking;
 mod evaluate;
 mod observe;
 mod propose;

@@ -8,6 +8,7 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use store::{Actor, Audit, Duplicate, NewAnswer, Standing, StoreError, StoredAnswer, Tx};
 
+use super::asking;
 use crate::intake::Resolved;
 use crate::{Agent, Answer, Checked, Created, Engine, Idempotency, Problem, ProposalRequest, trust};
 
@@ -138,6 +139,8 @@ impl Engine {
         let (limits, book, now) = (self.limits().clone(), self.book(), self.now());
         self.crash("intake:before");
         let (asking, given) = (agent.clone(), key.clone());
+        let repository = opening.proposal.repository.clone();
+        let chats = self.asked_chats(&repository);
         let stored = self
             .store()
             .write(move |tx| {
@@ -177,6 +180,10 @@ impl Engine {
                     {
                         return Err(Unstored::Refused(problem));
                     }
+                    if asking::asks(&proposal) {
+                        let counted = asking::count(tx, &agent.name, &chats, &limits, now).await?;
+                        counted.map_err(Unstored::TooManyCards)?;
+                    }
                     let event = match &proposal.origin {
                         Origin::Change => "proposed",
                         Origin::Runbook(_) => "runbook_called",
@@ -210,6 +217,7 @@ impl Engine {
         let created = match stored {
             Ok(created) => created,
             Err(Unstored::Refused(problem)) => return Err(problem),
+            Err(Unstored::TooManyCards(until)) => return Err(self.too_many_cards(&agent.name, &repository, until).await),
             // Another call with the same key was stored between our look and our write: its answer is the answer.
             Err(Unstored::Store(error @ StoreError::Duplicate(Duplicate::IdempotencyKey))) => {
                 return self.replay(agent, key.as_ref()).await?.ok_or_else(|| error.into());
@@ -236,6 +244,8 @@ impl Engine {
 /// Why nothing was stored.
 enum Unstored {
     Refused(Problem),
+    /// Until when.
+    TooManyCards(Timestamp),
     Store(StoreError),
 }
 

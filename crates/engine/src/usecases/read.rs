@@ -73,6 +73,15 @@ impl Engine {
         }
     }
 
+    /// The other proposals on their way that touch a file of this one.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn overlaps(&self, id: ProposalId) -> Result<Vec<ProposalId>, Problem> {
+        let others = self.store().read().overlaps(id).await?;
+        Ok(others.into_iter().map(|other| other.id).collect())
+    }
+
     /// An agent's proposals, newest first.
     ///
     /// # Errors

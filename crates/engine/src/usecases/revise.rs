@@ -51,6 +51,11 @@ impl Engine {
             return self.unrevised(agent, id, version, key).await;
         }
         self.admit(agent, &resolved, &request.content).await?;
+        // Another revision is another card.
+        let asks = current.requested_by.is_none() && resolved.route.tier != domain::Tier::Standard;
+        if asks && may_revise {
+            self.count_card(&agent.name, &current.repository).await?;
+        }
         let revision = Revision {
             number: current.revision.number + 1,
             author: RevisionAuthor::Agent,

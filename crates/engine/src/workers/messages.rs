@@ -13,7 +13,7 @@ const AMBIGUOUS_SECONDS: i64 = 20;
 const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
-const MENU: [(&str, &str); 18] = [
+const MENU: [(&str, &str); 19] = [
     ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
     ("history", "what is under way or ended"),
@@ -30,6 +30,7 @@ const MENU: [(&str, &str); 18] = [
     ("lift", "let a runbook run again: /lift NAME"),
     ("demote", "take standard away: /demote NAME"),
     ("notnow", "turn a promotion down: /notnow NAME"),
+    ("unexplained", "commits that came another way"),
     ("whoami", "your numeric id and roles"),
     ("help", "how this works"),
 ];
@@ -111,9 +112,14 @@ impl Engine {
         match sent {
             Ok(message) => {
                 self.saw_telegram();
-                let (card_id, document) = (stored.id, message.document_message_id.map(|id| id.0));
+                let (card_id, document, now) = (stored.id, message.document_message_id.map(|id| id.0), self.now());
                 self.store()
-                    .write(move |tx| Box::pin(async move { tx.confirm_card(card_id, message.message_id.0, document).await }))
+                    .write(move |tx| {
+                        Box::pin(async move {
+                            tx.confirm_card(card_id, message.message_id.0, document).await?;
+                            tx.set_shown_at(card_id, now).await
+                        })
+                    })
                     .await
                     .map_err(failed)?;
                 if proposal.revision.number > 1 {
@@ -222,10 +228,15 @@ impl Engine {
                 let shown = *shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let Some((version, current)) = shown else { return Ok(()) };
                 let old = revision < current;
+                // Somebody who looks at it sees something new from now on.
+                let (anew, now) = (version > card.shown_version, self.now());
                 self.store()
                     .write(move |tx| {
                         Box::pin(async move {
                             tx.set_shown(card_id, version).await?;
+                            if anew {
+                                tx.set_shown_at(card_id, now).await?;
+                            }
                             if old {
                                 tx.set_card_state(card_id, CardState::Superseded).await?;
                             }

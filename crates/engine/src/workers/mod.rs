@@ -4,10 +4,12 @@
 mod branch;
 mod deliver;
 mod digest;
+mod drift;
 mod effects;
 mod landing;
 mod messages;
 mod prepare;
+mod quota;
 mod standing;
 mod sync;
 mod usable;
@@ -64,6 +66,7 @@ impl Engine {
         for setup in self.repositories() {
             let (sender, receiver) = mpsc::unbounded_channel();
             owners.insert(setup.name.clone(), sender);
+            tracker.spawn(self.clone().watch_history(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().keep_usable(setup.name.clone(), cancel.clone()));
             tracker.spawn(self.clone().own_branch(setup.name.clone(), receiver, cancel.clone()));
         }

@@ -14,6 +14,8 @@ const NAME_MAX: usize = 60;
 const LIST_MAX: usize = 440;
 /// Lines that say what a change does; the rest is counted.
 const EXPLAINED_MAX: usize = 6;
+/// Other proposals named that touch the same files.
+const OVERLAPS_MAX: usize = 3;
 /// Longest sentence about why something failed.
 const NOTE_MAX: usize = 360;
 /// Longest block of commands.
@@ -48,7 +50,11 @@ pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
 /// What must still happen, what exactly it is about, and what we noticed.
 pub(super) fn details(card: &Card, options: &RenderOptions) -> Rich {
     let asked = requirements(card, options).line(deadline(card, options));
-    asked.line(explained(card)).line(checks(card)).line(remarks(card))
+    asked
+        .line(overlaps(card))
+        .line(explained(card))
+        .line(checks(card))
+        .line(remarks(card))
 }
 
 /// Tier, what, and how it stands; where somebody ended it, who and when.
@@ -247,6 +253,26 @@ fn deadline(card: &Card, options: &RenderOptions) -> Rich {
         line = line.text(label).code(&digest.short());
     }
     line
+}
+
+/// Who else changes these files. Nothing waits for that: the one that comes second is compared with what the first one left.
+fn overlaps(card: &Card) -> Rich {
+    let over = card.outcome.is_some() || card.superseded.is_some();
+    let Some((first, rest)) = card.overlaps.split_first().filter(|_| !over) else {
+        return Rich::new();
+    };
+    let name = |line: Rich, (id, agent): &(String, domain::AgentName)| line.code(id).text(&format!(" ({})", short(agent.as_str())));
+    let mut line = name(Rich::new().text("↔️ Same files as "), first);
+    for other in rest.iter().take(OVERLAPS_MAX - 1) {
+        line = name(line.text(", "), other);
+    }
+    let missing = card.overlaps.len().saturating_sub(OVERLAPS_MAX);
+    let more = if missing == 0 {
+        String::new()
+    } else {
+        format!(" and {missing} more")
+    };
+    line.text(&format!("{more}: once one of them lands, this is shown again"))
 }
 
 const fn risk(risk: Risk) -> &'static str {

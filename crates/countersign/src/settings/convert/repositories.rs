@@ -128,6 +128,13 @@ impl Checker<'_> {
         let policy = self.place_of_policy(&key("policy"), raw.policy.as_deref());
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
+        let mut guarded_paths = Vec::new();
+        for glob in &raw.guarded_paths {
+            match domain::PathGlob::new(glob) {
+                Ok(glob) => guarded_paths.push(glob),
+                Err(message) => self.problem(&key("guarded_paths"), message, "correct the pattern, such as \"kubernetes/**\""),
+            }
+        }
         let name = name?;
         let mirror = raw
             .mirror
@@ -158,6 +165,8 @@ impl Checker<'_> {
                 Some(github) => Some(github?),
             },
             machine_identities: raw.machine_identities,
+            guarded_paths,
+            alarm_unexplained: raw.alarm_unexplained,
         })
     }
 
