@@ -242,7 +242,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 10, "the branch has {} commits instead of 10", log.len());
+        ensure!(log.len() == 11, "the branch has {} commits instead of 11", log.len());
         Ok(())
     }
 
