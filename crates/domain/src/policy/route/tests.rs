@@ -261,7 +261,10 @@ fn each_repository_goes_by_its_own_policy() {
     let elsewhere: crate::RepositoryName = "elsewhere".parse().expect("a name");
     let route = |facts: &crate::Facts| (told(&both.route(&homelab(), facts)), told(&both.route(&elsewhere, facts)));
     let (here, there) = route(&scale(&["apps/web/x"]));
-    assert_eq!(here, "standard · rule \"everything\" trusts runbook scale · ");
+    assert_eq!(
+        here,
+        "standard · rule \"everything\" trusts runbook scale: standard until 2027-01-01 · "
+    );
     assert_eq!(there, told(&own.route(&elsewhere, &scale(&["apps/web/x"]))));
     let (here, there) = route(&facts(&["apps/policy.toml"]));
     assert!(here.starts_with("manual · apps/policy.toml is reserved"), "{here}");
