@@ -173,9 +173,9 @@ async fn who_always_approves_at_once_is_shown_the_diff_first_and_told_in_private
 #[tokio::test(flavor = "multi_thread")]
 async fn the_question_of_a_high_risk_repeats_the_worst_line_and_the_digest() -> Result<()> {
     let lab = Lab::start().await?;
-    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: all\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: cluster-admin\nsubjects:\n  - kind: Group\n    name: system:authenticated\n";
+    let open = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: all\n  namespace: web\nspec:\n  podSelector: {}\n  policyTypes: [Ingress]\n  ingress:\n    - {}\n";
     let id = lab
-        .propose("Bind", &[("kubernetes/applications/web/role.yaml", Some(role))])
+        .propose("Open", &[("kubernetes/applications/web/open.yaml", Some(open))])
         .await?;
     let toast = lab.tap(ALICE, id, "Approve").await?.text().to_owned();
     let digest = lab.proposal(id).await?.revision.digest.short();

@@ -106,9 +106,14 @@ fn replayed(answer: &Answer) -> Response {
 
 /// A proposal's document with its address and tag.
 async fn document(face: &Face, status: StatusCode, proposal: &Proposal) -> Answered {
+    document_beside(face, status, proposal, None).await
+}
+
+/// The same, with the other open proposals on its files.
+async fn document_beside(face: &Face, status: StatusCode, proposal: &Proposal, overlaps: Option<Vec<domain::ProposalId>>) -> Answered {
     let checked = face.engine.checked(proposal).await.map_err(engine::Problem::from)?;
     let mut found = ProposalDocument::with(proposal, checked.as_ref());
-    found.overlaps = Some(face.engine.overlaps(proposal.id).await?);
+    found.overlaps = overlaps;
     let mut response = json(status, &found);
     response.headers_mut().insert(ETAG, etag(proposal.version));
     if status == StatusCode::CREATED {

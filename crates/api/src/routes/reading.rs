@@ -11,7 +11,7 @@ use domain::{Decision, Delivery, Outcome, Proposal, ProposalId, RepositoryName};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, acceptable, document, json, text};
+use super::{Answered, acceptable, document_beside, json, text};
 use crate::conditional::{Known, Wait, etag, if_none_match, wait};
 use crate::document::{ProposalDocument, ProposalsDocument, words};
 use crate::extract::{Asked, Caller, Named};
@@ -111,7 +111,10 @@ async fn current(face: &Face, proposal: &Proposal, known: Option<&Known>, wait: 
             response.headers_mut().insert(ETAG, etag(proposal.version));
             response
         }
-        _ => document(face, StatusCode::OK, proposal).await?,
+        _ => {
+            let overlaps = face.engine.overlaps(proposal.id).await?;
+            document_beside(face, StatusCode::OK, proposal, Some(overlaps)).await?
+        }
     };
     response
         .headers_mut()

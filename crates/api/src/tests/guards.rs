@@ -135,7 +135,9 @@ async fn a_proposal_tells_what_checked_it_at_once_when_repeated_and_when_read() 
     assert!(crate::tests::validator("ProposalDocument").is_valid(&document), "{document}");
     assert_eq!(api.ask("k1", &[(&path, text)]).await.text, seen.text, "the stored answer");
     assert_eq!(api.ask("k2", &[(&path, text)]).await.text, seen.text, "the same proposal again");
-    assert_eq!(api.get(&format!("/v1/proposals/{}", seen.id()), "").await.text, seen.text);
+    let mut read = api.get(&format!("/v1/proposals/{}", seen.id()), "").await.json();
+    assert_eq!(read["overlaps"].take(), json!([]));
+    assert_eq!(read, document);
     let listed = api.get("/v1/proposals", "").await.json();
     assert_eq!(listed["proposals"][0]["checks"], Value::Null);
 }
