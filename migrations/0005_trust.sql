@@ -23,3 +23,6 @@ create table digests (
     at       integer not null,
     primary key (chat, thread, proposal)
 ) strict;
+
+-- What went wrong is found however many runs came after it.
+create index trials_wrong on trials (hash, repository, class, started_at) where result not in ('open', 'succeeded') or reverted_at is not null;

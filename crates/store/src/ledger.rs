@@ -299,8 +299,14 @@ pub(crate) async fn trial(connection: &mut SqliteConnection, proposal: ProposalI
     row.map(TrialColumns::decode).transpose()
 }
 
-pub(crate) const TRIALS: &str =
-    "select * from trials where hash = ? and repository = ? and class = ? and started_at >= ? order by started_at";
+/// The newest 200, and the newest 50 that went wrong: a record counts 50, and what is asked for every run must not grow with history. Repeats on one
+/// target within a day count once, so that a runbook that runs very often shows fewer than it has; it never hides a failure that way.
+pub(crate) const TRIALS: &str = "
+select * from (select * from trials where hash = ?1 and repository = ?2 and class = ?3 and started_at >= ?4 order by started_at desc limit 200)
+union
+select * from (select * from trials indexed by trials_wrong where hash = ?1 and repository = ?2 and class = ?3 and started_at >= ?4
+    and (result not in ('open', 'succeeded') or reverted_at is not null) order by started_at desc limit 50)
+order by started_at";
 
 pub(crate) async fn trials(connection: &mut SqliteConnection, key: &LedgerKey, since: Timestamp) -> Result<Vec<Trial>, StoreError> {
     let rows: Vec<TrialColumns> = keyed!(sqlx::query_as(TRIALS), key)

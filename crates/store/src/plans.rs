@@ -241,6 +241,7 @@ async fn hot_questions_never_walk_through_history() {
     OF_PROPOSAL: SEARCH audit USING INDEX audit_by_proposal (proposal=?)
     TRIAL: SEARCH trials USING INDEX sqlite_autoindex_trials_1 (proposal=?)
     TRIALS: SEARCH trials USING INDEX trials_by_record (hash=? AND repository=? AND class=? AND started_at>?)
+    TRIALS: SEARCH trials USING INDEX trials_wrong (hash=? AND repository=? AND class=? AND started_at>?)
     OPEN_TRIALS: SCAN trials USING INDEX trials_open
     STANDARD_RUNS: SEARCH standard_runs USING INDEX standard_runs_by_runbook (runbook=? AND repository=? AND at>?)
     STANDARD_RUNS: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)

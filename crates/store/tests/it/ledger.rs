@@ -101,6 +101,29 @@ async fn a_trial_is_kept_with_its_result_and_a_failure_is_final() {
 }
 
 #[tokio::test]
+async fn a_record_is_bounded_and_forgets_no_failure() {
+    let it = Fixture::new().await;
+    for n in 1..=260 {
+        it.insert(proposal(n)).await;
+        let mut run = trial(n, "web", at(n as i64));
+        let result = if n == 3 { TrialResult::Degraded } else { TrialResult::Succeeded };
+        assert!(run.settle(result, at(n as i64 + 1)));
+        if n == 5 {
+            run.reverted_at = Some(at(900));
+        }
+        put(&it, &run).await;
+    }
+    let trials = record(&it).await.trials;
+    let started: Vec<_> = trials.iter().map(|trial| trial.started_at).collect();
+    assert_eq!(trials.len(), 202);
+    assert_eq!(
+        started[..3],
+        [at(3), at(5), at(61)],
+        "what went wrong, then the newest, oldest first"
+    );
+}
+
+#[tokio::test]
 async fn offers_are_made_once_and_answered_once() {
     let it = Fixture::new().await;
     let offer = async |at: Timestamp| -> Result<(), StoreError> {
