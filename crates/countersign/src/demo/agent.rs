@@ -106,7 +106,11 @@ impl Agent {
 
     /// The proposal as it stands.
     pub(super) async fn get(&self, id: &str) -> Result<Value> {
-        let url = format!("{}/v1/proposals/{id}", self.base);
+        self.read(&format!("/v1/proposals/{id}")).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Value> {
+        let url = format!("{}{path}", self.base);
         Ok(self
             .http
             .get(url)
@@ -120,16 +124,7 @@ impl Agent {
 
     /// What trust says of a runbook now: the first of its standings.
     pub(super) async fn standing(&self, runbook: &str) -> Result<Value> {
-        let url = format!("{}/v1/runbooks", self.base);
-        let page: Value = self
-            .http
-            .get(url)
-            .bearer_auth(&self.token)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
+        let page = self.read("/v1/runbooks").await?;
         let all = page["runbooks"].as_array().context("the list has no runbooks")?;
         let found = all.iter().find(|one| one["name"] == runbook).context("the runbook is not listed")?;
         Ok(found["standings"][0].clone())
