@@ -124,6 +124,7 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         } => step.settled(outcome, applications, note),
         Event::Recovered => step.recovered(),
         Event::Reverted { by } => step.reverted(by),
+        Event::Restored { by } => step.restored(by),
     }
 }
 

@@ -59,7 +59,7 @@ pub enum Effect {
         /// Where: its chats are told.
         repository: RepositoryName,
     },
-    /// Mark the undone proposal and its cards.
+    /// Tell what a revert undid, and its cards, whether the revert is in force.
     MarkReverted,
     /// The window of a run has closed: see what its runbook's record says now.
     WeighTrust,

@@ -154,6 +154,11 @@ pub enum Event {
         /// The revert.
         by: ProposalId,
     },
+    /// The revert of this change was undone itself: what it did is on the branch again.
+    Restored {
+        /// The revert that is no longer in force.
+        by: ProposalId,
+    },
 }
 
 impl Event {
@@ -191,6 +196,7 @@ impl Event {
             Self::Settled { .. } => "settled",
             Self::Recovered => "recovered",
             Self::Reverted { .. } => "reverted",
+            Self::Restored { .. } => "restored",
         }
     }
 
@@ -216,7 +222,8 @@ impl Event {
             | Self::Observed { .. }
             | Self::Settled { .. }
             | Self::Recovered
-            | Self::Reverted { .. } => None,
+            | Self::Reverted { .. }
+            | Self::Restored { .. } => None,
         }
     }
 }

@@ -71,7 +71,7 @@ pub struct Proposal {
     pub ended_at: Option<Timestamp>,
     /// A sentence for people about the present state: why it is blocked, failed, or waits.
     pub note: Option<String>,
-    /// The proposal whose delivery undid this one.
+    /// The delivered revert that undid this one; absent again while that revert is itself reverted.
     pub reverted_by: Option<ProposalId>,
     /// A failed outcome came right later.
     pub recovered_at: Option<Timestamp>,

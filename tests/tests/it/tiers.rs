@@ -1,10 +1,10 @@
 //! The three tiers from proposal to proof.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use domain::{Decision, Delivery, Landed, Outcome, Policy, Tier};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, POLICY};
-use engine::Book;
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, MALLORY, POLICY, agent_named};
+use engine::{Book, Created};
 use serde_json::json;
 use simulators::git::Change;
 
@@ -186,6 +186,63 @@ async fn a_delivered_change_is_reverted_by_one_tap_and_one_confirmation() -> Res
     assert_eq!(lab.ended(revert).await?.outcome, Some(Outcome::Synced));
     assert_eq!(lab.repo.read(VALUES), before);
     lab.until(id, "marked as reverted", |p| p.reverted_by == Some(revert)).await?;
+    lab.invariants().await
+}
+
+/// Who undoes a revert brings the change back, and what is there can be undone: by tap, command and API.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_that_was_reverted_lets_the_change_be_reverted_again() -> Result<()> {
+    let lab = Lab::start().await?;
+    let before = lab.repo.read(VALUES);
+    let id = lab.propose("Two blogs", &[(VALUES, Some("replicaCount: 2\n"))]).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.ended(id).await?;
+    let agent = agent_named("ops-bot");
+    let asked = async |of| match lab.engine.revert(&agent, of, None, None).await {
+        Ok(Created::New(revert)) => Ok(revert.id),
+        other => Err(anyhow!("{other:?}")),
+    };
+    let delivered = async |revert| {
+        lab.tap(ALICE, revert, "Approve").await?;
+        lab.ended(revert).await
+    };
+    let newest = async || Ok::<_, anyhow::Error>(lab.engine.store().read().list(&store::ListFilter::default(), None, 1).await?.0[0].id);
+
+    let first = asked(id).await?;
+    delivered(first).await?;
+    lab.until(id, "reverted", |p| p.reverted_by == Some(first)).await?;
+    let refused = lab.engine.revert(&agent, id, None, None).await.err().context("reverted twice")?;
+    assert_eq!(refused.code, "already_reverted");
+
+    // The revert of the revert, by tap on the revert's card.
+    lab.tap(ALICE, first, "Revert").await?;
+    let back = newest().await?;
+    delivered(back).await?;
+    lab.until(first, "reverted itself", |p| p.reverted_by == Some(back)).await?;
+    lab.until(id, "there again", |p| p.reverted_by.is_none()).await?;
+    assert_eq!(lab.repo.read(VALUES), Some(b"replicaCount: 2\n".to_vec()));
+
+    // Its card has the button again.
+    lab.tap(ALICE, id, "Revert").await?;
+    let second = newest().await?;
+    assert!(![id, first, back].contains(&second));
+    delivered(second).await?;
+    lab.until(id, "reverted again", |p| p.reverted_by == Some(second)).await?;
+    assert_eq!(lab.repo.read(VALUES), before);
+
+    // Three deep: the end of the chain decides.
+    lab.command(BOB, CHAT, &format!("/revert {}", second.short()), &["is prepared"])
+        .await?;
+    let third = newest().await?;
+    delivered(third).await?;
+    lab.until(id, "there once more", |p| p.reverted_by.is_none()).await?;
+    let fourth = asked(third).await?;
+    delivered(fourth).await?;
+    let gone = lab
+        .until(id, "undone by the one that holds again", |p| p.reverted_by.is_some())
+        .await?;
+    assert_eq!(gone.reverted_by, Some(second));
+    assert_eq!(lab.repo.read(VALUES), before);
     lab.invariants().await
 }
 

@@ -1,7 +1,7 @@
 //! After the push: what Argo CD shows, the outcome, and what happens to it later.
 
 use super::{Decided, Step, at};
-use crate::{ApplicationState, Delivery, Effect, Outcome, ProposalId, Transition};
+use crate::{ApplicationState, Delivery, Effect, Origin, Outcome, Proposal, ProposalId, Transition};
 
 impl Step<'_> {
     pub(super) fn observed(&self, applications: Vec<ApplicationState>, trouble: Option<&str>) -> Decided {
@@ -94,7 +94,26 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.reverted_by = Some(by);
-        Ok(self.to(next, [Effect::EditCards], format!("reverted by {by}")))
+        Ok(self.undone(next, format!("reverted by {by}")))
+    }
+
+    pub(super) fn restored(&self, by: ProposalId) -> Decided {
+        if self.proposal.reverted_by != Some(by) {
+            return Err(self.illegal("restored"));
+        }
+        let mut next = self.next();
+        next.reverted_by = None;
+        Ok(self.undone(next, format!("on the branch again: revert {by} was reverted")))
+    }
+
+    /// What a revert undid follows: while the revert itself is undone, that is there again.
+    fn undone(&self, next: Proposal, summary: String) -> Transition {
+        let follows = matches!(next.origin, Origin::Revert { .. });
+        let mut step = self.to(next, [Effect::EditCards], summary);
+        if follows {
+            at(&mut step.effects, self.now, [Effect::MarkReverted]);
+        }
+        step
     }
 }
 

@@ -229,10 +229,12 @@ impl Engine {
         }
     }
 
+    /// The undone proposal follows the chain: an even number of delivered reverts, each of the one before, means that it is there.
     async fn mark_reverted(&self, id: ProposalId) -> Ran {
         match self.store().read().proposal(id).await {
             Ok(Some(proposal)) => match proposal.origin {
-                domain::Origin::Revert { of, .. } => self.quiet(of, Event::Reverted { by: id }).await,
+                domain::Origin::Revert { of, .. } if proposal.is_delivered() => self.quiet(of, Event::Reverted { by: id }).await,
+                domain::Origin::Revert { of, .. } => self.quiet(of, Event::Restored { by: id }).await,
                 domain::Origin::Change | domain::Origin::Runbook(_) | domain::Origin::Observed(_) => Ran::Done,
             },
             Ok(None) => Ran::Done,

@@ -317,6 +317,7 @@ fn from_the_branch(event: &Event) -> bool {
         | Event::Observed { .. }
         | Event::Settled { .. }
         | Event::Recovered
-        | Event::Reverted { .. } => false,
+        | Event::Reverted { .. }
+        | Event::Restored { .. } => false,
     }
 }

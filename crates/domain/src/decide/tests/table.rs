@@ -60,7 +60,8 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         Event::Observed { .. } => Some(settled(Outcome::Synced)),
         Event::Settled { .. } => Some(Event::Recovered),
         Event::Recovered => Some(Event::Reverted { by: other() }),
-        Event::Reverted { .. } => None,
+        Event::Reverted { .. } => Some(Event::Restored { by: other() }),
+        Event::Restored { .. } => None,
     }
 }
 
