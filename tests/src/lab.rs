@@ -335,6 +335,12 @@ impl Lab {
         self.hands.ahead.fetch_add(seconds, Ordering::SeqCst);
     }
 
+    /// Lets the service's clock jump back, as a wrong clock does when it is set right.
+    pub fn rewind(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        self.hands.ahead.fetch_sub(seconds, Ordering::SeqCst);
+    }
+
     /// Stops the service's clock: nothing that is due later happens before [`Lab::thaw`].
     pub fn freeze(&self) {
         self.hands.stopped_at.store(chrono::Utc::now().timestamp_micros(), Ordering::SeqCst);

@@ -32,6 +32,8 @@ pub struct Book {
     /// The policy with everybody's rights, and who has none at the moment.
     whole: Arc<Policy>,
     locked: BTreeSet<UserId>,
+    /// The repositories without an Argo CD: how a run ended there, nobody can see.
+    unwatched: Arc<BTreeSet<RepositoryName>>,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +94,7 @@ impl Book {
             loaded: guard::Loaded::built_in(),
             source: None,
             locked: BTreeSet::new(),
+            unwatched: Arc::default(),
         }
     }
 
@@ -122,7 +125,11 @@ impl Book {
         }
         let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
         let old = self.whole.for_repository(repository).clone().capped(None);
-        let shifts = domain::replay(&old, new, decided.into_iter().map(|facts| (repository.clone(), facts)));
+        let current = |name: &RunbookName| {
+            let runbook = self.runbooks.get(name).filter(|_| self.watches(repository))?;
+            Some(runbook.content_hash())
+        };
+        let shifts = domain::replay(&old, new, current, decided.into_iter().map(|facts| (repository.clone(), facts)));
         if shifts.is_empty() {
             return vec![format!("{over}, none would have gone another way")];
         }
@@ -164,7 +171,19 @@ impl Book {
     /// The same book, with what another one knows of the repositories.
     pub(crate) fn with_theirs_of(mut self, other: &Self) -> Self {
         self.theirs = other.theirs.clone();
+        self.unwatched = other.unwatched.clone();
         self.joined()
+    }
+
+    /// The same book, with the repositories that no Argo CD watches.
+    pub(crate) fn unwatched(mut self, names: impl IntoIterator<Item = RepositoryName>) -> Self {
+        self.unwatched = Arc::new(names.into_iter().collect());
+        self
+    }
+
+    /// Whether an Argo CD can tell how a change of a repository ended.
+    pub(crate) fn watches(&self, repository: &RepositoryName) -> bool {
+        !self.unwatched.contains(repository)
     }
 
     /// What is known of a repository's own policy, where it carries one.

@@ -85,7 +85,11 @@ impl Engine {
             .repositories
             .iter()
             .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
-        let book = options.book.homed(homes);
+        let unwatched = options.repositories.iter().filter(|repository| repository.argocd.is_none());
+        let book = options
+            .book
+            .homed(homes)
+            .unwatched(unwatched.map(|repository| repository.name.clone()));
         let repositories = options
             .repositories
             .into_iter()

@@ -7,7 +7,7 @@ use domain::ledger::{Trial, TrialResult};
 use domain::{Decision, Delivery, Outcome, Policy, Proposal, ProposalId, Sha256Hash, Tier};
 use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, LabOptions, PATIENCE, POLICY, RUNBOOK, agent_named};
 use end_to_end::{Lab, record};
-use engine::{Book, Content, ObservationRequest};
+use engine::{Book, Content, Created, ObservationRequest};
 use serde_json::json;
 use simulators::argocd::Behaviour;
 use simulators::git::Change;
@@ -179,16 +179,71 @@ async fn a_revert_holds_the_runbook_on_its_paths_until_a_human_lifts_it() -> Res
     lab.invariants().await
 }
 
+/// Without an Argo CD nothing is ever verified: that is said before the first run, and nothing is held against the runbook.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_knows_the_end_counts_as_a_failure() -> Result<()> {
+async fn where_nobody_can_see_how_a_run_ends_people_are_asked_from_the_start() -> Result<()> {
+    const WHY: &str = "repository homelab has no Argo CD that tells how a run ends";
     let runbook = runbook(AT_ONCE);
-    let lab = Lab::with(LabOptions {
+    let mut lab = Lab::with(LabOptions {
         policy: policy(Some((&runbook, "2099-12-31"))),
         runbook,
         argocd: false,
         ..LabOptions::default()
     })
     .await?;
+    let mut last = None;
+    // Three: if they counted, the second would make the runbook manual.
+    for replicas in [5, 6, 7] {
+        let run = scaled(&lab, replicas).await?;
+        asked(&lab, run, WHY).await?;
+        lab.tap(ALICE, run, "Approve").await?;
+        assert_eq!(lab.ended(run).await?.outcome, Some(Outcome::Pushed));
+        assert_eq!(lab.engine.store().read().trial(run).await?, None);
+        last = Some(run);
+    }
+    lab.command(ALICE, CHAT, "/trust scale", &["prompted", WHY]).await?;
+    // What an agent pushes by itself rings with the same reason.
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?.replace("replicas: 7", "replicas: 8");
+    let commit = lab
+        .repo
+        .commit_on_top(&[Change::write(DEPLOYMENT, text)], "Scale web", "Agent <agent@example.com>")?;
+    let report = ObservationRequest {
+        repository: "homelab".to_owned(),
+        commit,
+        runbook: "scale".to_owned(),
+        parameters: json!({ "app": "web", "replicas": 8 }),
+    };
+    let problem = lab.engine.observe(&agent_named("ops-bot"), report, None).await.err();
+    ensure!(problem.as_ref().is_some_and(|problem| problem.detail.contains(WHY)), "{problem:?}");
+    // A revert stops the runbook there, as anywhere.
+    let (agent, run) = (agent_named("ops-bot"), last.context("no run")?);
+    let back = [Change::write(
+        DEPLOYMENT,
+        String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?.replace("replicas: 8", "replicas: 7"),
+    )];
+    lab.repo.commit_on_top(&back, "Back to seven", "Agent <agent@example.com>")?;
+    let Ok(Created::New(revert)) = lab.engine.revert(&agent, run, None, None).await else {
+        return Err(anyhow!("no revert"));
+    };
+    lab.tap(ALICE, revert.id, "Approve").await?;
+    lab.until(run, "reverted", |run| run.reverted_by.is_some()).await?;
+    let held = lab.run("scale", json!({ "app": "web", "replicas": 9 })).await;
+    ensure!(held.as_ref().is_err_and(|error| error.to_string().contains("on hold")), "{held:?}");
+    lab.command(ALICE, CHAT, "/lift scale", &["lifted"]).await?;
+    // With an Argo CD the grant counts.
+    lab.reconfigure(|options| options.argocd = true);
+    lab.restart().await?;
+    let run = scaled(&lab, 9).await?;
+    let ended = lab.ended(run).await?;
+    assert_eq!((ended.tier(), ended.outcome), (Tier::Standard, Some(Outcome::Synced)));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_knows_the_end_counts_as_a_failure() -> Result<()> {
+    let lab = granted(AT_ONCE).await?;
+    // An Argo CD is there, but none of its applications tracks the files any more.
+    lab.argocd.delete_app("web");
     let run = scaled(&lab, 5).await?;
     assert_eq!(lab.ended(run).await?.outcome, Some(Outcome::Pushed));
     tried(&lab, run, "unknown", |trial| trial.result == TrialResult::Unknown).await?;

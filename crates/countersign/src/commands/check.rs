@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{RepositoryName, counted};
+use domain::{Policy, RepositoryName, counted};
 use engine::Book;
 
 use super::{online, policy};
@@ -96,6 +96,7 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
     let shown = file.display().to_string();
     let policy = book.with_text(repository, &shown, &policy::text_of(file)?)?;
     let policy = policy.for_repository(repository);
+    unwatched(settings, policy, &shown, Some(repository));
     let rules = counted(policy.rules().len(), "rule", "rules");
     Ok(format!(
         "ok policy of repository {repository}, {shown}: {rules}, hash {}",
@@ -128,6 +129,7 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
             warning.remedy
         );
     }
+    unwatched(settings, &book.policy, &shown(settings.policy.file.display().to_string()), None);
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
         let grants = book.policy.grants().iter().filter(|grant| grant.key.runbook == *name);
@@ -144,6 +146,43 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
     if shipped {
         say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
     }
+}
+
+/// What a policy lets run by itself where no Argo CD tells how a run ends: people will be asked, so better know it now. `only` for a file that speaks of
+/// one repository.
+fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&RepositoryName>) {
+    let without = |named: Option<&RepositoryName>| {
+        let covered = |name: &RepositoryName| named.or(only).is_none_or(|wanted| wanted == name);
+        let without = settings.repositories.iter().filter(|repository| repository.argocd.is_none());
+        let names: Vec<_> = without.map(|repository| &repository.name).filter(|name| covered(name)).collect();
+        (!names.is_empty()).then(|| join(names))
+    };
+    let rules = policy.rules().iter().filter(|rule| !rule.runbooks.is_empty()).filter_map(|rule| {
+        let names = without(rule.repository.as_ref())?;
+        Some((
+            rule.line,
+            format!("rule {:?} lets {} run by themselves", rule.name, join(&rule.runbooks)),
+            names,
+        ))
+    });
+    let grants = policy.grants().iter().filter_map(|grant| {
+        let names = without(Some(&grant.key.environment.repository))?;
+        Some((
+            grant.line,
+            format!("the grant of runbook {} has no effect", grant.key.runbook),
+            names,
+        ))
+    });
+    for (line, what, names) in rules.chain(grants) {
+        println!(
+            "warning: {file}:{line}: {what}, but repository {names} has no Argo CD that tells how a run ends: runs there ask people\n  remedy: name an \
+             [[argocd]] instance as the repository's `argocd`, or make the rule prompted and remove the grant"
+        );
+    }
+}
+
+fn join(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn told_guards(guards: &changes::guard::Guards) {

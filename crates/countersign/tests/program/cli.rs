@@ -537,6 +537,12 @@ async fn commands_that_read_or_administer_make_no_database() {
         &["backup", "copy.db"],
         &["effects", "list"],
         &["effects", "retry", "--all"],
+        &["stop"],
+        &["stops"],
+        &["resume"],
+        &["unlock", "alice"],
+        &["approvers"],
+        &["unexplained"],
         &["explain", "a"],
         &["check"],
     ] {

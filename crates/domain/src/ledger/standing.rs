@@ -130,6 +130,18 @@ pub fn standing(record: &Record<'_>, now: Timestamp, constants: &TrustConstants)
 }
 
 impl Standing {
+    /// The same where nobody can see how a run ends, and `why`: no record can grow there, so people are asked, whatever was granted.
+    #[must_use]
+    pub fn unseen(mut self, why: &str) -> Self {
+        if self.tier != Tier::Manual {
+            self.why = format!("prompted: {why}");
+        }
+        self.tier = self.tier.min(Tier::Prompted);
+        self.missing.insert(0, format!("somebody who sees the end: {why}"));
+        (self.standard_until, self.offer, self.promotable) = (None, None, false);
+        self
+    }
+
     /// What trust says about one run with these parameters (defaults filled in) on these paths.
     pub fn rule(&self, parameters: &serde_json::Value, target: &Target) -> Ruling {
         if let Some(hold) = self.holds.iter().find(|hold| target.paths().any(|path| *path == hold.path)) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Hold, LedgerKey, TrialResult, TrustConstants};
-use crate::{ProposalId, RepoPath, Tier, Timestamp};
+use crate::{ProposalId, RepoPath, RepositoryName, RunbookName, Tier, Timestamp};
 
 /// A run whose change reached the branch. What never reached it (rejected, expired, withdrawn, nothing to change) is no trial.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,18 @@ impl Target {
     /// The paths, in byte order.
     pub fn paths(&self) -> impl Iterator<Item = &RepoPath> {
         self.0.iter()
+    }
+
+    /// What stops a runbook on these paths after a run on them was reverted.
+    pub fn holds(&self, runbook: &RunbookName, repository: &RepositoryName, run: ProposalId, since: Timestamp) -> Vec<Hold> {
+        let hold = |path: &RepoPath| Hold {
+            runbook: runbook.clone(),
+            repository: repository.clone(),
+            path: path.clone(),
+            since,
+            proposal: Some(run),
+        };
+        self.paths().map(hold).collect()
     }
 }
 
@@ -143,14 +155,8 @@ impl Trial {
     pub fn revert(&mut self, at: Timestamp) -> Vec<Hold> {
         self.settle(TrialResult::Reverted, at);
         self.reverted_at.get_or_insert(at);
-        let hold = |path: &RepoPath| Hold {
-            runbook: self.key.runbook.clone(),
-            repository: self.key.environment.repository.clone(),
-            path: path.clone(),
-            since: at,
-            proposal: Some(self.proposal),
-        };
-        self.target.paths().map(hold).collect()
+        self.target
+            .holds(&self.key.runbook, &self.key.environment.repository, self.proposal, at)
     }
 
     /// What the run is worth at `now`: a failure at once, a success only when the window has closed, and an open run whose window has

@@ -1,6 +1,6 @@
 //! What becomes of a run, as evidence: written in the transaction that changes the proposal, so that no end is ever missing from the record.
 
-use domain::ledger::{Demotion, LedgerKey, Source, Target, Trial, TrialResult, TrustConstants};
+use domain::ledger::{Demotion, Hold, LedgerKey, Source, Target, Trial, TrialResult, TrustConstants};
 use domain::{Effect, Origin, Outcome, Proposal, ProposalId, RunbookCall, Timestamp};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
@@ -33,6 +33,10 @@ pub(crate) async fn follow(
         begin(tx, book, next, call, observed, now).await?;
     }
     let Some(mut trial) = known(tx, before, next).await? else {
+        if undone(before, next) && !book.watches(&next.repository) {
+            let target = Target::of(next.revision.facts.paths.iter().cloned());
+            return hold(tx, &target.holds(&call.runbook, &next.repository, next.id, now), now).await;
+        }
         return Ok(());
     };
     let was = trial.clone();
@@ -42,19 +46,14 @@ pub(crate) async fn follow(
     {
         trial.settle(result, now);
     }
-    if next.reverted_by.is_some() && before.is_some_and(|before| before.reverted_by.is_none()) {
+    if undone(before, next) {
         holds = trial.revert(now);
     }
     if trial == was {
         return Ok(());
     }
     tx.put_trial(&trial).await?;
-    for hold in &holds {
-        if tx.put_hold(hold).await? {
-            let summary = format!("runbook {} does not run on {} until a human lifts it", hold.runbook, hold.path);
-            audit(tx, Some(next.id), "runbook_held", summary, json!({ "path": hold.path }), now).await?;
-        }
-    }
+    hold(tx, &holds, now).await?;
     demote(tx, book, &trial.key, now).await?;
     void_offer(tx, book, &trial.key, now).await
 }
@@ -62,11 +61,29 @@ pub(crate) async fn follow(
 /// The trial of a run, read only when something may have happened to it.
 async fn known(tx: &mut Tx, before: Option<&Proposal>, next: &Proposal) -> Result<Option<Trial>, StoreError> {
     let ended = next.outcome.is_some() && before.is_some_and(|before| before.outcome.is_none());
-    let undone = next.reverted_by.is_some() && before.is_some_and(|before| before.reverted_by.is_none());
-    if ended || undone { tx.trial(next.id).await } else { Ok(None) }
+    if ended || undone(before, next) {
+        tx.trial(next.id).await
+    } else {
+        Ok(None)
+    }
 }
 
-/// The run's change is on the branch: a trial, unless a human edited it on the way.
+fn undone(before: Option<&Proposal>, next: &Proposal) -> bool {
+    next.reverted_by.is_some() && before.is_some_and(|before| before.reverted_by.is_none())
+}
+
+/// Stops a runbook on the paths of a run that was reverted.
+async fn hold(tx: &mut Tx, holds: &[Hold], now: Timestamp) -> Result<(), StoreError> {
+    for hold in holds {
+        if tx.put_hold(hold).await? {
+            let summary = format!("runbook {} does not run on {} until a human lifts it", hold.runbook, hold.path);
+            audit(tx, hold.proposal, "runbook_held", summary, json!({ "path": hold.path }), now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The run's change is on the branch: a trial, unless a human edited it on the way, or nobody can see how it ends: that says nothing about the runbook.
 async fn begin(
     tx: &mut Tx,
     book: &Book,
@@ -75,7 +92,7 @@ async fn begin(
     observed: Option<Observed>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if next.landed == Some(domain::Landed::WithEdits) || next.revision.facts.runbook.is_none() {
+    if next.landed == Some(domain::Landed::WithEdits) || next.revision.facts.runbook.is_none() || !book.watches(&next.repository) {
         return Ok(());
     }
     let paths = &next.revision.facts.paths;

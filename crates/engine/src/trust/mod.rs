@@ -56,7 +56,13 @@ pub(crate) fn standing(book: &Book, key: &LedgerKey, record: &LedgerRecord, now:
     let runbook = current(book, key)?;
     let grant = grant(book, key, record, now);
     let record = record.with(runbook.ceiling(), runbook.schema(), grant.as_ref());
-    Some(domain::ledger::standing(&record, now, &TrustConstants::default()))
+    let standing = domain::ledger::standing(&record, now, &TrustConstants::default());
+    let repository = &key.environment.repository;
+    Some(if book.watches(repository) {
+        standing
+    } else {
+        standing.unseen(&format!("repository {repository} has no Argo CD that tells how a run ends"))
+    })
 }
 
 /// The runbook of a record, as long as its file is the one that the record is about.

@@ -326,22 +326,23 @@ fn what_a_change_of_the_policy_would_have_meant() {
         facts(&["apps/x"]),
     ];
     let past = || past.iter().map(|facts| (homelab(), facts.clone()));
+    let current = |_: &crate::RunbookName| None;
     let words = |shifts: Vec<crate::Shift>| shifts.into_iter().map(|shift| shift.words).collect::<Vec<_>>();
     assert_eq!(
-        words(replay(&old, &new, past())),
+        words(replay(&old, &new, current, past())),
         [
             "2 past changes would have gone from prompted to standard",
             "1 past change would have asked 2 of owners instead of 1 of owners",
         ]
     );
     assert_eq!(
-        words(replay(&new, &old, past())),
+        words(replay(&new, &old, current, past())),
         [
             "2 past changes would have gone from standard to prompted",
             "1 past change would have asked 1 of owners instead of 2 of owners",
         ]
     );
-    assert!(replay(&old, &old, past()).is_empty());
+    assert!(replay(&old, &old, current, past()).is_empty());
 }
 
 /// Patterns of every shape: what is measured by the bench is right here.
@@ -395,5 +396,46 @@ proptest::proptest! {
             let found = policy.rule_for(&homelab(), &path);
             proptest::prop_assert_eq!(found.map(|rule| &rule.name), linear.map(|rule| &rule.name), "{:?} of {:?}", path, patterns);
         }
+    }
+}
+
+#[test]
+fn what_a_new_grant_would_have_meant() {
+    let hash = crate::Sha256Hash::of(b"its file");
+    let grant =
+        |hash| format!("{RULES}\n[[grants]]\nrunbook = \"scale\"\nrepository = \"homelab\"\nhash = \"{hash}\"\nuntil = 2099-12-31\n");
+    let (old, new) = (policy(RULES), policy(&grant(hash)));
+    let asked = |tier, held: Option<&str>| Facts {
+        trust: Some(Trust {
+            tier,
+            why: "prompted: not promoted yet".to_owned(),
+            held: held.map(str::to_owned),
+        }),
+        ..scale(&["apps/web/replicas.yaml"])
+    };
+    let past = [
+        asked(Tier::Prompted, None),
+        asked(Tier::Prompted, None),
+        asked(Tier::Prompted, Some("on hold")),
+        asked(Tier::Manual, None),
+        scale(&["apps/web/replicas.yaml"]),
+        facts(&["apps/x"]),
+    ];
+    let past = || past.iter().map(|facts| (homelab(), facts.clone()));
+    let words = |old, new, hash| {
+        let shifts = replay(old, new, |_: &crate::RunbookName| hash, past());
+        shifts.into_iter().map(|shift| shift.words).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        words(&old, &new, Some(hash)),
+        ["2 past runs would have gone by themselves, without asking anybody"]
+    );
+    assert_eq!(
+        words(&new, &old, Some(hash)),
+        ["1 past change would have gone from standard to prompted"]
+    );
+    // A grant of another file, and one where nobody sees how a run ends, grant nothing.
+    for other in [Some(crate::Sha256Hash::of(b"edited")), None] {
+        assert!(words(&old, &new, other).is_empty());
     }
 }
