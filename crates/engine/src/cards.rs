@@ -224,6 +224,7 @@ impl Engine {
                     .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
             );
         }
+        said.extend(self.branch_words(proposal));
         let passes = self.store().read().overrides(proposal.id).await?;
         said.extend(
             passes
@@ -232,6 +233,18 @@ impl Engine {
         );
         card.note = (!said.is_empty()).then(|| said.join("; "));
         Ok(())
+    }
+
+    /// What stands in the way of a delivery at the remote, where the proposal's own words do not say so.
+    fn branch_words(&self, proposal: &Proposal) -> Option<String> {
+        match proposal.delivery {
+            Delivery::None | Delivery::AwaitingCommit => {
+                let setup = self.repository(&proposal.repository)?;
+                self.rewritten(setup).filter(|_| !proposal.is_over())
+            }
+            Delivery::Queued | Delivery::Committing => self.delayed(proposal.id),
+            Delivery::PushBlocked | Delivery::Pushed | Delivery::Syncing | Delivery::Ended => None,
+        }
     }
 
     /// The freezes that hold it and that somebody may let it pass.

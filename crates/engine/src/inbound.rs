@@ -309,6 +309,7 @@ impl Engine {
         let actor = self.actor(&tap.from);
         // Only what somebody takes at once is claimed here.
         let lease_until = self.has_owners().then(|| self.lease_until(now));
+        let retries = matches!(event, Event::Retry { .. });
         let details = json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) });
         let (acted, claimed) = self
             .store()
@@ -334,6 +335,9 @@ impl Engine {
                     match domain::decide(&proposal, event, &policy, now) {
                         Ok(transition) => {
                             audit.summary.clone_from(&transition.summary);
+                            if retries {
+                                crate::continuity::retried(tx, &proposal).await?;
+                            }
                             let next = tx.apply(&transition, audit).await?;
                             ledger::follow(tx, &book, Some(&proposal), &next, None, now).await?;
                             if let Some((person, decided)) = &decided {
@@ -362,6 +366,9 @@ impl Engine {
         match acted {
             None => Err(Dead::Seen),
             Some(Acted::Done(proposal, summary)) => {
+                if retries {
+                    self.ask_again_of(&proposal.repository);
+                }
                 if let Some(effect_id) = claimed {
                     self.hand_over(&proposal.repository, Held { effect_id, proposal: id });
                 }

@@ -7,6 +7,7 @@ mod act;
 mod book;
 mod cards;
 mod checked;
+mod continuity;
 mod hub;
 mod inbound;
 mod intake;
@@ -70,6 +71,10 @@ struct Inner {
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// Whether the branches still hold what they held.
+    branches: continuity::Branches,
+    /// Why deliveries that are under way are tried again, as of the last try.
+    delayed: Mutex<BTreeMap<domain::ProposalId, String>>,
     /// The policies that repositories carry themselves.
     following: policies::Following,
     /// The owners of the branches, once they run.
@@ -86,7 +91,7 @@ impl Engine {
             .iter()
             .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
         let book = options.book.homed(homes);
-        let repositories = options
+        let repositories: BTreeMap<RepositoryName, RepositorySetup> = options
             .repositories
             .into_iter()
             .map(|repository| (repository.name.clone(), repository))
@@ -99,6 +104,8 @@ impl Engine {
         Self(Arc::new(Inner {
             store: options.store,
             book: ArcSwap::from_pointee(book),
+            branches: continuity::Branches::new(repositories.keys()),
+            delayed: Mutex::default(),
             repositories,
             telegram: options.telegram,
             argocd,

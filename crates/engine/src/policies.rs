@@ -75,11 +75,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the policy in force that stands at the newest tip that is known. Costs nothing while the tip stays, and no parsing while the file does.
+    /// Notes the newest tip that is known, and puts the policy in force that stands there: not on a rewritten branch that nobody has looked at.
+    /// Costs nothing while the tip stays, and no parsing while the file does.
     ///
     /// # Errors
     /// When the mirror cannot be read: nothing has changed then, and nothing may be sent on that tip.
     pub(crate) async fn follow_policy(&self, setup: &RepositorySetup) -> Result<(), GitError> {
+        if self.is_rewritten(setup).await {
+            return Ok(());
+        }
         if setup.policy.is_none() || newest(setup).await? == self.0.following.seen(&setup.name) {
             return Ok(());
         }

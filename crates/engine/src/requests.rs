@@ -257,6 +257,9 @@ pub struct Health {
     pub database: Result<(), String>,
     /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
+    /// What an operator must look at in a repository that can be used, in words that anybody may read: its remote does not answer, its branch was
+    /// rewritten.
+    pub repository_troubles: Vec<(RepositoryName, String)>,
     /// The repositories whose own policy is not valid at the tip: the last valid one routes.
     pub invalid_policies: Vec<RepositoryName>,
     /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.

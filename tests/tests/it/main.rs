@@ -11,6 +11,7 @@ mod manual;
 mod observations;
 mod policies;
 mod replaced;
+mod rewritten;
 mod steps;
 mod stops;
 mod taps;
