@@ -38,7 +38,7 @@ struct Learned {
     /// How many answers these are.
     count: usize,
     /// Revisions that were not in the mirror in this round of looks.
-    missing: HashSet<String>,
+    missing: HashSet<(RepositoryName, String)>,
 }
 
 impl Engine {
@@ -160,7 +160,7 @@ impl Engine {
                 continue;
             }
             match setup.git.contained(wanted.clone(), id).await {
-                Ok(found) => learned |= answers.learn(&revision, wanted.into_iter().zip(found)),
+                Ok(found) => learned |= answers.learn(&setup.name, &revision, wanted.into_iter().zip(found)),
                 Err(error) => tracing::warn!(repository = %setup.name, %error, "ancestry could not be looked up"),
             }
         }
@@ -195,7 +195,7 @@ impl Answers {
         let learned = self.learned();
         let known = learned.contains.get(revision);
         let is_known = |commit: &CommitId| known.is_some_and(|known| known.contains_key(&commit.to_string()));
-        if is_known(&commit) || learned.missing.contains(revision) {
+        if is_known(&commit) || learned.missing.contains(&(repository.clone(), revision.to_owned())) {
             return Vec::new();
         }
         let others = self.flying.get(repository).into_iter().flatten().copied();
@@ -204,7 +204,7 @@ impl Answers {
     }
 
     /// True when something new was learned.
-    fn learn(&self, revision: &str, found: impl Iterator<Item = (CommitId, Ancestry)>) -> bool {
+    fn learn(&self, repository: &RepositoryName, revision: &str, found: impl Iterator<Item = (CommitId, Ancestry)>) -> bool {
         let mut learned = self.learned();
         if learned.count >= ANSWERS_MAX {
             *learned = Learned::default();
@@ -215,14 +215,13 @@ impl Answers {
             Ancestry::Unknown => None,
         });
         let answers: Vec<_> = answers.collect();
-        let (news, new) = (answers.len(), !answers.is_empty());
-        if new {
-            learned.count += news;
-            learned.contains.entry(revision.to_owned()).or_default().extend(answers);
-        } else {
-            learned.missing.insert(revision.to_owned());
+        if answers.is_empty() {
+            learned.missing.insert((repository.clone(), revision.to_owned()));
+            return false;
         }
-        new
+        learned.count += answers.len();
+        learned.contains.entry(revision.to_owned()).or_default().extend(answers);
+        true
     }
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
@@ -263,7 +262,7 @@ mod tests {
         let wanted = answers.unanswered(&home, "r1", commit(2));
         assert_eq!(wanted, [commit(2), commit(1), commit(4)], "of the same repository");
         let found = [Ancestry::Yes, Ancestry::No, Ancestry::Unknown];
-        assert!(answers.learn("r1", wanted.into_iter().zip(found)));
+        assert!(answers.learn(&home, "r1", wanted.into_iter().zip(found)));
         assert_eq!(answers.known("r1", &commit(2).to_string()), Contains::Yes);
         assert_eq!(answers.known("r1", &commit(1).to_string()), Contains::No);
         assert!(answers.unanswered(&home, "r1", commit(1)).is_empty(), "nobody asks again");
@@ -273,8 +272,13 @@ mod tests {
             "what is not known yet is asked alone"
         );
         // A revision that is not there is asked about once in a round.
-        assert!(!answers.learn("r2", [(commit(1), Ancestry::Unknown)].into_iter()));
+        assert!(!answers.learn(&home, "r2", [(commit(1), Ancestry::Unknown)].into_iter()));
         assert!(answers.unanswered(&home, "r2", commit(4)).is_empty());
+        assert_eq!(
+            answers.unanswered(&other, "r2", commit(3)),
+            [commit(3)],
+            "another mirror may have it"
+        );
         answers.begin([(&home, commit(4))].into_iter());
         assert_eq!(answers.unanswered(&home, "r2", commit(4)), [commit(4)]);
     }
