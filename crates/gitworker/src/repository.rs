@@ -169,6 +169,14 @@ impl Repository {
         Ok(answer)
     }
 
+    /// Which of these commits are reachable from `descendant`, in their order: one walk for all of them.
+    ///
+    /// # Errors
+    /// As [`is_ancestor`](Self::is_ancestor).
+    pub async fn contained(&self, commits: Vec<CommitId>, descendant: CommitId) -> Result<Vec<Ancestry>, GitError> {
+        self.run(move |repo| crate::history::contained(repo, &commits, descendant)).await
+    }
+
     /// What the mirror knows of a commit, measured against the mirror's own branch: refresh first where that matters.
     ///
     /// # Errors
