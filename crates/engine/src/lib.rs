@@ -15,6 +15,7 @@ mod policies;
 mod problem;
 mod requests;
 mod settings;
+mod shelves;
 mod trust;
 mod usecases;
 mod when;
@@ -28,14 +29,16 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use book::{
+    Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX, REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX,
+};
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
 pub use inbound::Habits;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
-    Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
+    ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
@@ -85,7 +88,11 @@ impl Engine {
             .repositories
             .iter()
             .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
-        let book = options.book.homed(homes);
+        let folders = options
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.runbooks.clone()?)));
+        let book = options.book.homed(homes).shelved(folders);
         let repositories = options
             .repositories
             .into_iter()

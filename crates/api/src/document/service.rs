@@ -154,6 +154,7 @@ impl HealthDocument {
             }
         }
         let policy = |name| format!("repository {name}: the policy on its branch is not valid, so nothing is standard");
+        let runbooks = |name| format!("repository {name}: a runbook on its branch is not valid, so it is not run");
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -163,7 +164,9 @@ impl HealthDocument {
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            warnings: health.invalid_policies.iter().map(policy).collect(),
+            warnings: (health.invalid_policies.iter().map(policy))
+                .chain(health.invalid_runbooks.iter().map(runbooks))
+                .collect(),
             telegram: health
                 .telegram
                 .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
@@ -198,6 +201,7 @@ mod tests {
                 ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
             invalid_policies: vec!["homelab".parse().expect("a name")],
+            invalid_runbooks: Vec::new(),
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -237,6 +241,7 @@ mod tests {
             database: Ok(()),
             repositories: Vec::new(),
             invalid_policies: Vec::new(),
+            invalid_runbooks: Vec::new(),
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

@@ -178,6 +178,7 @@ impl Engine {
             database,
             repositories,
             invalid_policies: self.invalid_policies(),
+            invalid_runbooks: self.invalid_runbooks(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

@@ -345,7 +345,9 @@ impl Engine {
     /// A standard run whose file moved is rendered anew, never merged.
     async fn rerender(&self, setup: &RepositorySetup, held: Held, proposal: &Proposal, tip: CommitId) -> Result<Option<Ready>, String> {
         let Origin::Runbook(call) = &proposal.origin else { return Ok(None) };
-        let runbook = self.book().runbooks.get(&call.runbook).cloned();
+        // Nothing is rendered by what the repository has replaced meanwhile.
+        self.follow_policy(setup).await.map_err(text)?;
+        let runbook = self.book().runbook(&setup.name, &call.runbook).cloned();
         let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
             let why = format!("runbook {} was edited since the call", call.runbook);
             self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
