@@ -75,6 +75,8 @@ struct Inner {
     wake: tokio::sync::Notify,
     /// The policies that repositories carry themselves.
     following: policies::Following,
+    /// Up to where each branch was looked at for reverts.
+    looks: workers::Looks,
     /// The owners of the branches, once they run.
     owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
@@ -122,6 +124,7 @@ impl Engine {
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
+            looks: workers::Looks::default(),
             owners: OnceLock::new(),
             used: workers::Used::default(),
         }))

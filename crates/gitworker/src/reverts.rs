@@ -45,8 +45,8 @@ pub enum Undone {
 }
 
 impl Repository {
-    /// What the commits in `from..to` take back, oldest first: whatever their messages name, and those of `candidates` whose files they put
-    /// back. At most 5,000 commits are looked at.
+    /// What the commits in `from..to` take back, oldest first: whatever their messages name, and those of `candidates`, newest first, whose
+    /// files they put back. Of several candidates on the same files a commit takes the newest back. At most 5,000 commits are looked at.
     ///
     /// # Errors
     /// [`GitError::UnknownCommit`] for `from` and `to`, such as after the branch was rewritten. A candidate that is gone is passed over.
@@ -117,9 +117,12 @@ fn restored(repo: &git2::Repository, commit: &Commit<'_>, id: CommitId, before: 
         });
     }
     let changed = changed.unwrap_or_default();
-    let mut found = Vec::new();
+    let (mut found, mut claimed) = (Vec::new(), BTreeSet::new());
     for earlier in before.iter().filter(|earlier| earlier.commit != id) {
-        if earlier.paths.keys().any(|path| changed.contains(path)) && is_as_before(repo, commit.tree_id(), earlier)? {
+        let touched = earlier.paths.keys().any(|path| changed.contains(path));
+        let newest = earlier.paths.keys().any(|path| !claimed.contains(path));
+        if touched && newest && is_as_before(repo, commit.tree_id(), earlier)? {
+            claimed.extend(earlier.paths.keys());
             found.push(earlier.commit);
         }
     }

@@ -3,6 +3,7 @@
 mod argocd;
 mod attention;
 mod branch;
+mod by_hand;
 mod commands;
 mod crashes;
 mod drift;
@@ -11,6 +12,7 @@ mod manual;
 mod observations;
 mod policies;
 mod replaced;
+mod runbooks;
 mod steps;
 mod stops;
 mod taps;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use changes::Runbook;
 use clap::{Args, Subcommand};
 use domain::{Policy, RepoPath, RunbookName};
-use engine::Book;
 
 use crate::cli::Failure;
 use crate::out::say;
@@ -99,7 +98,7 @@ fn list(arguments: &List) -> Result<(), Failure> {
         None => Settings::load(arguments.config.as_deref()),
     };
     let settings = settings.map_err(Failure::Settings)?;
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    let book = settings.rules()?;
     for (name, runbook) in book.runbooks.iter() {
         say!(
             "{name} {} ceiling {}: {}",

@@ -2,6 +2,7 @@
 //!
 //! The arithmetic is `domain::ledger`; here it meets the policy (which holds the promotions), the runbooks' files and the database.
 
+mod by_hand;
 mod follow;
 mod limits;
 mod offers;
@@ -18,6 +19,7 @@ use store::{LedgerRecord, StoreError, Tx};
 use crate::usecases::RunNotes;
 use crate::{Book, Engine, Problem};
 
+pub(crate) use by_hand::TakenBack;
 pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
 pub use offers::SERVICE;

@@ -447,6 +447,13 @@ impl Engine {
             self.all_failed(ready, memory, error.to_string()).await;
             return Vec::new();
         }
+        // A run that was taken back on this branch demotes its runbook before another one of it goes out by itself.
+        if ready.iter().any(|one| one.proposal.tier() == Tier::Standard)
+            && let Err(why) = self.look_for_reverts(setup, None).await
+        {
+            self.all_failed(ready, memory, why).await;
+            return Vec::new();
+        }
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
         let built = match setup.git.build(tip, &specs).await {
             Ok(built) => built,
