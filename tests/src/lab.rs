@@ -90,6 +90,8 @@ pub struct LabOptions {
     pub policy: String,
     /// Where the repository's own policy stands in it, if it carries one.
     pub repository_policy: Option<String>,
+    /// The folder of the runbooks that the repositories carry themselves, if the service reads them.
+    pub repository_runbooks: Option<String>,
     /// The text of its one runbook, `scale`.
     pub runbook: String,
     /// Whether an Argo CD is configured.
@@ -139,6 +141,7 @@ impl Default for LabOptions {
         Self {
             policy: POLICY.to_owned(),
             repository_policy: None,
+            repository_runbooks: None,
             runbook: RUNBOOK.to_owned(),
             argocd: true,
             annex: false,

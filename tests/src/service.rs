@@ -109,6 +109,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
         machine_identities: vec!["agent@example.com".to_owned()],
         policy: options.repository_policy.as_deref().map(str::parse).transpose()?,
+        runbooks: options.repository_runbooks.as_deref().map(str::parse).transpose()?,
         guarded_paths: Vec::new(),
         alarm_unexplained: options.alarm_unexplained,
     }];
@@ -129,6 +130,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             commit_url: None,
             machine_identities: Vec::new(),
             policy: None,
+            runbooks: options.repository_runbooks.as_deref().map(str::parse).transpose()?,
             guarded_paths: Vec::new(),
             alarm_unexplained: false,
         });

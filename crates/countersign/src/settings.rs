@@ -121,6 +121,8 @@ pub struct RepositorySettings {
     pub commit_url: Option<String>,
     /// Where the policy stands that it carries itself.
     pub policy: Option<domain::RepoPath>,
+    /// The folder of the runbooks that it carries itself; `None` when they are not read.
+    pub runbooks: Option<domain::RepoPath>,
     /// Pull requests for the manual tier.
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
@@ -352,7 +354,26 @@ impl Settings {
     /// # Errors
     /// Every problem of every file.
     pub fn book(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
-        engine::Book::load_guarded(&self.policy.file, self.policy.runbooks.as_deref(), &self.guard)
+        self.book_guarded(&self.guard)
+    }
+
+    /// The same with the built-in guard rails alone: for what asks only for policy and runbooks.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn rules(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        self.book_guarded(&engine::GuardFiles::default())
+    }
+
+    fn book_guarded(&self, guard: &engine::GuardFiles) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        let readers = self.repositories.iter().filter(|repository| repository.runbooks.is_some());
+        let readers = readers.map(|repository| repository.name.clone()).collect();
+        let book = engine::Book::load_for(&self.policy.file, self.policy.runbooks.as_deref(), guard, &readers)?;
+        let folders = self
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.runbooks.clone()?)));
+        Ok(book.shelved(folders))
     }
 
     /// Tries to read every file that the settings name. Apart from [`Settings::load`], because a check of the shipped example must

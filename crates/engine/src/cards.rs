@@ -147,8 +147,7 @@ impl Engine {
             Origin::Runbook(call) => {
                 let book = self.book();
                 let runbook = book
-                    .runbooks
-                    .get(&call.runbook)
+                    .runbook(&proposal.repository, &call.runbook)
                     .filter(|runbook| runbook.content_hash() == call.hash);
                 let (title, reason) = runbook.and_then(|runbook| runbook.words(&call.parameters).ok()).unwrap_or_default();
                 (given(&proposal.title, &title), given(&proposal.reason, &reason))

@@ -16,6 +16,7 @@ mod policies;
 mod problem;
 mod requests;
 mod settings;
+mod shelves;
 mod trust;
 mod usecases;
 mod when;
@@ -29,14 +30,16 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use book::{
+    Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX, REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX,
+};
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
 pub use inbound::Habits;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
-    Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
+    ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
@@ -77,6 +80,8 @@ struct Inner {
     delayed: Mutex<BTreeMap<domain::ProposalId, String>>,
     /// The policies that repositories carry themselves.
     following: policies::Following,
+    /// Up to where each branch was looked at for reverts.
+    looks: workers::Looks,
     /// The owners of the branches, once they run.
     owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
@@ -90,7 +95,11 @@ impl Engine {
             .repositories
             .iter()
             .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
-        let book = options.book.homed(homes);
+        let folders = options
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.runbooks.clone()?)));
+        let book = options.book.homed(homes).shelved(folders);
         let repositories: BTreeMap<RepositoryName, RepositorySetup> = options
             .repositories
             .into_iter()
@@ -122,6 +131,7 @@ impl Engine {
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
+            looks: workers::Looks::default(),
             owners: OnceLock::new(),
             used: workers::Used::default(),
         }))

@@ -48,6 +48,8 @@ pub struct RepositorySetup {
     pub commit_url: Option<String>,
     /// Where its own policy stands in it, if it carries one. No character of it may mean something in a path pattern.
     pub policy: Option<domain::RepoPath>,
+    /// The folder of the runbooks that it carries itself, if the service reads them. No character of it may mean something in a path pattern.
+    pub runbooks: Option<domain::RepoPath>,
     /// Identities (mail addresses) that belong to agents or to the service: their commits on manual paths raise an alarm.
     pub machine_identities: Vec<String>,
     /// Paths whose commits must be explained; every path that a rule of the policy covers, or that is reserved, when empty.
@@ -60,6 +62,11 @@ impl RepositorySetup {
     /// The branch, without `refs/heads/`.
     pub fn branch(&self) -> &str {
         &self.git.options().branch
+    }
+
+    /// Whether the service reads rules or runbooks from its branch.
+    pub(crate) const fn carries_rules(&self) -> bool {
+        self.policy.is_some() || self.runbooks.is_some()
     }
 }
 

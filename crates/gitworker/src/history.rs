@@ -11,7 +11,7 @@ use crate::tree::{self, Found, Paths};
 use crate::{Ancestry, CommitInfo, GitError, Located, Manual, NewCommit, Person, Standing, Touch};
 
 /// No walk looks at more commits than this.
-const WALK_MAX: usize = 5_000;
+pub(crate) const WALK_MAX: usize = 5_000;
 /// Paths listed of one commit.
 const PATHS_MAX: usize = 1_000;
 /// A commit larger than this is described without its contents.
@@ -429,10 +429,10 @@ fn person(signature: &Signature<'_>) -> Person {
 }
 
 /// A time that chrono cannot hold is shown as the epoch: it is somebody else's text and decides nothing.
-fn time(time: git2::Time) -> Timestamp {
+pub(crate) fn time(time: git2::Time) -> Timestamp {
     DateTime::from_timestamp(time.seconds(), 0).unwrap_or_default()
 }
 
-fn lossy(bytes: &[u8]) -> String {
+pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

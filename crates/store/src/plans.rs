@@ -58,6 +58,7 @@ const HOT: &[(&str, &str)] = hot![
     ledger::GRANTS,
     ledger::DIGEST,
     ledger::OFFER,
+    ledger::IN_WINDOW,
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,

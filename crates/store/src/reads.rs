@@ -63,6 +63,8 @@ reads! {
     proposals::pending_by_digest(agent: &AgentName, digest: Sha256Hash, base: CommitId) -> Option<ProposalId>;
     /// The proposal that an agent's report of this commit made.
     proposals::observed(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
+    /// The runs whose window is open at `now` and that nobody took back, with their commits: the newest 200.
+    ledger::runs_in_window(repository: &RepositoryName, now: Timestamp) -> Vec<(ProposalId, CommitId)>;
     /// The proposal that this commit delivered, however it came about.
     proposals::by_commit(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
     /// The proposals without an outcome that people mean by this text: a whole id, or its last six digits as cards show them.

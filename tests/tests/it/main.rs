@@ -3,6 +3,7 @@
 mod argocd;
 mod attention;
 mod branch;
+mod by_hand;
 mod commands;
 mod crashes;
 mod drift;
@@ -12,6 +13,7 @@ mod observations;
 mod policies;
 mod replaced;
 mod rewritten;
+mod runbooks;
 mod steps;
 mod stops;
 mod taps;

@@ -156,6 +156,7 @@ impl HealthDocument {
         let troubles = health.repository_troubles.iter();
         let troubles = troubles.map(|(repository, trouble)| format!("repository {repository}: {trouble}"));
         let policy = |name| format!("repository {name}: the policy on its branch is not valid, so nothing is standard");
+        let runbooks = |name| format!("repository {name}: a runbook on its branch is not valid, so it is not run");
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -165,7 +166,9 @@ impl HealthDocument {
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            warnings: troubles.chain(health.invalid_policies.iter().map(policy)).collect(),
+            warnings: (troubles.chain(health.invalid_policies.iter().map(policy)))
+                .chain(health.invalid_runbooks.iter().map(runbooks))
+                .collect(),
             telegram: health
                 .telegram
                 .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
@@ -201,6 +204,7 @@ mod tests {
             ],
             repository_troubles: vec![("homelab".parse().expect("a name"), "its remote cannot be reached".to_owned())],
             invalid_policies: vec!["homelab".parse().expect("a name")],
+            invalid_runbooks: Vec::new(),
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -242,6 +246,7 @@ mod tests {
             repositories: Vec::new(),
             repository_troubles: Vec::new(),
             invalid_policies: Vec::new(),
+            invalid_runbooks: Vec::new(),
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

@@ -128,6 +128,7 @@ async fn repository(folder: &Path) -> RepositorySetup {
         commit_url: None,
         machine_identities: Vec::new(),
         policy: None,
+        runbooks: None,
         guarded_paths: Vec::new(),
         alarm_unexplained: false,
     }

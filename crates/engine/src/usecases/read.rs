@@ -186,6 +186,7 @@ impl Engine {
             repositories,
             repository_troubles,
             invalid_policies: self.invalid_policies(),
+            invalid_runbooks: self.invalid_runbooks(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

@@ -70,9 +70,9 @@ impl Engine {
         }
     }
 
-    /// Everybody depends on the policy that the repository carries itself, also while nothing is under way.
+    /// Everybody depends on the policy and the runbooks that the repository carries itself, also while nothing is under way.
     async fn look_at_policy(&self, setup: &RepositorySetup) {
-        if setup.policy.is_none() {
+        if !setup.carries_rules() {
             return;
         }
         let followed = match setup.git.refresh(Duration::from_secs(1)).await {

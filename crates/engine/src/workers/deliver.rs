@@ -334,7 +334,9 @@ impl Engine {
     /// A standard run whose file moved is rendered anew, never merged.
     async fn rerender(&self, setup: &RepositorySetup, held: Held, proposal: &Proposal, tip: CommitId) -> Result<Option<Ready>, String> {
         let Origin::Runbook(call) = &proposal.origin else { return Ok(None) };
-        let runbook = self.book().runbooks.get(&call.runbook).cloned();
+        // Nothing is rendered by what the repository has replaced meanwhile.
+        self.follow_policy(setup).await.map_err(text)?;
+        let runbook = self.book().runbook(&setup.name, &call.runbook).cloned();
         let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
             let why = format!("runbook {} was edited since the call", call.runbook);
             self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
@@ -433,6 +435,13 @@ impl Engine {
         // What is sent on this tip is judged by the policy that stands there.
         if let Err(error) = self.follow_policy(setup).await {
             self.all_failed(ready, memory, error.to_string()).await;
+            return Vec::new();
+        }
+        // A run that was taken back on this branch demotes its runbook before another one of it goes out by itself.
+        if ready.iter().any(|one| one.proposal.tier() == Tier::Standard)
+            && let Err(why) = self.look_for_reverts(setup, None).await
+        {
+            self.all_failed(ready, memory, why).await;
             return Vec::new();
         }
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
