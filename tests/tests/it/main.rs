@@ -3,6 +3,7 @@
 mod argocd;
 mod attention;
 mod branch;
+mod codes;
 mod commands;
 mod crashes;
 mod drift;
