@@ -114,6 +114,8 @@ pub struct LabOptions {
     pub limits: Limits,
     /// Crash points.
     pub crash: CrashPoints,
+    /// Whether there is a key behind codes.
+    pub codes: bool,
     /// Whether the repository is on GitHub.
     pub github: bool,
     /// How long a commit may take to be synced and healthy.
@@ -153,6 +155,7 @@ impl Default for LabOptions {
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),
+            codes: true,
             github: false,
             argocd_deadline: Duration::from_secs(60),
             sync_on_request: true,

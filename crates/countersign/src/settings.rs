@@ -74,6 +74,26 @@ pub struct PolicySettings {
     pub file: PathBuf,
     /// The folder of runbooks.
     pub runbooks: Option<PathBuf>,
+    /// The service's half of the seeds of people's code generators; without it no rule can ask for codes.
+    pub code_key: Option<Secret>,
+}
+
+impl PolicySettings {
+    /// The key behind people's codes, as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be used, with the remedy.
+    pub(crate) fn code_key(secret: &Secret) -> Result<domain::code::CodeKey, String> {
+        use secrecy::ExposeSecret as _;
+        let text = secret.read().map_err(|error| error.to_string())?;
+        domain::code::CodeKey::new(text.expose_secret()).map_err(|error| format!("{}: {error}", secret.key()))
+    }
+
+    /// The same, read whenever it is asked for.
+    pub(crate) fn code_source(&self) -> Option<engine::CodeSource> {
+        let secret = self.code_key.clone()?;
+        Some(engine::CodeSource::new(move || Self::code_key(&secret)))
+    }
 }
 
 /// `[telegram]`

@@ -53,6 +53,7 @@ impl Engine {
             && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::Queued)
             && !proposal.is_over()
         {
+            card.codes = self.codes_awaited(stored.id, proposal);
             let passing = proposal.delivery == Delivery::Queued;
             let action = if passing { Action::SendAnyway } else { Action::Approve };
             let mut steps = self.open_steps(stored.id);
@@ -262,7 +263,7 @@ impl Engine {
             let have = proposal.approvals().filter(|review| place.have.contains(&review.by.id));
             let eligible = place.eligible.iter().filter_map(|id| policy.person(*id));
             Requirement {
-                have: have.map(|review| (review.by.name.clone(), review.at)).collect(),
+                have: have.map(|review| (signed(review), review.at)).collect(),
                 eligible: eligible.map(|person| person.name.clone()).collect(),
                 group: place.label,
                 quorum: place.quorum,
@@ -456,13 +457,19 @@ fn decided(proposal: &Proposal) -> Option<Decided> {
     let names: Vec<_> = proposal
         .current_reviews()
         .filter(|review| review.verdict == verdict)
-        .map(|review| review.by.name.clone())
+        .map(signed)
         .collect();
     (!names.is_empty()).then(|| Decided {
         who: names.join(", "),
         at,
         reason: None,
     })
+}
+
+/// A name, and whether a code stands behind their word.
+fn signed(review: &domain::Review) -> String {
+    let code = if review.verified { " (code)" } else { "" };
+    format!("{}{code}", review.by.name)
 }
 
 fn progress_of(state: &str) -> Progress {

@@ -41,7 +41,7 @@ pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
     ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
-pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
+pub use settings::{ArgocdSetup, Clock, CodeSource, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
 pub use when::When;
 pub use workers::Running;
@@ -62,6 +62,9 @@ struct Inner {
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
     confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
+    /// Approvals that wait for a code. Lost on a restart: then the card simply asks again.
+    awaiting_codes: Mutex<BTreeMap<(domain::UserId, i64), inbound::AwaitedCode>>,
+    codes: Option<CodeSource>,
     /// When strangers were last told their id.
     strangers: Mutex<BTreeMap<domain::UserId, Timestamp>>,
     telegram_seen: Mutex<Option<Timestamp>>,
@@ -123,6 +126,8 @@ impl Engine {
             crash: options.crash,
             hub: hub::Hub::default(),
             confirming: Mutex::new(BTreeMap::new()),
+            awaiting_codes: Mutex::default(),
+            codes: options.codes,
             strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::code::CodeKey;
 use domain::{RepositoryName, Timestamp};
 
 /// Everything an [`Engine`](crate::Engine) is built from.
@@ -22,6 +23,8 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// Where `now` comes from.
     pub clock: Clock,
+    /// The key behind people's codes; without it none can be checked, and marked paths cannot be approved.
+    pub codes: Option<CodeSource>,
     /// Where tests stop the process.
     pub crash: CrashPoints,
 }
@@ -166,6 +169,31 @@ impl Default for Limits {
             batch: 64,
             replayed: 200,
         }
+    }
+}
+
+/// Where the key behind people's codes comes from: read anew each time, so that its file may be exchanged.
+#[derive(Clone)]
+pub struct CodeSource(Arc<dyn Fn() -> Result<CodeKey, String> + Send + Sync>);
+
+impl CodeSource {
+    /// Any way to read it; the error says what is wrong with the file, for the log.
+    pub fn new(read: impl Fn() -> Result<CodeKey, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The key now.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn key(&self) -> Result<CodeKey, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for CodeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeSource")
     }
 }
 

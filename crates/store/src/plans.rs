@@ -2,7 +2,9 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, asked, audit, cards, decisions, effects, ledger, open, overlaps, policies, proposals, stops, unexplained};
+use crate::{
+    agents, answers, asked, audit, cards, decisions, effects, generators, ledger, open, overlaps, policies, proposals, stops, unexplained,
+};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -62,6 +64,7 @@ const HOT: &[(&str, &str)] = hot![
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
+    generators::GENERATOR,
     stops::STOPS,
     stops::LOCKS,
     stops::OVERRIDES,

@@ -4,6 +4,7 @@ mod argocd;
 mod attention;
 mod branch;
 mod by_hand;
+mod codes;
 mod commands;
 mod crashes;
 mod drift;

@@ -50,6 +50,8 @@ pub(super) struct RawDatabase {
 pub(super) struct RawPolicy {
     pub file: PathBuf,
     pub runbooks: Option<PathBuf>,
+    pub code_key: Option<SecretString>,
+    pub code_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

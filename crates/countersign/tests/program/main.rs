@@ -2,4 +2,5 @@
 
 mod cli;
 mod running;
+mod totp;
 mod world;

@@ -27,7 +27,7 @@ pub fn replay(old: &Policy, new: &Policy, decided: impl IntoIterator<Item = (Rep
         let (rank, how) = match after.tier.cmp(&before.tier) {
             std::cmp::Ordering::Greater => (0, String::new()),
             std::cmp::Ordering::Less => (1, String::new()),
-            std::cmp::Ordering::Equal if before.requirements == after.requirements => continue,
+            std::cmp::Ordering::Equal if before.requirements == after.requirements && before.asks_code() == after.asks_code() => continue,
             std::cmp::Ordering::Equal => (2, asked(&before, &after)),
         };
         *found.entry((rank, before.tier, after.tier, how)).or_default() += 1;
