@@ -90,6 +90,8 @@ pub struct LabOptions {
     pub policy: String,
     /// Where the repository's own policy stands in it, if it carries one.
     pub repository_policy: Option<String>,
+    /// The folder of the runbooks that the repositories carry themselves, if the service reads them.
+    pub repository_runbooks: Option<String>,
     /// The text of its one runbook, `scale`.
     pub runbook: String,
     /// Whether an Argo CD is configured.
@@ -112,6 +114,8 @@ pub struct LabOptions {
     pub limits: Limits,
     /// Crash points.
     pub crash: CrashPoints,
+    /// Whether there is a key behind codes.
+    pub codes: bool,
     /// Whether the repository is on GitHub.
     pub github: bool,
     /// How long a commit may take to be synced and healthy.
@@ -139,6 +143,7 @@ impl Default for LabOptions {
         Self {
             policy: POLICY.to_owned(),
             repository_policy: None,
+            repository_runbooks: None,
             runbook: RUNBOOK.to_owned(),
             argocd: true,
             annex: false,
@@ -150,6 +155,7 @@ impl Default for LabOptions {
             hold_seconds: 0,
             limits,
             crash: CrashPoints::default(),
+            codes: true,
             github: false,
             argocd_deadline: Duration::from_secs(60),
             sync_on_request: true,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use domain::Policy;
+use domain::code::CodeKey;
 use engine::{ArgocdSetup, Book, Destination, Engine, EngineOptions, RepositorySetup, TelegramSetup};
 use secrecy::SecretString;
 use simulators::telegram::TelegramOptions;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::LabOptions;
 use crate::lab::CHAT;
+
+/// The key behind the lab's code generators.
+pub const CODE_KEY: &str = "the lab's key, of at least 32 characters";
 
 /// The service's token on the simulated GitHub.
 pub const GITHUB_TOKEN: &str = "github-token-of-the-lab";
@@ -109,6 +113,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         commit_url: Some("https://git.example.com/homelab/commit/{commit}".to_owned()),
         machine_identities: vec!["agent@example.com".to_owned()],
         policy: options.repository_policy.as_deref().map(str::parse).transpose()?,
+        runbooks: options.repository_runbooks.as_deref().map(str::parse).transpose()?,
         guarded_paths: Vec::new(),
         alarm_unexplained: options.alarm_unexplained,
     }];
@@ -129,6 +134,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
             commit_url: None,
             machine_identities: Vec::new(),
             policy: None,
+            runbooks: options.repository_runbooks.as_deref().map(str::parse).transpose()?,
             guarded_paths: Vec::new(),
             alarm_unexplained: false,
         });
@@ -146,6 +152,9 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         argocd: instances,
         book: Book::new(policy, vec![runbook]),
         limits: options.limits.clone(),
+        codes: options
+            .codes
+            .then(|| engine::CodeSource::new(|| CodeKey::new(CODE_KEY).map_err(|error| error.to_string()))),
         clock: options.clock.clone(),
         crash: options.crash.clone(),
     }))

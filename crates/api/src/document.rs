@@ -5,7 +5,7 @@
 
 use domain::{
     AgentName, CommitId, Decision, Delivery, Landed, Outcome, Proposal, ProposalId, RepositoryName, ReviewVerdict, RevisionAuthor,
-    Sha256Hash, Tier, Timestamp,
+    SecondFactor, Sha256Hash, Tier, Timestamp,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -184,6 +184,10 @@ pub struct ProgressDocument {
     pub approved_by: Vec<String>,
     /// Who is asked, in words such as `1 of sre, and 1 of owners or 2 of leads`; empty for manual and standard.
     pub needs: String,
+    /// What approvals take beside a tap: `totp`, a code of each approver's own generator; `person`, one eligible person more than otherwise
+    /// (`needs` counts them).
+    #[schema(value_type = Vec<String>)]
+    pub second_factors: Vec<SecondFactor>,
     /// The groups of which all must agree; empty for manual and standard. Where there is a choice, only `needs` tells it.
     pub required: Vec<QuorumDocument>,
 }
@@ -212,6 +216,8 @@ pub struct ReviewDocument {
     /// When.
     #[schema(schema_with = words::moment)]
     pub at: Timestamp,
+    /// Whether it was confirmed with a code of this person's own generator.
+    pub verified: bool,
 }
 
 /// Who ended a proposal, and the reason they gave.
@@ -390,6 +396,7 @@ fn progress(proposal: &Proposal) -> ProgressDocument {
     let without_choice = route.requirements.iter().flat_map(domain::Requirement::always);
     ProgressDocument {
         needs: route.needs(),
+        second_factors: route.second_factors.iter().copied().collect(),
         approved_by: proposal.approvals().map(|review| review.by.name.clone()).collect(),
         required: without_choice
             .map(|asked| QuorumDocument {
@@ -411,6 +418,7 @@ fn reviews(proposal: &Proposal) -> Vec<ReviewDocument> {
             revision: review.revision,
             current: review.revision == revision.number && review.digest == revision.digest,
             at: review.at,
+            verified: review.verified,
         })
         .collect()
 }

@@ -44,6 +44,16 @@ pub fn touched<'a>(applications: impl IntoIterator<Item = &'a Application>, targ
     found
 }
 
+/// Whether [`touched`] says of both views of one application the same, whatever the change: all that it reads is equal.
+pub(crate) fn same_origin(one: &Application, other: &Application) -> bool {
+    one.spec.all_sources() == other.spec.all_sources()
+        && one.spec.source_hydrator == other.spec.source_hydrator
+        && one.spec.project == other.spec.project
+        && one.metadata.annotations.get(MANIFEST_PATHS) == other.metadata.annotations.get(MANIFEST_PATHS)
+        && one.status.source_type == other.status.source_type
+        && one.status.source_types == other.status.source_types
+}
+
 fn classify(app: &Application, target: &Target, changed: &[String]) -> Option<Touched> {
     let sources = effective_sources(app);
     let mut best: Option<(Class, String)> = None;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use store::StoreError;
 
-use crate::commands::{agent, approvers, audit, backup, check, digest, effects, explain, policy, runbook, stops, unexplained};
+use crate::commands::{agent, approvers, audit, backup, check, digest, effects, explain, policy, runbook, stops, totp, unexplained};
 use crate::out::{complain, say};
 use crate::settings::{Problem, Settings};
 
@@ -37,6 +37,9 @@ enum Command {
     /// Agents and their tokens
     #[command(subcommand)]
     Agent(agent::Command),
+    /// Generators of codes: the second factor of approvers on marked paths
+    #[command(subcommand)]
+    Totp(totp::Command),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -190,6 +193,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Policy(command) => policy::run(command).await,
         Command::Runbook(command) => runbook::run(&command),
         Command::Agent(command) => agent::run(command).await,
+        Command::Totp(command) => totp::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Effects(command) => effects::run(command).await,
         Command::Stop(arguments) => stops::stop(arguments).await,

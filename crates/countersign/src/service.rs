@@ -112,6 +112,7 @@ impl Service {
             argocd,
             book,
             limits: settings.limits.engine(),
+            codes: settings.policy.code_source(),
             clock: hooks.clock,
             crash: hooks.crash,
         });

@@ -74,6 +74,26 @@ pub struct PolicySettings {
     pub file: PathBuf,
     /// The folder of runbooks.
     pub runbooks: Option<PathBuf>,
+    /// The service's half of the seeds of people's code generators; without it no rule can ask for codes.
+    pub code_key: Option<Secret>,
+}
+
+impl PolicySettings {
+    /// The key behind people's codes, as it is now.
+    ///
+    /// # Errors
+    /// Why it cannot be used, with the remedy.
+    pub(crate) fn code_key(secret: &Secret) -> Result<domain::code::CodeKey, String> {
+        use secrecy::ExposeSecret as _;
+        let text = secret.read().map_err(|error| error.to_string())?;
+        domain::code::CodeKey::new(text.expose_secret()).map_err(|error| format!("{}: {error}", secret.key()))
+    }
+
+    /// The same, read whenever it is asked for.
+    pub(crate) fn code_source(&self) -> Option<engine::CodeSource> {
+        let secret = self.code_key.clone()?;
+        Some(engine::CodeSource::new(move || Self::code_key(&secret)))
+    }
 }
 
 /// `[telegram]`
@@ -121,6 +141,8 @@ pub struct RepositorySettings {
     pub commit_url: Option<String>,
     /// Where the policy stands that it carries itself.
     pub policy: Option<domain::RepoPath>,
+    /// The folder of the runbooks that it carries itself; `None` when they are not read.
+    pub runbooks: Option<domain::RepoPath>,
     /// Pull requests for the manual tier.
     pub github: Option<GithubSettings>,
     /// Mail addresses of agents and of the service.
@@ -352,7 +374,26 @@ impl Settings {
     /// # Errors
     /// Every problem of every file.
     pub fn book(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
-        engine::Book::load_guarded(&self.policy.file, self.policy.runbooks.as_deref(), &self.guard)
+        self.book_guarded(&self.guard)
+    }
+
+    /// The same with the built-in guard rails alone: for what asks only for policy and runbooks.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn rules(&self) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        self.book_guarded(&engine::GuardFiles::default())
+    }
+
+    fn book_guarded(&self, guard: &engine::GuardFiles) -> Result<engine::Book, Vec<engine::FileProblem>> {
+        let readers = self.repositories.iter().filter(|repository| repository.runbooks.is_some());
+        let readers = readers.map(|repository| repository.name.clone()).collect();
+        let book = engine::Book::load_for(&self.policy.file, self.policy.runbooks.as_deref(), guard, &readers)?;
+        let folders = self
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.runbooks.clone()?)));
+        Ok(book.shelved(folders))
     }
 
     /// Tries to read every file that the settings name. Apart from [`Settings::load`], because a check of the shipped example must

@@ -19,6 +19,8 @@ pub enum Event {
         digest: Sha256Hash,
         /// Seconds between the quorum and the push in which people may still cancel.
         hold_seconds: u32,
+        /// Whether they confirmed it with a code of their own generator, just now.
+        verified: bool,
     },
     /// The person who rejected says why.
     Reason {

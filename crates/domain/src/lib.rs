@@ -1,6 +1,7 @@
 //! The pure core of Countersign: proposals, policy and [`decide()`]. No tokio, no sqlx, no clock, no randomness: time, ids and limits are arguments.
 
 mod change;
+pub mod code;
 mod decide;
 mod effect;
 mod event;
@@ -36,6 +37,6 @@ pub use proposal::{
     RunbookCall,
 };
 pub use refusal::Refusal;
-pub use states::{Decision, Delivery, Landed, Outcome, Risk, Tier};
+pub use states::{Decision, Delivery, Landed, Outcome, Risk, SecondFactor, Tier};
 pub use stops::{Lock, RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, StopRequest, Subject};
 pub use words::{counted, span};

@@ -10,7 +10,8 @@ use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, Sha256Hash, TargetClass, Tier, Timestamp, UserId,
+    AgentName, GroupName, Proposal, RepoPath, RepositoryName, Risk, RunbookName, SecondFactor, Sha256Hash, TargetClass, Tier, Timestamp,
+    UserId,
 };
 
 mod approvers;
@@ -189,6 +190,8 @@ pub struct Rule {
     pub allow_owner: bool,
     /// How many people must confirm a revert; one tap of an eligible person when absent.
     pub revert_quorum: Option<u32>,
+    /// What an approval takes beside a tap.
+    pub second_factor: Option<SecondFactor>,
     /// Line of the policy file.
     pub line: usize,
 }

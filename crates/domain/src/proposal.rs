@@ -161,6 +161,9 @@ pub struct Review {
     pub digest: Sha256Hash,
     /// When.
     pub at: Timestamp,
+    /// Whether it was confirmed with a code of this person's own generator. Absent in what older versions stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
 }
 
 /// Approve or reject.
@@ -235,9 +238,16 @@ impl Proposal {
         self.requested_by.is_none().then_some(&self.agent)
     }
 
-    /// The approvals that count: of this revision and exactly this content, one per person.
+    /// The approvals that count: of this revision and exactly this content, one per person, and with a code where the route asks for one.
     pub fn approvals(&self) -> impl Iterator<Item = &Review> {
-        self.current_reviews().filter(|review| review.verdict == ReviewVerdict::Approve)
+        self.approvals_under(&self.revision.route)
+    }
+
+    /// Those that would count under another route.
+    pub fn approvals_under(&self, route: &Route) -> impl Iterator<Item = &Review> {
+        let code = route.asks_code();
+        self.current_reviews()
+            .filter(move |review| review.verdict == ReviewVerdict::Approve && (review.verified || !code))
     }
 
     /// Reviews of the current revision and digest.
@@ -247,9 +257,14 @@ impl Proposal {
             .filter(|review| review.revision == self.revision.number && review.digest == self.revision.digest)
     }
 
-    /// The ids of those who approved what is current.
+    /// The ids of those whose approvals count.
     pub fn approvers(&self) -> Vec<UserId> {
-        self.approvals().map(|review| review.by.id).collect()
+        self.approvers_under(&self.revision.route)
+    }
+
+    /// The ids of those whose approvals would count under another route.
+    pub fn approvers_under(&self, route: &Route) -> Vec<UserId> {
+        self.approvals_under(route).map(|review| review.by.id).collect()
     }
 
     /// Whether the end has come.

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// Owns the agent.
     #[error("you own the agent that asks: somebody else must approve")]
     OwnsAgent,
+    /// The paths are marked: a tap alone is not enough.
+    #[error("this approval takes a code of your own generator")]
+    NeedsCode,
     /// An agent may not touch what a person asked for.
     #[error("a person asked for this change: only people can stop it")]
     AskedByPerson,

@@ -55,6 +55,16 @@ closed_set! {
 }
 
 closed_set! {
+    /// What an approval takes beside a tap, on paths that are marked so.
+    SecondFactor("second factor") {
+        /// Each approver confirms with a code of their own generator.
+        Totp = "totp",
+        /// One eligible person more than is asked otherwise.
+        Person = "person",
+    }
+}
+
+closed_set! {
     /// How dangerous a change is, by rules of the service: `Low < Medium < High < Critical` in `Ord`.
     Risk("risk") {
         /// Nothing that stands out.

@@ -8,8 +8,11 @@ use changes::Runbook;
 use changes::guard::Guards;
 use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, RunbookName, UserId};
 
+mod shelf;
 mod theirs;
 
+pub use shelf::{REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX};
+pub(crate) use shelf::{SUFFIX as RUNBOOK_SUFFIX, Shelf, parsed as parsed_runbook};
 pub(crate) use theirs::{AtTip, Theirs};
 pub use theirs::{PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
 
@@ -23,10 +26,11 @@ pub struct Book {
     /// The policy: the service's own, with those of repositories that carry one themselves; whoever took their own rights away is in no group
     /// of it.
     pub policy: Arc<Policy>,
-    /// The runbooks by name.
+    /// The service's own runbooks by name. Repositories may have more: [`Book::runbook`].
     pub runbooks: Arc<BTreeMap<RunbookName, Arc<Runbook>>>,
     own: Arc<Policy>,
     theirs: BTreeMap<RepositoryName, Theirs>,
+    shelves: BTreeMap<RepositoryName, Shelf>,
     loaded: guard::Loaded,
     source: Option<Source>,
     /// The policy with everybody's rights, and who has none at the moment.
@@ -41,6 +45,7 @@ struct Source {
     policy: PathBuf,
     runbooks: Option<PathBuf>,
     guard: GuardFiles,
+    readers: BTreeSet<RepositoryName>,
 }
 
 /// Something wrong in a policy or runbook file, or in one of the guard rails' files.
@@ -91,6 +96,7 @@ impl Book {
             runbooks: Arc::new(runbooks),
             own: policy,
             theirs: BTreeMap::new(),
+            shelves: BTreeMap::new(),
             loaded: guard::Loaded::built_in(),
             source: None,
             locked: BTreeSet::new(),
@@ -108,12 +114,54 @@ impl Book {
         theirs.or_else(local)
     }
 
+    /// A runbook as a repository's changes may name it: the service's own, or one that the repository carries itself.
+    pub fn runbook(&self, repository: &RepositoryName, name: &RunbookName) -> Option<&Arc<Runbook>> {
+        let theirs = || self.shelves.get(repository)?.runbook(name);
+        self.runbooks.get(name).or_else(theirs)
+    }
+
+    /// The runbooks that only one repository has, by repository and name.
+    pub fn repository_runbooks(&self) -> impl Iterator<Item = (&RepositoryName, &Arc<Runbook>)> {
+        let shelves = self.shelves.iter();
+        shelves
+            .flat_map(|(repository, shelf)| shelf.runbooks().map(move |runbook| (repository, runbook)))
+            .filter(|(_, runbook)| !self.runbooks.contains_key(runbook.name()))
+    }
+
+    /// The names of all runbooks, whosever they are.
+    pub fn runbook_names(&self) -> BTreeSet<&RunbookName> {
+        let theirs = self.repository_runbooks().map(|(_, runbook)| runbook.name());
+        self.runbooks.keys().chain(theirs).collect()
+    }
+
+    /// What is wrong with the runbooks that a repository carries itself.
+    pub fn runbook_problems(&self, repository: &RepositoryName) -> Vec<FileProblem> {
+        let shelf = self.shelves.get(repository);
+        shelf.map(|shelf| shelf.trouble(&self.runbooks)).unwrap_or_default()
+    }
+
+    /// Whether a rule for a repository may name this runbook.
+    pub(crate) fn may_name(&self, repository: &RepositoryName, name: &RunbookName) -> bool {
+        self.runbooks.contains_key(name) || self.shelves.get(repository).is_some_and(|shelf| shelf.may_hold(name))
+    }
+
     /// The policy that would be in force for a repository with this text as its own file; `file` names it in problems.
     ///
     /// # Errors
     /// Every problem of the text.
     pub fn with_text(&self, repository: &RepositoryName, file: &str, text: &str) -> Result<Policy, Vec<FileProblem>> {
-        let policy = theirs::joined(&self.own, &self.runbooks, file, text)?;
+        self.with_text_beside(repository, file, text, |name| self.may_name(repository, name))
+    }
+
+    /// The same, where the runbooks that its rules may name are others than those in force.
+    pub(crate) fn with_text_beside(
+        &self,
+        repository: &RepositoryName,
+        file: &str,
+        text: &str,
+        known: impl Fn(&RunbookName) -> bool,
+    ) -> Result<Policy, Vec<FileProblem>> {
+        let policy = theirs::joined(&self.own, known, file, text)?;
         Ok(Policy::clone(&self.own).with_repository(repository.clone(), policy))
     }
 
@@ -152,6 +200,48 @@ impl Book {
         self.joined()
     }
 
+    /// The same book, with folders of runbooks of their own for some repositories, which nobody has read yet.
+    #[must_use]
+    pub fn shelved(mut self, folders: impl IntoIterator<Item = (RepositoryName, RepoPath)>) -> Self {
+        let folders = folders.into_iter().map(|(name, path)| (name, Shelf::new(path)));
+        self.shelves = folders.collect();
+        self.joined()
+    }
+
+    /// The same book, with what stands in a repository's folder of runbooks.
+    pub(crate) fn shelving(mut self, repository: &RepositoryName, shelf: Shelf) -> Self {
+        self.shelves.insert(repository.clone(), shelf);
+        self.joined()
+    }
+
+    /// The book as a service has it in force that found these files, by name, in a repository's folder of runbooks.
+    #[must_use]
+    pub fn with_repository_runbooks(self, repository: &RepositoryName, path: RepoPath, files: BTreeMap<String, Vec<u8>>) -> Self {
+        let none = CommitId::from_bytes([0; 20]);
+        let files = files.into_iter().map(|(name, bytes)| {
+            // Whatever names the content: nothing was read before.
+            let file = match bytes.len() {
+                ..=REPOSITORY_RUNBOOK_BYTES_MAX => gitworker::FolderFile::File { blob: none, bytes },
+                size => gitworker::FolderFile::TooLarge(size as u64),
+            };
+            (name, file)
+        });
+        let files: BTreeMap<_, _> = files.collect();
+        let folder = match files.len() {
+            ..=REPOSITORY_RUNBOOKS_MAX => gitworker::Folder::Files { tree: none, files },
+            many => gitworker::Folder::TooMany(many),
+        };
+        match Shelf::new(path).holding(folder, none) {
+            Some(shelf) => self.shelving(repository, shelf),
+            None => self,
+        }
+    }
+
+    /// The runbooks that a repository carries itself, where the service reads them.
+    pub(crate) fn shelf(&self, repository: &RepositoryName) -> Option<&Shelf> {
+        self.shelves.get(repository)
+    }
+
     /// The same book, with what was valid last for a repository.
     pub(crate) fn recalling(mut self, repository: &RepositoryName, valid: Option<(Arc<str>, CommitId)>) -> Self {
         if let Some(theirs) = self.theirs.get_mut(repository) {
@@ -172,6 +262,7 @@ impl Book {
     pub(crate) fn with_theirs_of(mut self, other: &Self) -> Self {
         self.theirs = other.theirs.clone();
         self.unwatched = other.unwatched.clone();
+        self.shelves = other.shelves.clone();
         self.joined()
     }
 
@@ -205,9 +296,16 @@ impl Book {
 
     fn joined(mut self) -> Self {
         let mut policy = Policy::clone(&self.own);
+        let (own, shelves) = (&self.runbooks, &self.shelves);
         for (name, theirs) in &mut self.theirs {
-            let judged = theirs.judge(&self.own, &self.runbooks);
+            let shelf = shelves.get(name);
+            let known = |runbook: &RunbookName| own.contains_key(runbook) || shelf.is_some_and(|shelf| shelf.may_hold(runbook));
+            let judged = theirs.judge(&self.own, known);
             policy = policy.with_repository(name.clone(), judged);
+        }
+        for (name, shelf) in shelves {
+            let reserved = shelf.reserving(policy.for_repository(name).clone());
+            policy = policy.with_repository(name.clone(), reserved);
         }
         self.whole = Arc::new(policy);
         self.policy = if self.locked.is_empty() {
@@ -264,10 +362,30 @@ impl Book {
     /// # Errors
     /// Every problem of every file.
     pub fn load_guarded(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles) -> Result<Self, Vec<FileProblem>> {
-        Self::read(policy, runbooks, guard, None)
+        Self::load_for(policy, runbooks, guard, &BTreeSet::new())
     }
 
-    fn read(policy: &Path, runbooks: Option<&Path>, guard: &GuardFiles, known: Option<&guard::Loaded>) -> Result<Self, Vec<FileProblem>> {
+    /// The same, for a service that reads the runbooks which these repositories carry themselves: a rule may name one of those.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn load_for(
+        policy: &Path,
+        runbooks: Option<&Path>,
+        guard: &GuardFiles,
+        readers: &BTreeSet<RepositoryName>,
+    ) -> Result<Self, Vec<FileProblem>> {
+        let source = Source {
+            policy: policy.to_owned(),
+            runbooks: runbooks.map(Path::to_owned),
+            guard: guard.clone(),
+            readers: readers.clone(),
+        };
+        Self::read(source, None)
+    }
+
+    fn read(source: Source, known: Option<&guard::Loaded>) -> Result<Self, Vec<FileProblem>> {
+        let (policy, runbooks) = (source.policy.as_path(), source.runbooks.as_deref());
         let mut problems = Vec::new();
         let parsed = read(policy).and_then(|text| {
             Policy::parse(&text).map_err(|found| {
@@ -280,17 +398,19 @@ impl Book {
         let books = books.map_err(|found| problems.extend(found)).ok();
         if let (Some(policy_parsed), Some(books)) = (&parsed, &books) {
             let known = |name: &RunbookName| books.iter().any(|runbook| runbook.name() == name);
-            problems.extend(unknown_runbooks(&policy.display().to_string(), policy_parsed, known));
+            let elsewhere = |rule: &domain::Rule| match &rule.repository {
+                Some(repository) => source.readers.contains(repository),
+                None => !source.readers.is_empty(),
+            };
+            problems.extend(unknown_runbooks(&policy.display().to_string(), policy_parsed, known, elsewhere));
         }
-        let loaded = guard::Loaded::read(guard, known).map_err(|found| problems.extend(found)).ok();
+        let loaded = guard::Loaded::read(&source.guard, known)
+            .map_err(|found| problems.extend(found))
+            .ok();
         match (parsed, books, loaded) {
             (Some(parsed), Some(books), Some(loaded)) if problems.is_empty() => {
                 let mut book = Self::new(parsed, books);
-                book.source = Some(Source {
-                    policy: policy.to_owned(),
-                    runbooks: runbooks.map(Path::to_owned),
-                    guard: guard.clone(),
-                });
+                book.source = Some(source);
                 book.loaded = loaded;
                 Ok(book)
             }
@@ -305,7 +425,7 @@ impl Book {
     pub fn reload(&self) -> Result<Self, Vec<FileProblem>> {
         match &self.source {
             None => Ok(self.clone()),
-            Some(source) => Self::read(&source.policy, source.runbooks.as_deref(), &source.guard, Some(&self.loaded)),
+            Some(source) => Self::read(source.clone(), Some(&self.loaded)),
         }
     }
 }
@@ -367,9 +487,15 @@ fn load_runbooks(folder: &Path) -> Result<Vec<Runbook>, Vec<FileProblem>> {
     if problems.is_empty() { Ok(runbooks) } else { Err(problems) }
 }
 
-fn unknown_runbooks(file: &str, policy: &Policy, known: impl Fn(&RunbookName) -> bool) -> Vec<FileProblem> {
+/// The rules that name a runbook that is nowhere; what is only `elsewhere` is not looked for.
+fn unknown_runbooks(
+    file: &str,
+    policy: &Policy,
+    known: impl Fn(&RunbookName) -> bool,
+    elsewhere: impl Fn(&domain::Rule) -> bool,
+) -> Vec<FileProblem> {
     let mut problems = Vec::new();
-    for rule in policy.rules() {
+    for rule in policy.rules().iter().filter(|rule| !elsewhere(rule)) {
         for name in &rule.runbooks {
             if !known(name) {
                 problems.push(FileProblem {

@@ -53,6 +53,7 @@ impl Engine {
             && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::Queued)
             && !proposal.is_over()
         {
+            card.codes = self.codes_awaited(stored.id, proposal);
             let passing = proposal.delivery == Delivery::Queued;
             let action = if passing { Action::SendAnyway } else { Action::Approve };
             let mut steps = self.open_steps(stored.id);
@@ -147,8 +148,7 @@ impl Engine {
             Origin::Runbook(call) => {
                 let book = self.book();
                 let runbook = book
-                    .runbooks
-                    .get(&call.runbook)
+                    .runbook(&proposal.repository, &call.runbook)
                     .filter(|runbook| runbook.content_hash() == call.hash);
                 let (title, reason) = runbook.and_then(|runbook| runbook.words(&call.parameters).ok()).unwrap_or_default();
                 (given(&proposal.title, &title), given(&proposal.reason, &reason))
@@ -224,6 +224,7 @@ impl Engine {
                     .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
             );
         }
+        said.extend(self.branch_words(proposal));
         let passes = self.store().read().overrides(proposal.id).await?;
         said.extend(
             passes
@@ -232,6 +233,18 @@ impl Engine {
         );
         card.note = (!said.is_empty()).then(|| said.join("; "));
         Ok(())
+    }
+
+    /// What stands in the way of a delivery at the remote, where the proposal's own words do not say so.
+    fn branch_words(&self, proposal: &Proposal) -> Option<String> {
+        match proposal.delivery {
+            Delivery::None | Delivery::AwaitingCommit => {
+                let setup = self.repository(&proposal.repository)?;
+                self.rewritten(setup).filter(|_| !proposal.is_over())
+            }
+            Delivery::Queued | Delivery::Committing => self.delayed(proposal.id),
+            Delivery::PushBlocked | Delivery::Pushed | Delivery::Syncing | Delivery::Ended => None,
+        }
     }
 
     /// The freezes that hold it and that somebody may let it pass.
@@ -250,7 +263,7 @@ impl Engine {
             let have = proposal.approvals().filter(|review| place.have.contains(&review.by.id));
             let eligible = place.eligible.iter().filter_map(|id| policy.person(*id));
             Requirement {
-                have: have.map(|review| (review.by.name.clone(), review.at)).collect(),
+                have: have.map(|review| (signed(review), review.at)).collect(),
                 eligible: eligible.map(|person| person.name.clone()).collect(),
                 group: place.label,
                 quorum: place.quorum,
@@ -444,13 +457,19 @@ fn decided(proposal: &Proposal) -> Option<Decided> {
     let names: Vec<_> = proposal
         .current_reviews()
         .filter(|review| review.verdict == verdict)
-        .map(|review| review.by.name.clone())
+        .map(signed)
         .collect();
     (!names.is_empty()).then(|| Decided {
         who: names.join(", "),
         at,
         reason: None,
     })
+}
+
+/// A name, and whether a code stands behind their word.
+fn signed(review: &domain::Review) -> String {
+    let code = if review.verified { " (code)" } else { "" };
+    format!("{}{code}", review.by.name)
 }
 
 fn progress_of(state: &str) -> Progress {

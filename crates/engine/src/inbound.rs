@@ -12,12 +12,14 @@ use crate::trust as ledger;
 use crate::workers::Held;
 use crate::{Engine, Problem, TelegramSetup};
 
+mod codes;
 mod commands;
 mod looking;
 mod orders;
 mod steps;
 mod trust;
 
+pub(crate) use codes::AwaitedCode;
 pub use looking::Habits;
 pub(crate) use steps::OpenStep;
 
@@ -42,6 +44,68 @@ impl Toast {
         Self {
             text: text.into(),
             alert: true,
+        }
+    }
+}
+
+/// What a person says about a proposal, on its way into the transaction that decides.
+struct Word {
+    id: ProposalId,
+    event: Event,
+    actor: Actor,
+    details: serde_json::Value,
+    decided: Option<(UserId, Decided)>,
+    lease_until: Option<domain::Timestamp>,
+    now: domain::Timestamp,
+}
+
+impl Word {
+    /// Decides: state, audit row and what is owed. Answers also the delivery that was claimed for the branch's owner.
+    async fn spoken(mut self, tx: &mut store::Tx, book: &crate::Book) -> Result<(Acted, Option<i64>), StoreError> {
+        let (id, now) = (self.id, self.now);
+        let Some(mut proposal) = tx.proposal(id).await? else {
+            return Ok((Acted::Missing, None));
+        };
+        let policy = crate::act::under_orders(tx, id, &mut self.event, book).await?;
+        let name = self.event.name();
+        let mut audit = Audit {
+            proposal: Some(id),
+            actor: self.actor,
+            event: name.to_owned(),
+            summary: String::new(),
+            details: self.details,
+            at: now,
+        };
+        ledger::ask_again(tx, book, &mut proposal, &self.event, now).await?;
+        let retries = matches!(self.event, Event::Retry { .. });
+        match domain::decide(&proposal, self.event, &policy, now) {
+            Ok(transition) => {
+                audit.summary.clone_from(&transition.summary);
+                if retries {
+                    crate::continuity::retried(tx, &proposal).await?;
+                }
+                let next = tx.apply(&transition, audit).await?;
+                ledger::follow(tx, book, Some(&proposal), &next, None, now).await?;
+                if let Some((person, decided)) = &self.decided {
+                    tx.put_decided(id, *person, decided, now).await?;
+                }
+                let delivers = transition
+                    .effects
+                    .iter()
+                    .any(|owed| owed.effect == Effect::Deliver && owed.due <= now);
+                let claimed = match self.lease_until.filter(|_| delivers) {
+                    Some(until) => tx.claim_own(id, &Effect::Deliver, now, until).await?,
+                    None => None,
+                };
+                Ok((Acted::Done(Box::new(next), transition.summary), claimed))
+            }
+            Err(refusal) => {
+                let asks = refusal == Refusal::NeedsCode;
+                audit.event = if asks { "code_asked".to_owned() } else { format!("refused_{name}") };
+                audit.summary = refusal.to_string();
+                tx.audit(audit).await?;
+                Ok((Acted::Refused(refusal), None))
+            }
         }
     }
 }
@@ -291,88 +355,87 @@ impl Engine {
             looked: self.looked(card),
         };
         let (person, event) = (
-            by.id,
+            by.clone(),
             Event::Review {
                 by,
                 verdict,
                 revision: card.revision,
                 digest: card.digest,
                 hold_seconds,
+                verified: false,
             },
         );
-        self.tapped_event(tap, card.proposal, event, Some((person, decided))).await
+        let looked = decided.looked;
+        match self.tapped(tap, card.proposal, event, Some((person.id, decided))).await? {
+            Acted::Refused(Refusal::NeedsCode) => self.ask_code(card, person, looked).await,
+            acted => self.toast(card.proposal, acted).await,
+        }
+    }
+
+    async fn tapped_event(&self, tap: &Tap, id: ProposalId, event: Event, decided: Option<(UserId, Decided)>) -> Result<Toast, Dead> {
+        let acted = self.tapped(tap, id, event, decided).await?;
+        self.toast(id, acted).await
     }
 
     /// Decides on a tap: the consumed update id, the decision, its audit row and what it owes are one transaction.
-    async fn tapped_event(&self, tap: &Tap, id: ProposalId, mut event: Event, decided: Option<(UserId, Decided)>) -> Result<Toast, Dead> {
-        let (book, now, update) = (self.book(), self.now(), tap.update_id);
-        let actor = self.actor(&tap.from);
-        // Only what somebody takes at once is claimed here.
-        let lease_until = self.has_owners().then(|| self.lease_until(now));
-        let details = json!({ "update": tap.update_id, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) });
-        let (acted, claimed) = self
+    async fn tapped(&self, tap: &Tap, id: ProposalId, event: Event, decided: Option<(UserId, Decided)>) -> Result<Acted, Dead> {
+        let update = tap.update_id;
+        let retries = matches!(event, Event::Retry { .. });
+        let word = Word {
+            id,
+            event,
+            actor: self.actor(&tap.from),
+            details: json!({ "update": update, "chat": tap.chat.map(|c| c.0), "message": tap.message_id.map(|m| m.0) }),
+            decided,
+            lease_until: self.lease_of_owner(),
+            now: self.now(),
+        };
+        let book = self.book();
+        let answer = self
             .store()
             .write(move |tx| {
                 Box::pin(async move {
-                    if !tx.consume_update(update, now).await? {
-                        return Ok::<_, StoreError>((None, None));
+                    if !tx.consume_update(update, word.now).await? {
+                        return Ok::<_, StoreError>(None);
                     }
-                    let Some(mut proposal) = tx.proposal(id).await? else {
-                        return Ok((Some(Acted::Missing), None));
-                    };
-                    let policy = crate::act::under_orders(tx, id, &mut event, &book).await?;
-                    let name = event.name();
-                    let mut audit = Audit {
-                        proposal: Some(id),
-                        actor,
-                        event: name.to_owned(),
-                        summary: String::new(),
-                        details,
-                        at: now,
-                    };
-                    ledger::ask_again(tx, &book, &mut proposal, &event, now).await?;
-                    match domain::decide(&proposal, event, &policy, now) {
-                        Ok(transition) => {
-                            audit.summary.clone_from(&transition.summary);
-                            let next = tx.apply(&transition, audit).await?;
-                            ledger::follow(tx, &book, Some(&proposal), &next, None, now).await?;
-                            if let Some((person, decided)) = &decided {
-                                tx.put_decided(id, *person, decided, now).await?;
-                            }
-                            let delivers = transition
-                                .effects
-                                .iter()
-                                .any(|owed| owed.effect == Effect::Deliver && owed.due <= now);
-                            let claimed = match lease_until.filter(|_| delivers) {
-                                Some(until) => tx.claim_own(id, &Effect::Deliver, now, until).await?,
-                                None => None,
-                            };
-                            Ok((Some(Acted::Done(Box::new(next), transition.summary)), claimed))
-                        }
-                        Err(refusal) => {
-                            audit.event = format!("refused_{name}");
-                            audit.summary = refusal.to_string();
-                            tx.audit(audit).await?;
-                            Ok((Some(Acted::Refused(refusal)), None))
-                        }
-                    }
+                    word.spoken(tx, &book).await.map(Some)
                 })
             })
             .await?;
-        match acted {
-            None => Err(Dead::Seen),
-            Some(Acted::Done(proposal, summary)) => {
-                if let Some(effect_id) = claimed {
-                    self.hand_over(&proposal.repository, Held { effect_id, proposal: id });
-                }
-                tracing::info!(proposal = %proposal.id, "{summary}");
-                self.0.hub.ring(proposal.id);
-                self.0.wake.notify_waiters();
-                Ok(Toast::say(summary))
-            }
-            Some(Acted::Refused(refusal)) => Ok(Toast::alert(cut(&self.refused_words(id, &refusal).await?, 190))),
-            Some(Acted::Stale(_) | Acted::Missing) => Ok(Toast::alert("the proposal is not known")),
+        let (acted, claimed) = answer.ok_or(Dead::Seen)?;
+        if let (true, Acted::Done(proposal, _)) = (retries, &acted) {
+            self.ask_again_of(&proposal.repository);
         }
+        self.follow_word(&acted, claimed);
+        Ok(acted)
+    }
+
+    /// Only what somebody takes at once is claimed with the decision.
+    fn lease_of_owner(&self) -> Option<domain::Timestamp> {
+        self.has_owners().then(|| self.lease_until(self.now()))
+    }
+
+    /// What follows a person's word once it is committed.
+    fn follow_word(&self, acted: &Acted, claimed: Option<i64>) {
+        let Acted::Done(proposal, summary) = acted else { return };
+        if let Some(effect_id) = claimed {
+            let held = Held {
+                effect_id,
+                proposal: proposal.id,
+            };
+            self.hand_over(&proposal.repository, held);
+        }
+        tracing::info!(proposal = %proposal.id, "{summary}");
+        self.0.hub.ring(proposal.id);
+        self.0.wake.notify_waiters();
+    }
+
+    async fn toast(&self, id: ProposalId, acted: Acted) -> Result<Toast, Dead> {
+        Ok(match acted {
+            Acted::Done(_, summary) => Toast::say(summary),
+            Acted::Refused(refusal) => Toast::alert(cut(&self.refused_words(id, &refusal).await?, 190)),
+            Acted::Stale(_) | Acted::Missing => Toast::alert("the proposal is not known"),
+        })
     }
 
     /// Why nothing happened: where it is over, what became of it, instead of the state's bare word.
@@ -446,7 +509,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A reply to a card: the reason of whoever rejected it.
+    /// A reply to a card: a code for an approval, or the reason of whoever rejected it.
     async fn reply(&self, text: Text) -> Result<(), StoreError> {
         let (Some(from), Some(reply_to)) = (&text.from, text.reply_to) else {
             return Ok(());
@@ -458,6 +521,10 @@ impl Engine {
             return Ok(());
         };
         let Some(person) = self.person(from) else { return Ok(()) };
+        // Never a reason, which agents would read.
+        if let Some(code) = codes::digits(&text.text) {
+            return self.code_replied(&text, code, &card, person).await;
+        }
         if !self.consume(text.update_id).await? {
             return Ok(());
         }

@@ -50,7 +50,7 @@ impl Engine {
             Content::Files(files) => (parse_files(setup, base, files).await?, Origin::Change, Words::default()),
             Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, Words::default()),
             Content::Runbook { name, parameters } => {
-                let runbook = self.named_runbook(agent, name)?;
+                let runbook = self.named_runbook(agent, setup, name)?;
                 let (requested, words) = render(setup, &runbook, parameters, base).await?;
                 let call = RunbookCall {
                     runbook: runbook.name().clone(),
@@ -142,20 +142,11 @@ impl Engine {
         })
     }
 
-    /// A runbook by name, if the agent may call it.
-    pub(crate) fn named_runbook(&self, agent: &Agent, name: &str) -> Result<Arc<Runbook>, Problem> {
-        let book = self.book();
-        let found = book.runbooks.iter().find(|(known, _)| known.as_str() == name);
-        let found = found.filter(|(known, _)| agent.runbooks.is_empty() || agent.runbooks.contains(known));
-        found.map(|(_, runbook)| runbook.clone()).ok_or_else(|| {
-            Problem::new(
-                422,
-                "unknown_runbook",
-                format!("there is no runbook {name:?} for this agent"),
-                "GET /v1/runbooks lists those you may call",
-            )
-            .at("/runbook/name")
-        })
+    /// A runbook by name, as the repository has it at the tip, if the agent may call it.
+    pub(crate) fn named_runbook(&self, agent: &Agent, setup: &RepositorySetup, name: &str) -> Result<Arc<Runbook>, Problem> {
+        let named = callable(agent, name);
+        let found = named.and_then(|name| self.book().runbook(&setup.name, &name).cloned());
+        found.ok_or_else(|| unknown_runbook(setup, name))
     }
 
     /// The base commit, and the tip that it was compared with. The policy of that tip is in force then.
@@ -344,6 +335,22 @@ async fn apply_diff(setup: &RepositorySetup, base: CommitId, diff: &str) -> Resu
     })
 }
 
+/// The name of a runbook, if the agent may call one of that name.
+pub(crate) fn callable(agent: &Agent, name: &str) -> Option<domain::RunbookName> {
+    let name = name.parse().ok()?;
+    (agent.runbooks.is_empty() || agent.runbooks.contains(&name)).then_some(name)
+}
+
+pub(crate) fn unknown_runbook(setup: &RepositorySetup, name: &str) -> Problem {
+    Problem::new(
+        422,
+        "unknown_runbook",
+        format!("there is no runbook {name:?} for this agent in repository {}", setup.name),
+        "GET /v1/runbooks lists those you may call, and where",
+    )
+    .at("/runbook/name")
+}
+
 /// A runbook's own words for a run; empty where it has none.
 #[derive(Default)]
 pub(crate) struct Words {
@@ -454,14 +461,26 @@ fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
     Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
 }
 
-/// The repository's policy must stay valid: nobody is asked about one that is not.
+/// The repository's policy and runbooks must stay valid: nobody is asked about one that is not.
 fn refused_policy(setup: &RepositorySetup, content: &Content, problems: &[FileProblem]) -> Problem {
     let detail: Vec<String> = problems.iter().map(crate::policies::said).collect();
-    let hint = "correct the policy; `countersign check --repository-policy FILE` tells the same";
-    let problem = Problem::new(422, "policy_invalid", detail.join("; "), hint);
-    let index = match (content, &setup.policy) {
-        (Content::Files(files), Some(path)) => files.iter().position(|file| file.path == path.as_str()),
-        (Content::Files(_) | Content::Diff(_) | Content::Runbook { .. }, _) => None,
+    let first = problems.first().map(|problem| problem.file.as_str());
+    let of_policy = setup.policy.as_ref().is_some_and(|path| first == Some(path.as_str()));
+    let (code, hint) = if of_policy {
+        (
+            "policy_invalid",
+            "correct the policy; `countersign check --repository-policy FILE` tells the same",
+        )
+    } else {
+        (
+            "runbook_invalid",
+            "correct the runbook; `countersign runbook check FILE` tells the same",
+        )
+    };
+    let problem = Problem::new(422, code, detail.join("; "), hint);
+    let index = match content {
+        Content::Files(files) => files.iter().position(|file| Some(file.path.as_str()) == first),
+        Content::Diff(_) | Content::Runbook { .. } => None,
     };
     problem.at(index.map_or_else(|| "/changes".to_owned(), |index| format!("/changes/{index}/content")))
 }

@@ -7,6 +7,7 @@ mod act;
 mod book;
 mod cards;
 mod checked;
+mod continuity;
 mod hub;
 mod inbound;
 mod intake;
@@ -15,6 +16,7 @@ mod policies;
 mod problem;
 mod requests;
 mod settings;
+mod shelves;
 mod trust;
 mod usecases;
 mod when;
@@ -28,16 +30,18 @@ use domain::{RepositoryName, Timestamp};
 use store::Store;
 
 pub use act::Failed;
-pub use book::{Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX};
+pub use book::{
+    Book, FileProblem, GuardFiles, PolicyHome, REPOSITORY_POLICY_BYTES_MAX, REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX,
+};
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
 pub use inbound::Habits;
 pub use problem::Problem;
 pub use requests::{
-    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency, Listing,
-    Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
+    Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
+    ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
-pub use settings::{ArgocdSetup, Clock, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
+pub use settings::{ArgocdSetup, Clock, CodeSource, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};
 pub use when::When;
 pub use workers::Running;
@@ -58,6 +62,9 @@ struct Inner {
     hub: hub::Hub,
     /// Second steps that are open, by card. Lost on a restart: then the card simply asks again.
     confirming: Mutex<BTreeMap<(i64, domain::UserId), inbound::OpenStep>>,
+    /// Approvals that wait for a code. Lost on a restart: then the card simply asks again.
+    awaiting_codes: Mutex<BTreeMap<(domain::UserId, i64), inbound::AwaitedCode>>,
+    codes: Option<CodeSource>,
     /// When strangers were last told their id.
     strangers: Mutex<BTreeMap<domain::UserId, Timestamp>>,
     telegram_seen: Mutex<Option<Timestamp>>,
@@ -70,8 +77,14 @@ struct Inner {
     /// Groups that became supergroups since the configuration was written, old id to new.
     moved: Mutex<BTreeMap<telegram::ChatId, telegram::ChatId>>,
     wake: tokio::sync::Notify,
+    /// Whether the branches still hold what they held.
+    branches: continuity::Branches,
+    /// Why deliveries that are under way are tried again, as of the last try.
+    delayed: Mutex<BTreeMap<domain::ProposalId, String>>,
     /// The policies that repositories carry themselves.
     following: policies::Following,
+    /// Up to where each branch was looked at for reverts.
+    looks: workers::Looks,
     /// The owners of the branches, once they run.
     owners: OnceLock<workers::Owners>,
     /// When agents last called, not written yet.
@@ -86,11 +99,16 @@ impl Engine {
             .iter()
             .filter_map(|repository| Some((repository.name.clone(), repository.policy.clone()?)));
         let unwatched = options.repositories.iter().filter(|repository| repository.argocd.is_none());
+        let folders = options
+            .repositories
+            .iter()
+            .filter_map(|repository| Some((repository.name.clone(), repository.runbooks.clone()?)));
         let book = options
             .book
             .homed(homes)
+            .shelved(folders)
             .unwatched(unwatched.map(|repository| repository.name.clone()));
-        let repositories = options
+        let repositories: BTreeMap<RepositoryName, RepositorySetup> = options
             .repositories
             .into_iter()
             .map(|repository| (repository.name.clone(), repository))
@@ -103,6 +121,8 @@ impl Engine {
         Self(Arc::new(Inner {
             store: options.store,
             book: ArcSwap::from_pointee(book),
+            branches: continuity::Branches::new(repositories.keys()),
+            delayed: Mutex::default(),
             repositories,
             telegram: options.telegram,
             argocd,
@@ -111,6 +131,8 @@ impl Engine {
             crash: options.crash,
             hub: hub::Hub::default(),
             confirming: Mutex::new(BTreeMap::new()),
+            awaiting_codes: Mutex::default(),
+            codes: options.codes,
             strangers: Mutex::default(),
             telegram_seen: Mutex::new(None),
             baselines: Mutex::default(),
@@ -119,6 +141,7 @@ impl Engine {
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
+            looks: workers::Looks::default(),
             owners: OnceLock::new(),
             used: workers::Used::default(),
         }))

@@ -1,15 +1,16 @@
-//! Keeps the policies in force that managed repositories carry themselves: read at the tip of the branch whenever it moved, remembered across
+//! Keeps the policies in force that managed repositories carry themselves, with the runbooks beside them (`shelves.rs`): read at the tip of the branch whenever it moved, remembered across
 //! restarts, told when they are not valid, and replayed over past decisions when somebody wants to change them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use domain::{ChangeSet, CommitId, Effect, RepositoryName};
+use domain::{ChangeSet, CommitId, Effect, RepositoryName, RunbookName};
 use gitworker::{Entry, GitError};
 use serde_json::json;
 use store::{Actor, Audit, RepositoryPolicy, StoreError};
 
 use crate::book::{AtTip, Book, REPOSITORY_POLICY_BYTES_MAX, Theirs};
+use crate::shelves::Known;
 use crate::{Engine, FileProblem, RepositorySetup};
 
 /// Problems that one message names; the others are counted.
@@ -22,6 +23,8 @@ pub(crate) struct Following {
     seen: Mutex<BTreeMap<RepositoryName, CommitId>>,
     /// What the database holds.
     stored: Mutex<BTreeMap<RepositoryName, RepositoryPolicy>>,
+    /// What people know of the repositories' runbooks.
+    shelves: Mutex<BTreeMap<RepositoryName, Known>>,
     /// One look at a time: an older tip never takes the place of a newer one.
     looking: tokio::sync::Mutex<()>,
     /// One proposed policy is read at a time: reading a hostile one keeps a processor busy for a while.
@@ -50,6 +53,16 @@ impl Following {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         stored.insert(repository.clone(), policy);
     }
+
+    pub(crate) fn told_shelf(&self, repository: &RepositoryName) -> Known {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.get(repository).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn tell_shelf(&self, repository: &RepositoryName, known: Known) {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.insert(repository.clone(), known);
+    }
 }
 
 impl Engine {
@@ -62,7 +75,8 @@ impl Engine {
 
     /// At the start: what was valid last, and then what the mirror holds, so that nothing is judged by another policy before the remote answers.
     pub(crate) async fn recall_policies(&self) -> Result<(), StoreError> {
-        for setup in self.repositories().filter(|setup| setup.policy.is_some()) {
+        for setup in self.repositories().filter(|setup| setup.carries_rules()) {
+            self.recall_runbooks(setup).await?;
             if let Some(stored) = self.store().read().repository_policy(&setup.name).await? {
                 let valid = stored.valid.clone().map(|(text, commit)| (text.into(), commit));
                 self.0.following.keep(&setup.name, stored);
@@ -75,12 +89,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the policy in force that stands at the newest tip that is known. Costs nothing while the tip stays, and no parsing while the file does.
+    /// Notes the newest tip that is known, and puts the policy in force that stands there, with the runbooks beside it: not on a rewritten branch
+    /// that nobody has looked at. Costs nothing while the tip stays, and no parsing while the files do.
     ///
     /// # Errors
     /// When the mirror cannot be read: nothing has changed then, and nothing may be sent on that tip.
     pub(crate) async fn follow_policy(&self, setup: &RepositorySetup) -> Result<(), GitError> {
-        if setup.policy.is_none() || newest(setup).await? == self.0.following.seen(&setup.name) {
+        if self.is_rewritten(setup).await {
+            return Ok(());
+        }
+        if !setup.carries_rules() || newest(setup).await? == self.0.following.seen(&setup.name) {
             return Ok(());
         }
         let _one = self.0.following.looking.lock().await;
@@ -88,17 +106,29 @@ impl Engine {
         let Some(tip) = newest(setup).await?.filter(|tip| Some(*tip) != self.0.following.seen(&setup.name)) else {
             return Ok(());
         };
-        let found = self.at(setup, tip).await?;
-        let same = |theirs: &Theirs| found.as_ref().is_none_or(|found| theirs.at_tip == *found);
-        if !self.book().theirs(&setup.name).is_some_and(same)
-            && let Some(found) = found
-        {
+        let (found, shelf) = (self.at(setup, tip).await?, self.shelf_at(setup, tip).await?);
+        let other = |theirs: &Theirs| found.as_ref().is_some_and(|found| theirs.at_tip != *found);
+        let found = found.clone().filter(|_| self.book().theirs(&setup.name).is_some_and(other));
+        if found.is_some() || shelf.is_some() {
             let name = &setup.name;
-            let next = Book::clone(&self.book()).holding(name, found.clone(), tip);
+            // As one: a rule may name a runbook that came with it.
+            let change = |mut book: Book| {
+                if let Some(shelf) = &shelf {
+                    book = book.shelving(name, shelf.clone());
+                }
+                match &found {
+                    Some(found) => book.holding(name, found.clone(), tip),
+                    None => book,
+                }
+            };
+            let next = change(Book::clone(&self.book()));
             // Stored before it is in force: after a crash it is known as the last valid one.
-            let kept = self.tell_policy(setup, &next).await;
+            let kept = match self.tell_policy(setup, &next).await {
+                Ok(()) => self.tell_runbooks(setup, &next).await,
+                Err(error) => Err(error),
+            };
             self.crash("policy:stored");
-            self.exchange(|book| book.holding(name, found, tip));
+            self.exchange(change);
             if let Err(error) = kept {
                 // In force all the same; the next look stores and tells it.
                 tracing::error!(repository = %name, %error, "what is known of the repository's policy could not be stored");
@@ -135,9 +165,13 @@ impl Engine {
 
     /// Tells what became of the repositories' policies after the service's own files changed: a rule may name a group that is gone.
     pub(crate) async fn tell_policies(&self) {
-        for setup in self.repositories().filter(|setup| setup.policy.is_some()) {
+        for setup in self.repositories().filter(|setup| setup.carries_rules()) {
             let _one = self.0.following.looking.lock().await;
-            if let Err(error) = self.tell_policy(setup, &self.book()).await {
+            let told = match self.tell_policy(setup, &self.book()).await {
+                Ok(()) => self.tell_runbooks(setup, &self.book()).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
                 tracing::error!(repository = %setup.name, %error, "what is known of the repository's policy could not be stored");
             }
         }
@@ -213,8 +247,12 @@ impl Engine {
     /// What a change of the repository's own policy would have meant for its last decisions, in sentences. Empty for any other change.
     ///
     /// # Errors
-    /// Everything that is wrong with the proposed text.
+    /// Everything that is wrong with the proposed text, or with proposed runbooks.
     pub(crate) async fn foresee(&self, setup: &RepositorySetup, change: &ChangeSet) -> Result<Vec<String>, Vec<FileProblem>> {
+        let wrong = self.wrong_runbooks(setup, change);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
         let Some((path, file)) = setup.policy.as_ref().and_then(|path| Some((path, change.get(path)?))) else {
             return Ok(Vec::new());
         };
@@ -234,8 +272,16 @@ impl Engine {
         let (book, name, file) = (self.book(), setup.name.clone(), path.to_string());
         let read = {
             let _one = self.0.following.reading.lock().await;
-            let (book, name) = (book.clone(), name.clone());
-            tokio::task::spawn_blocking(move || book.with_text(&name, &file, &text)).await
+            let (engine, book, name) = (self.clone(), book.clone(), name.clone());
+            let change = change.clone();
+            tokio::task::spawn_blocking(move || {
+                let known = |runbook: &RunbookName| match engine.repository(&name) {
+                    Some(setup) => engine.may_name_after(setup, &change, runbook),
+                    None => book.may_name(&name, runbook),
+                };
+                book.with_text_beside(&name, &file, &text, known)
+            })
+            .await
         };
         let new = read.unwrap_or_else(|_| {
             Err(vec![FileProblem {
@@ -258,7 +304,7 @@ impl Engine {
 
     /// The same for a change that nobody can be asked to correct: what is wrong is one of the sentences.
     pub(crate) async fn foreseen(&self, setup: &RepositorySetup, change: &ChangeSet) -> Vec<String> {
-        let wrong = |problem: &FileProblem| format!("the proposed policy is not valid: {}", said(problem));
+        let wrong = |problem: &FileProblem| format!("what is proposed is not valid: {}", said(problem));
         match self.foresee(setup, change).await {
             Ok(said) => said,
             Err(problems) => problems.iter().take(PROBLEMS_TOLD).map(wrong).collect(),

@@ -250,6 +250,17 @@ pub struct ArgocdHealth {
     pub problem: Option<String>,
 }
 
+/// A runbook that an agent may call.
+#[derive(Debug, Clone)]
+pub struct ListedRunbook {
+    /// What it is.
+    pub description: changes::Description,
+    /// The repository that carries it itself, and the only one in which it runs; `None` for one of the service's own, which runs in all.
+    pub repository: Option<RepositoryName>,
+    /// Where it stands in the repositories that the agent may use.
+    pub standings: Vec<crate::RunbookStanding>,
+}
+
 /// What `/readyz` looks at.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -257,8 +268,13 @@ pub struct Health {
     pub database: Result<(), String>,
     /// Per repository: it can be used, or of which kind the reason is why not (no address, no remote's words).
     pub repositories: Vec<(RepositoryName, Result<(), String>)>,
+    /// What an operator must look at in a repository that can be used, in words that anybody may read: its remote does not answer, its branch was
+    /// rewritten.
+    pub repository_troubles: Vec<(RepositoryName, String)>,
     /// The repositories whose own policy is not valid at the tip: the last valid one routes.
     pub invalid_policies: Vec<RepositoryName>,
+    /// The repositories of whose own runbooks one is not valid at the tip: it is not run.
+    pub invalid_runbooks: Vec<RepositoryName>,
     /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
     /// What is wrong with Telegram, in words that anybody may read.

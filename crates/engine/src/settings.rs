@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::code::CodeKey;
 use domain::{RepositoryName, Timestamp};
 
 /// Everything an [`Engine`](crate::Engine) is built from.
@@ -22,6 +23,8 @@ pub struct EngineOptions {
     pub limits: Limits,
     /// Where `now` comes from.
     pub clock: Clock,
+    /// The key behind people's codes; without it none can be checked, and marked paths cannot be approved.
+    pub codes: Option<CodeSource>,
     /// Where tests stop the process.
     pub crash: CrashPoints,
 }
@@ -48,6 +51,8 @@ pub struct RepositorySetup {
     pub commit_url: Option<String>,
     /// Where its own policy stands in it, if it carries one. No character of it may mean something in a path pattern.
     pub policy: Option<domain::RepoPath>,
+    /// The folder of the runbooks that it carries itself, if the service reads them. No character of it may mean something in a path pattern.
+    pub runbooks: Option<domain::RepoPath>,
     /// Identities (mail addresses) that belong to agents or to the service: their commits on manual paths raise an alarm.
     pub machine_identities: Vec<String>,
     /// Paths whose commits must be explained; every path that a rule of the policy covers, or that is reserved, when empty.
@@ -60,6 +65,11 @@ impl RepositorySetup {
     /// The branch, without `refs/heads/`.
     pub fn branch(&self) -> &str {
         &self.git.options().branch
+    }
+
+    /// Whether the service reads rules or runbooks from its branch.
+    pub(crate) const fn carries_rules(&self) -> bool {
+        self.policy.is_some() || self.runbooks.is_some()
     }
 }
 
@@ -159,6 +169,31 @@ impl Default for Limits {
             batch: 64,
             replayed: 200,
         }
+    }
+}
+
+/// Where the key behind people's codes comes from: read anew each time, so that its file may be exchanged.
+#[derive(Clone)]
+pub struct CodeSource(Arc<dyn Fn() -> Result<CodeKey, String> + Send + Sync>);
+
+impl CodeSource {
+    /// Any way to read it; the error says what is wrong with the file, for the log.
+    pub fn new(read: impl Fn() -> Result<CodeKey, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The key now.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn key(&self) -> Result<CodeKey, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for CodeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeSource")
     }
 }
 

@@ -1,17 +1,17 @@
 //! What the branch's history says: ancestry, who touched what, whether a delivery landed. Every walk is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::DateTime;
 use domain::{ChangeSet, CommitId, FileMode, RepoPath, Timestamp};
-use git2::{Commit, ObjectType, Oid, Repository, Signature};
+use git2::{Commit, ObjectType, Oid, Repository, Signature, Sort};
 
 use crate::mirror::branch_tip;
 use crate::tree::{self, Found, Paths};
 use crate::{Ancestry, CommitInfo, GitError, Located, Manual, NewCommit, Person, Standing, Touch};
 
 /// No walk looks at more commits than this.
-const WALK_MAX: usize = 5_000;
+pub(crate) const WALK_MAX: usize = 5_000;
 /// Paths listed of one commit.
 const PATHS_MAX: usize = 1_000;
 /// A commit larger than this is described without its contents.
@@ -30,6 +30,44 @@ pub(crate) fn is_ancestor(repo: &Repository, ancestor: CommitId, descendant: Com
     }
     let reachable = ancestor == descendant || repo.graph_descendant_of(tree::oid(descendant), tree::oid(ancestor))?;
     Ok(if reachable { Ancestry::Yes } else { Ancestry::No })
+}
+
+/// [`Repository::contained`](crate::Repository::contained).
+///
+/// One walk over what the commits have and `descendant` has not: its cost is the distance between them, however many commits are asked about.
+pub(crate) fn contained(repo: &Repository, commits: &[CommitId], descendant: CommitId) -> Result<Vec<Ancestry>, GitError> {
+    if tree::commit(repo, descendant)?.is_none() {
+        return Ok(vec![Ancestry::Unknown; commits.len()]);
+    }
+    let mut walk = repo.revwalk()?;
+    walk.set_sorting(Sort::TOPOLOGICAL)?;
+    walk.hide(tree::oid(descendant))?;
+    let mut present = HashSet::new();
+    for commit in commits {
+        if tree::commit(repo, *commit)?.is_some() && present.insert(*commit) {
+            walk.push(tree::oid(*commit))?;
+        }
+    }
+    let outside = walk.collect::<Result<Vec<Oid>, _>>()?;
+    // Parents first: what stands above it cannot be part of it.
+    let mut above = HashSet::from([tree::oid(descendant)]);
+    for id in outside.iter().rev() {
+        if repo.find_commit(*id)?.parent_ids().any(|parent| above.contains(&parent)) {
+            above.insert(*id);
+        }
+    }
+    let outside: HashSet<Oid> = outside.into_iter().collect();
+    let answer = |commit: &CommitId| {
+        let id = tree::oid(*commit);
+        match (present.contains(commit), outside.contains(&id)) {
+            (false, _) => Ok(Ancestry::Unknown),
+            (true, false) => Ok(Ancestry::Yes),
+            (true, true) if above.contains(&id) && *commit != descendant => Ok(Ancestry::No),
+            // On another line of history, or with clocks that misled the walk.
+            (true, true) => is_ancestor(repo, *commit, descendant),
+        }
+    };
+    commits.iter().map(answer).collect()
 }
 
 /// [`Repository::last_touching`](crate::Repository::last_touching).
@@ -391,10 +429,10 @@ fn person(signature: &Signature<'_>) -> Person {
 }
 
 /// A time that chrono cannot hold is shown as the epoch: it is somebody else's text and decides nothing.
-fn time(time: git2::Time) -> Timestamp {
+pub(crate) fn time(time: git2::Time) -> Timestamp {
     DateTime::from_timestamp(time.seconds(), 0).unwrap_or_default()
 }
 
-fn lossy(bytes: &[u8]) -> String {
+pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

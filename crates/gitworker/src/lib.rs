@@ -11,6 +11,7 @@ mod build;
 mod cli;
 mod diff;
 mod error;
+mod folder;
 mod history;
 mod merge;
 mod mirror;
@@ -20,6 +21,7 @@ mod protocol;
 mod push;
 mod repository;
 mod resolve;
+mod reverts;
 mod sanitize;
 mod transport;
 mod tree;
@@ -28,8 +30,10 @@ mod usable;
 
 pub use diff::plain_diff;
 pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};
+pub use folder::{Folder, FolderFile, FolderQuery};
 pub use options::{Credentials, Deadlines, Identity, RemoteUrl, RepositoryOptions, SecretFile, SecretSource};
 pub use repository::Repository;
+pub use reverts::{Undoing, Undone};
 pub use types::{
     Ancestry, Built, BuiltCommit, CommitInfo, CommitSpec, Edit, Entry, FileStats, Inverse, Known, Located, Manual, NewCommit, Person,
     PushOutcome, Rebase, RequestedChange, Standing, Tip, Touch, UnifiedDiff,

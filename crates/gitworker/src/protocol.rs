@@ -230,6 +230,23 @@ pub(crate) async fn read_report(from: &mut (impl AsyncRead + Unpin), reference: 
     Ok(report)
 }
 
+/// Whether an answer that is still coming in has already said in full that the update was carried out. What may follow are the words of hooks
+/// that run afterwards; an answer without a side-band cannot be told from one that goes on.
+pub(crate) async fn read_accepted(mut answer: &[u8], reference: &str) -> Option<Report> {
+    let (mut report, mut status) = (Report::default(), Vec::new());
+    while let Ok(Packet::Data(data)) = read(&mut answer).await {
+        match data.split_first()? {
+            (1, rest) => status.extend_from_slice(rest),
+            (2, rest) => report.said.extend_from_slice(rest),
+            _ => return None,
+        }
+    }
+    let mut rest = &status[..];
+    while let Packet::Data(_) = read(&mut rest).await.ok()? {}
+    read_status(&status, reference, &mut report).await.ok()?;
+    report.accepted.then_some(report)
+}
+
 async fn read_status(mut status: &[u8], reference: &str, report: &mut Report) -> Result<(), Garbled> {
     let mut unpacked = false;
     while !status.is_empty() {
@@ -332,6 +349,11 @@ mod tests {
             let mut banded = Vec::new();
             let band = format!("\u{1}{}", String::from_utf8_lossy(&bare));
             write(&mut banded, &band);
+            for end in 0..banded.len() {
+                assert_eq!(read_accepted(&banded[..end], REF).await, None, "not said in full yet");
+            }
+            let early = read_accepted(&banded, REF).await.map(|report| report.accepted);
+            assert_eq!(early, accepted.then_some(true), "known before the answer ends");
             banded.extend_from_slice(b"0000");
             for answer in [bare, banded] {
                 let report = read_report(&mut &answer[..], REF).await;

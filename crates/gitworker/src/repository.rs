@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     /// Held while the remote is asked for its tip on behalf of a refresh.
     pub(crate) asking: tokio::sync::Mutex<()>,
     pub(crate) tip: Mutex<Option<(Instant, Tip)>>,
+    /// Why the remote did not answer when it was asked last.
+    away: Mutex<Option<GitError>>,
     ancestry: Mutex<HashMap<(CommitId, CommitId), bool>>,
 }
 
@@ -73,6 +75,7 @@ impl Repository {
             upkeep: tokio::sync::Mutex::new(()),
             asking: tokio::sync::Mutex::new(()),
             tip: Mutex::new(None),
+            away: Mutex::new(None),
             ancestry: Mutex::new(HashMap::new()),
         };
         Self { inner: Arc::new(inner) }
@@ -88,7 +91,14 @@ impl Repository {
     /// # Errors
     /// When the remote cannot be asked.
     pub async fn tip(&self) -> Result<Option<CommitId>, GitError> {
-        self.inner.transport.tip(&self.inner.options.reference()).await
+        let answer = self.inner.transport.tip(&self.inner.options.reference()).await;
+        *self.inner.away.lock().unwrap_or_else(PoisonError::into_inner) = answer.as_ref().err().cloned();
+        answer
+    }
+
+    /// Why the remote could not be asked for its branch when that was tried last. `None`: it answered, or nobody has asked yet.
+    pub fn away(&self) -> Option<GitError> {
+        self.inner.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A branch of the remote, other than ours, whose tip this commit is: the mirror holds one branch only, so that it knows no other's commits.
@@ -157,6 +167,14 @@ impl Repository {
             kept.insert((ancestor, descendant), answer == Ancestry::Yes);
         }
         Ok(answer)
+    }
+
+    /// Which of these commits are reachable from `descendant`, in their order: one walk for all of them.
+    ///
+    /// # Errors
+    /// As [`is_ancestor`](Self::is_ancestor).
+    pub async fn contained(&self, commits: Vec<CommitId>, descendant: CommitId) -> Result<Vec<Ancestry>, GitError> {
+        self.run(move |repo| crate::history::contained(repo, &commits, descendant)).await
     }
 
     /// What the mirror knows of a commit, measured against the mirror's own branch: refresh first where that matters.

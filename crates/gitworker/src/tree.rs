@@ -132,7 +132,7 @@ fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Found> {
     tree.get_name_bytes(name).map(|entry| found_in(&entry))
 }
 
-fn found_in(entry: &git2::TreeEntry<'_>) -> Found {
+pub(crate) fn found_in(entry: &git2::TreeEntry<'_>) -> Found {
     Found {
         mode: u32::try_from(entry.filemode()).unwrap_or(0),
         id: entry.id(),

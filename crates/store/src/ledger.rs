@@ -1,7 +1,7 @@
 //! The trust ledger's rows: trials, promotions, demotions, holds, shadows. What they mean is decided by `domain::ledger`.
 
 use domain::ledger::{Demotion, Environment, Grant, Hold, LedgerKey, Shadow, Source, Target, Trial, TrialResult};
-use domain::{PersonRef, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId};
+use domain::{CommitId, PersonRef, ProposalId, RepositoryName, RunbookName, Sha256Hash, Timestamp, UserId};
 use sqlx::SqliteConnection;
 
 use crate::model::{LedgerRecord, OpenOffer, StandardRun};
@@ -322,6 +322,27 @@ pub(crate) const OPEN_TRIALS: &str = "select * from trials where result = 'open'
 pub(crate) async fn open_trials(connection: &mut SqliteConnection) -> Result<Vec<Trial>, StoreError> {
     let rows: Vec<TrialColumns> = sqlx::query_as(OPEN_TRIALS).fetch_all(connection).await.map_err(sql::failed)?;
     rows.into_iter().map(TrialColumns::decode).collect()
+}
+
+pub(crate) const IN_WINDOW: &str = "select trials.proposal, proposals.commit_id
+ from trials indexed by trials_in_window cross join proposals on proposals.id = trials.proposal
+ where trials.repository = ? and trials.closes_at > ? and trials.reverted_at is null and proposals.commit_id is not null
+ order by trials.started_at desc limit 200";
+
+pub(crate) async fn runs_in_window(
+    connection: &mut SqliteConnection,
+    repository: &RepositoryName,
+    now: Timestamp,
+) -> Result<Vec<(ProposalId, CommitId)>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(IN_WINDOW)
+        .bind(repository.as_str())
+        .bind(sql::micros(now))
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
+    rows.into_iter()
+        .map(|(id, commit)| Ok((sql::id(&id)?, parsed("commit id", &commit)?)))
+        .collect()
 }
 
 pub(crate) const STANDARD_RUNS: &str =

@@ -11,6 +11,7 @@ mod cards;
 mod decisions;
 mod effects;
 mod error;
+mod generators;
 mod ledger;
 mod lock;
 mod maintenance;

@@ -2,7 +2,9 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::{agents, answers, asked, audit, cards, decisions, effects, ledger, open, overlaps, policies, proposals, stops, unexplained};
+use crate::{
+    agents, answers, asked, audit, cards, decisions, effects, generators, ledger, open, overlaps, policies, proposals, stops, unexplained,
+};
 
 macro_rules! hot {
     ($($module:ident :: $name:ident),* $(,)?) => { &[$((stringify!($name), $module::$name)),*] };
@@ -58,9 +60,11 @@ const HOT: &[(&str, &str)] = hot![
     ledger::GRANTS,
     ledger::DIGEST,
     ledger::OFFER,
+    ledger::IN_WINDOW,
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
+    generators::GENERATOR,
     stops::STOPS,
     stops::LOCKS,
     stops::OVERRIDES,

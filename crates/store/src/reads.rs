@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::code::Generator;
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
     AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash,
@@ -14,7 +15,7 @@ use crate::model::{
 };
 use crate::{
     Decided, Overlap, RefusedCards, RefusedReports, RepositoryPolicy, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards,
-    decisions, effects, ledger, overlaps, policies, proposals, reports, sql, stops, unexplained,
+    decisions, effects, generators, ledger, overlaps, policies, proposals, reports, sql, stops, unexplained,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -63,6 +64,8 @@ reads! {
     proposals::pending_by_digest(agent: &AgentName, digest: Sha256Hash, base: CommitId) -> Option<ProposalId>;
     /// The proposal that an agent's report of this commit made.
     proposals::observed(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
+    /// The runs whose window is open at `now` and that nobody took back, with their commits: the newest 200.
+    ledger::runs_in_window(repository: &RepositoryName, now: Timestamp) -> Vec<(ProposalId, CommitId)>;
     /// The proposal that this commit delivered, however it came about.
     proposals::by_commit(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
     /// The proposals without an outcome that people mean by this text: a whole id, or its last six digits as cards show them.
@@ -151,6 +154,10 @@ reads! {
     stops::ordered() -> Ordered;
     /// What decides about sending one proposal: stops and passed freezes, and whose rights are taken away.
     stops::orders(proposal: ProposalId) -> (Orders, BTreeSet<UserId>);
+    /// A person's generator of codes.
+    generators::generator(person: UserId) -> Option<Generator>;
+    /// All generators of codes.
+    generators::generators() -> Vec<Generator>;
     /// What the runbook would have done by itself, over the runs that people decided.
     ledger::shadow(key: &LedgerKey) -> Shadow;
     /// What is known of the policy that a repository carries itself.

@@ -105,6 +105,12 @@ impl Client {
         Ok(info["url"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Deletes a message of somebody else, where the bot may: in private chats, and in groups where it is an administrator with that right.
+    pub async fn delete_message(&self, chat: ChatId, message: MessageId) -> Result<(), SendError> {
+        let body = json!({ "chat_id": chat.0, "message_id": message.0 });
+        self.call_json::<Value>("deleteMessage", &body, self.timeout()).await.map(drop)
+    }
+
     /// Updates from `offset` on; holds the call open for `wait` seconds when there are none.
     pub(crate) async fn get_updates(&self, offset: Option<i64>, wait: u64) -> Result<Vec<Value>, SendError> {
         let mut body = json!({ "limit": 100, "timeout": wait, "allowed_updates": ALLOWED_UPDATES });

@@ -118,6 +118,8 @@ pub struct Card {
     pub chips: Vec<String>,
     /// The second step is open: the keyboard asks again.
     pub confirm: Option<ConfirmStep>,
+    /// Whose approvals wait for a code.
+    pub codes: Option<CodeStep>,
     /// The buttons the caller allows now. Order and rows are the card's.
     pub buttons: Vec<Action>,
 }
@@ -274,6 +276,15 @@ pub struct ConfirmStep {
     pub until: Timestamp,
 }
 
+/// Approvals that were tapped and wait for a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeStep {
+    /// Whose.
+    pub who: Vec<String>,
+    /// When the last of them is forgotten.
+    pub until: Timestamp,
+}
+
 impl Card {
     /// A card with nothing but its identity; everything else is empty, pending and undelivered.
     pub fn new(
@@ -331,6 +342,7 @@ impl Card {
             recovered_at: None,
             chips: Vec::new(),
             confirm: None,
+            codes: None,
             buttons: Vec::new(),
         }
     }

@@ -25,8 +25,8 @@ mod queue;
 
 pub use calls::{Bot, CommandScope};
 pub use card::{
-    ApplicationLine, Binary, Button, Card, CardKind, CheckLine, CheckMark, CommitLine, ConfirmStep, Decided, Document, Explained, FileLine,
-    Press, Progress, Rendered, Requirement, Style, Superseded,
+    ApplicationLine, Binary, Button, Card, CardKind, CheckLine, CheckMark, CodeStep, CommitLine, ConfirmStep, Decided, Document, Explained,
+    FileLine, Press, Progress, Rendered, Requirement, Style, Superseded,
 };
 pub use client::{Client, ClientError, ClientOptions, Standing, Trouble};
 pub use codec::{Action, DATA_BYTES_MAX, InvalidData, Nonce, decode, encode};

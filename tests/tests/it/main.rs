@@ -3,7 +3,9 @@
 mod argocd;
 mod attention;
 mod branch;
+mod by_hand;
 mod clocks;
+mod codes;
 mod commands;
 mod crashes;
 mod drift;
@@ -12,6 +14,8 @@ mod manual;
 mod observations;
 mod policies;
 mod replaced;
+mod rewritten;
+mod runbooks;
 mod steps;
 mod stops;
 mod taps;

@@ -1,6 +1,6 @@
 //! What a dry run tells.
 
-use domain::{ChangeKind, CommitId, Sha256Hash, Tier};
+use domain::{ChangeKind, CommitId, SecondFactor, Sha256Hash, Tier};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,6 +31,9 @@ pub struct EvaluationDocument {
     pub ttl_seconds: u32,
     /// Whose approvals would be asked, in words such as `1 of sre, and 1 of owners or 2 of leads`; empty when nobody is.
     pub needs: String,
+    /// What approvals would take beside a tap: `totp`, `person`.
+    #[schema(value_type = Vec<String>)]
+    pub second_factors: Vec<SecondFactor>,
     /// Each group that would be asked.
     pub approvers: Vec<RequirementDocument>,
     /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
@@ -111,6 +114,7 @@ impl From<Evaluation> for EvaluationDocument {
             policy: route.policy,
             ttl_seconds: route.ttl_seconds,
             needs,
+            second_factors: route.second_factors.into_iter().collect(),
             approvers: evaluation
                 .approvers
                 .into_iter()

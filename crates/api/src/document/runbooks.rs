@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::evaluation::EvaluationDocument;
 use super::words;
-use engine::{Rendering, RunbookStanding};
+use engine::{ListedRunbook, Rendering, RunbookStanding};
 
 /// The runbooks that the agent may call.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -21,6 +21,8 @@ pub struct RunbooksDocument {
 pub struct RunbookDocument {
     /// What a call names.
     pub name: String,
+    /// The repository that carries it itself, and the only one in which it can be called; null for one that can be called in all.
+    pub repository: Option<String>,
     /// What it does, in words.
     pub description: String,
     /// JSON Schema (2020-12) of the parameters, as enforced.
@@ -74,10 +76,15 @@ pub struct RenderingDocument {
     pub evaluation: EvaluationDocument,
 }
 
-impl From<Vec<(engine::RunbookDescription, Vec<RunbookStanding>)>> for RunbooksDocument {
-    fn from(listed: Vec<(engine::RunbookDescription, Vec<RunbookStanding>)>) -> Self {
-        let document = |(described, standings): (engine::RunbookDescription, Vec<RunbookStanding>)| RunbookDocument {
+impl From<Vec<ListedRunbook>> for RunbooksDocument {
+    fn from(listed: Vec<ListedRunbook>) -> Self {
+        let document = |ListedRunbook {
+                            description: described,
+                            repository,
+                            standings,
+                        }: ListedRunbook| RunbookDocument {
             name: described.name.to_string(),
+            repository: repository.map(|name| name.to_string()),
             description: described.description,
             parameters: described.parameters,
             allowed_paths: described.allowed_paths,

@@ -153,7 +153,10 @@ impl HealthDocument {
                 not_ready.push(format!("repository {repository}: {why}"));
             }
         }
+        let troubles = health.repository_troubles.iter();
+        let troubles = troubles.map(|(repository, trouble)| format!("repository {repository}: {trouble}"));
         let policy = |name| format!("repository {name}: the policy on its branch is not valid, so nothing is standard");
+        let runbooks = |name| format!("repository {name}: a runbook on its branch is not valid, so it is not run");
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -163,7 +166,9 @@ impl HealthDocument {
         Self {
             ready: not_ready.is_empty(),
             not_ready,
-            warnings: health.invalid_policies.iter().map(policy).collect(),
+            warnings: (troubles.chain(health.invalid_policies.iter().map(policy)))
+                .chain(health.invalid_runbooks.iter().map(runbooks))
+                .collect(),
             telegram: health
                 .telegram
                 .then(|| instance("telegram", health.telegram_seen, health.telegram_problem.as_deref())),
@@ -197,7 +202,9 @@ mod tests {
                 ("homelab".parse().unwrap(), Ok(())),
                 ("other".parse().unwrap(), Err("its remote has no branch \"main\"".to_owned())),
             ],
+            repository_troubles: vec![("homelab".parse().expect("a name"), "its remote cannot be reached".to_owned())],
             invalid_policies: vec!["homelab".parse().expect("a name")],
+            invalid_runbooks: Vec::new(),
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -211,6 +218,7 @@ mod tests {
             "repository other: its remote has no branch \"main\""
           ],
           "warnings": [
+            "repository homelab: its remote cannot be reached",
             "repository homelab: the policy on its branch is not valid, so nothing is standard"
           ],
           "telegram": {
@@ -236,7 +244,9 @@ mod tests {
         let health = Health {
             database: Ok(()),
             repositories: Vec::new(),
+            repository_troubles: Vec::new(),
             invalid_policies: Vec::new(),
+            invalid_runbooks: Vec::new(),
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

@@ -54,6 +54,7 @@ fn proposal() -> Proposal {
                 })],
                 ttl_seconds: 3540,
                 policy: Sha256Hash([0xcd; 32]),
+                second_factors: Default::default(),
                 waiting: domain::Waiting::default(),
             },
             created_at: at(1),
@@ -66,6 +67,7 @@ fn proposal() -> Proposal {
                 revision: 1,
                 digest: Sha256Hash([1; 32]),
                 at: at(1),
+                verified: false,
             },
             Review {
                 by: person("alice"),
@@ -73,6 +75,7 @@ fn proposal() -> Proposal {
                 revision: 2,
                 digest,
                 at: at(2),
+                verified: true,
             },
         ],
         decision: Decision::Pending,

@@ -77,6 +77,7 @@ pub async fn api_with(limits: ApiLimits) -> Api {
         argocd: Vec::new(),
         book: Book::load(&shipped("policy.toml"), Some(&shipped("runbooks"))).unwrap(),
         limits: engine::Limits::default(),
+        codes: None,
         clock: Clock::system(),
         crash: CrashPoints::default(),
         store,
@@ -128,6 +129,7 @@ async fn repository(folder: &Path) -> RepositorySetup {
         commit_url: None,
         machine_identities: Vec::new(),
         policy: None,
+        runbooks: None,
         guarded_paths: Vec::new(),
         alarm_unexplained: false,
     }

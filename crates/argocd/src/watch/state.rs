@@ -34,6 +34,8 @@ pub struct State {
     pub unlisted: Option<Trouble>,
     /// Whether all applications have been listed since the start.
     pub complete: bool,
+    /// How often an application appeared or came to be made from something else.
+    origins: u64,
 }
 
 /// One application and what was asked about it.
@@ -53,6 +55,8 @@ pub struct Entry {
     pub sighted: Sighted,
     /// When this view came, by the monotonic clock.
     updated: Instant,
+    /// The count of [`State::origins`] since which it is made from what it is made from now.
+    origin: u64,
 }
 
 impl State {
@@ -95,6 +99,19 @@ impl State {
         self.apps.get(key).map(|entry| &*entry.app)
     }
 
+    /// Grows whenever the answer of [`crate::touched::touched`] may have changed: an application appeared, or is made from something else.
+    pub const fn origins(&self) -> u64 {
+        self.origins
+    }
+
+    /// The applications that appeared, or came to be made from something else, since [`State::origins`] was `then`.
+    pub fn moved_since(&self, then: u64) -> impl Iterator<Item = &Application> {
+        let newer = move |entry: &&Arc<Entry>| entry.origin > then;
+        // Nearly always nothing is new, and then nobody is looked at.
+        let entries = (self.origins > then).then(|| self.apps.values());
+        entries.into_iter().flatten().filter(newer).map(|entry| &*entry.app)
+    }
+
     pub(super) fn entry(&mut self, key: &AppKey) -> Option<&mut Entry> {
         self.apps.get_mut(key).map(Arc::make_mut)
     }
@@ -103,8 +120,9 @@ impl State {
     pub(super) fn apply(&mut self, app: Application, now: Instant) -> bool {
         let key = app.key();
         self.gone.remove(&key);
+        let next = self.origins + 1;
         let Some(entry) = self.entry(&key) else {
-            self.apps.insert(key, Arc::new(Entry::new(app, now)));
+            self.appear(app, now);
             return true;
         };
         entry.trouble = None;
@@ -115,8 +133,15 @@ impl State {
             (Some(known), Some(new)) if same_object && new == known && app.view <= entry.app.view => return false,
             _ => {}
         }
-        entry.show(app, now);
+        if entry.show(app, now, next) {
+            self.origins = next;
+        }
         true
+    }
+
+    fn appear(&mut self, app: Application, now: Instant) {
+        self.origins += 1;
+        self.apps.insert(app.key(), Arc::new(Entry::new(app, now, self.origins)));
     }
 
     /// An application is gone: deleted by an event, or not found. `false` when that was known.
@@ -135,7 +160,7 @@ impl State {
             listed.insert(key.clone());
             let Some(entry) = self.entry(&key) else {
                 self.gone.remove(&key);
-                self.apps.insert(key.clone(), Arc::new(Entry::new(app, now)));
+                self.appear(app, now);
                 merged.changed.push(key);
                 continue;
             };
@@ -169,11 +194,13 @@ impl State {
 
     /// Takes over a differing item of a list; its object keeps the version it had, so that later events still apply.
     pub(super) fn replace_by_listed(&mut self, mut app: Application, now: Instant) {
-        let key = app.key();
+        let (key, next) = (app.key(), self.origins + 1);
         if let Some(entry) = self.entry(&key) {
             app.metadata.resource_version = entry.app.metadata.resource_version.clone();
             app.metadata.uid = entry.app.metadata.uid.clone();
-            entry.show(app, now);
+            if entry.show(app, now, next) {
+                self.origins = next;
+            }
         }
     }
 }
@@ -190,7 +217,7 @@ pub(super) struct Merged {
 }
 
 impl Entry {
-    fn new(app: Application, now: Instant) -> Self {
+    fn new(app: Application, now: Instant, origin: u64) -> Self {
         Self {
             app: Arc::new(app),
             confirmed_at: None,
@@ -199,14 +226,20 @@ impl Entry {
             trouble: None,
             sighted: Sighted::first(super::clock()),
             updated: now,
+            origin,
         }
     }
 
-    /// Takes over another view of the application.
-    fn show(&mut self, app: Application, now: Instant) {
+    /// Takes over another view of the application. When that is made from something else, it is so since `origin`, and the answer is `true`.
+    fn show(&mut self, app: Application, now: Instant, origin: u64) -> bool {
         self.sighted = self.sighted.again(&self.app, &app, super::clock());
+        let moved = !crate::touched::same_origin(&self.app, &app);
+        if moved {
+            self.origin = origin;
+        }
         self.app = Arc::new(app);
         self.updated = now;
+        moved
     }
 
     fn is_newer_than(&self, sent: Instant, version: Option<u64>) -> bool {
@@ -328,6 +361,33 @@ mod tests {
         assert_eq!(state.merge(listing(vec![], 11), later, later).absent, [key()]);
         state.forget(&key());
         assert!(matches!(state.evidence(&key()).presence, Presence::Missing));
+    }
+
+    #[test]
+    fn an_application_has_moved_only_when_it_appears_or_is_made_from_something_else() {
+        let mut state = State::default();
+        let now = Instant::now();
+        let mut version = 0;
+        let mut seen = 0;
+        let mut moved = |state: &mut State, name: &str, path: &str, health: &str, kind: &str| {
+            version += 1;
+            let json = json!({"metadata": {"name": name, "namespace": "argocd", "resourceVersion": version.to_string()},
+                "spec": {"source": {"repoURL": "https://git.example.com/org/home", "path": path}},
+                "status": {"health": {"status": health}, "sourceType": kind}});
+            assert!(state.apply(Application::parse(json, View::Stream).expect("an application"), now));
+            let names: Vec<String> = state.moved_since(seen).map(|app| app.metadata.name.clone()).collect();
+            seen = state.origins();
+            names
+        };
+        assert_eq!(moved(&mut state, "web", "web", "Healthy", ""), ["web"]);
+        assert!(moved(&mut state, "web", "web", "Progressing", "").is_empty());
+        assert_eq!(moved(&mut state, "api", "api", "Healthy", ""), ["api"]);
+        assert_eq!(moved(&mut state, "web", "elsewhere", "Healthy", ""), ["web"]);
+        assert_eq!(moved(&mut state, "web", "elsewhere", "Healthy", "Directory"), ["web"]);
+        assert!(moved(&mut state, "api", "api", "Degraded", "").is_empty());
+        state.forget(&AppKey::new("argocd", "api"));
+        assert_eq!(moved(&mut state, "api", "api", "Healthy", ""), ["api"], "it was away");
+        assert_eq!(state.moved_since(0).count(), 2, "who has seen nothing looks at all");
     }
 
     #[test]

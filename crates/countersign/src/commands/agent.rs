@@ -150,6 +150,10 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     if add.runbooks.is_empty() {
         return Ok(());
     }
+    // What stands on a branch nobody knows here.
+    if settings.repositories.iter().any(|repository| repository.runbooks.is_some()) {
+        return Ok(());
+    }
     let book = settings.book()?;
     match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! `countersign approvers`: how each person of the policy decides, for the operators of this machine only. No chat and no agent sees it.
 
 use chrono::Utc;
-use engine::{Book, Habits};
+use engine::Habits;
 use serde_json::json;
 
 use super::open;
@@ -10,7 +10,8 @@ use crate::out::say;
 
 pub(crate) async fn run(with: WithConfig) -> Result<(), Failure> {
     let settings = with.settings()?;
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())
+    let book = settings
+        .rules()
         .map_err(|problems| Failure::Files(problems.iter().map(ToString::to_string).collect()))?;
     let store = open(&settings.database).await?;
     let mut lines = Vec::new();

@@ -10,7 +10,7 @@ use engine::Book;
 use super::{online, policy};
 use crate::cli::Failure;
 use crate::out::{complain, say};
-use crate::settings::Settings;
+use crate::settings::{PolicySettings, Settings};
 use crate::shipped::Shipped;
 
 /// Arguments of `check`.
@@ -60,6 +60,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             let unreadable = settings.check_files();
             problems.extend(unreadable.iter().map(ToString::to_string));
             problems.extend(shapes(settings, unreadable.is_empty()).await);
+            if unreadable.is_empty() {
+                problems.extend(
+                    settings
+                        .policy
+                        .code_key
+                        .iter()
+                        .filter_map(|key| PolicySettings::code_key(key).err()),
+                );
+            }
         }
         match settings.book() {
             Ok(book) => {
@@ -67,9 +76,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                     .repository_policy
                     .as_ref()
                     .map(|file| repository_policy(settings, &book, file, arguments.repository.as_ref()));
+                if book.policy.asks_codes() {
+                    problems.extend(without_key(settings, "the policy"));
+                }
                 match theirs.transpose() {
                     Ok(theirs) if problems.is_empty() => {
                         told(settings, &book, &shown, shipped.is_some());
+                        told_generators(settings, &book, &shown).await?;
                         theirs.iter().for_each(|said| say!("{said}"));
                     }
                     Ok(_) => {}
@@ -97,6 +110,11 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
     let policy = book.with_text(repository, &shown, &policy::text_of(file)?)?;
     let policy = policy.for_repository(repository);
     unwatched(settings, policy, &shown, Some(repository));
+    if policy.asks_codes()
+        && let Some(problem) = without_key(settings, &shown)
+    {
+        return Err(Failure::Files(vec![problem]));
+    }
     let rules = counted(policy.rules().len(), "rule", "rules");
     Ok(format!(
         "ok policy of repository {repository}, {shown}: {rules}, hash {}",
@@ -183,6 +201,37 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
 
 fn join(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Codes that nobody could check.
+fn without_key(settings: &Settings, who: &str) -> Option<String> {
+    settings.policy.code_key.is_none().then(|| {
+        format!(
+            "{who} says second_factor = \"totp\", and there is no key behind codes: nothing could be approved there\n  \
+             remedy: write a file with `openssl rand -hex 32`, and name it as policy.code_key_file"
+        )
+    })
+}
+
+/// Codes that nobody can give yet. Asked of the database, where there is one.
+async fn told_generators(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String) -> Result<(), Failure> {
+    if !book.policy.asks_codes() || !settings.database.exists() {
+        return Ok(());
+    }
+    let store = super::open(&settings.database).await?;
+    let generators = store.read().generators().await;
+    store.close().await;
+    let enrolled = generators?.into_iter().map(|one| one.person.id).collect();
+    for warning in book.policy.lacks_generators(&enrolled, chrono::Utc::now()) {
+        println!(
+            "warning: {}:{}: {}\n  remedy: {}",
+            shown(settings.policy.file.display().to_string()),
+            warning.line,
+            warning.message,
+            warning.remedy
+        );
+    }
+    Ok(())
 }
 
 fn told_guards(guards: &changes::guard::Guards) {

@@ -44,6 +44,8 @@ struct Ground {
     policy: String,
     repository: Option<RepositoryName>,
     known: Vec<RepositoryName>,
+    /// Whether a repository may have runbooks of its own.
+    carry_runbooks: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -172,6 +174,7 @@ async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
             policy: policy.display().to_string(),
             repository: any,
             known: Vec::new(),
+            carry_runbooks: false,
         });
     }
     let shipped = match arguments.config {
@@ -203,6 +206,7 @@ async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
         policy: file.unwrap_or(own),
         repository: known.first().cloned(),
         known,
+        carry_runbooks: settings.repositories.iter().any(|repository| repository.runbooks.is_some()),
     })
 }
 
@@ -255,6 +259,10 @@ async fn theirs(
 fn runbook(arguments: &Arguments, ground: &Ground) -> Result<Option<RunbookName>, Failure> {
     let Some(name) = &arguments.runbook else { return Ok(None) };
     if arguments.policy.is_some() {
+        return Ok(Some(name.clone()));
+    }
+    if !ground.book.runbooks.contains_key(name) && ground.carry_runbooks {
+        complain!("note: {name} is none of the service's own runbooks; if the repository carries it, its allowed paths apply besides");
         return Ok(Some(name.clone()));
     }
     let Some(runbook) = ground.book.runbooks.get(name) else {

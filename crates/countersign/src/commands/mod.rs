@@ -12,6 +12,7 @@ mod online;
 pub(crate) mod policy;
 pub(crate) mod runbook;
 pub(crate) mod stops;
+pub(crate) mod totp;
 pub(crate) mod unexplained;
 
 use std::path::Path;

@@ -37,7 +37,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let settings = replay.with.settings()?;
     let repository = chosen(&settings, replay.repository.as_ref())?;
     let text = text_of(&replay.file)?;
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    let book = settings.rules()?;
     let file = replay.file.display().to_string();
     let new = match &repository.policy {
         Some(_) => book.with_text(&repository.name, &file, &text)?,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use changes::Runbook;
 use clap::{Args, Subcommand};
 use domain::{Policy, RepoPath, RunbookName};
-use engine::Book;
 
 use crate::cli::Failure;
 use crate::out::say;
@@ -27,8 +26,8 @@ pub(crate) enum Command {
 /// Arguments of `runbook check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Files to check
-    #[arg(required = true, value_name = "FILE.toml")]
+    /// Files, folders of such files, or checkouts of repositories that carry some in .countersign/runbooks
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
 }
 
@@ -38,6 +37,9 @@ pub(crate) struct List {
     /// The configuration file; the shipped example when left out
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
     config: Option<PathBuf>,
+    /// A checkout of the first repository whose own runbooks are read: list those, too
+    #[arg(long, value_name = "FOLDER", requires = "config")]
+    folder: Option<PathBuf>,
 }
 
 /// Arguments of `runbook render`.
@@ -64,7 +66,11 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
 
 fn check(arguments: &Check) -> Result<(), Failure> {
     let mut problems = Vec::new();
-    for file in &arguments.files {
+    let mut files = Vec::new();
+    for path in &arguments.files {
+        files.extend(if path.is_dir() { files_of(path)? } else { vec![path.clone()] });
+    }
+    for file in &files {
         match read(file) {
             Ok(runbook) => say!(
                 "ok {}: runbook {}, ceiling {}, hash {}",
@@ -99,7 +105,7 @@ fn list(arguments: &List) -> Result<(), Failure> {
         None => Settings::load(arguments.config.as_deref()),
     };
     let settings = settings.map_err(Failure::Settings)?;
-    let book = Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    let book = settings.rules()?;
     for (name, runbook) in book.runbooks.iter() {
         say!(
             "{name} {} ceiling {}: {}",
@@ -108,7 +114,73 @@ fn list(arguments: &List) -> Result<(), Failure> {
             granted(&book.policy, name, runbook)
         );
     }
-    Ok(())
+    match &arguments.folder {
+        Some(folder) => list_carried(&settings, book, folder),
+        None => Ok(()),
+    }
+}
+
+/// The runbooks that a checkout carries, and what is wrong with them.
+fn list_carried(settings: &Settings, book: engine::Book, checkout: &Path) -> Result<(), Failure> {
+    let found = settings
+        .repositories
+        .iter()
+        .find_map(|repository| Some((&repository.name, repository.runbooks.clone()?)));
+    let Some((repository, path)) = found else {
+        return Err(Failure::Usage(
+            "the configuration reads no repository's own runbooks".to_owned(),
+            "add runbooks = true to its [[repositories]] entry".to_owned(),
+        ));
+    };
+    let mut files = BTreeMap::new();
+    for file in toml_files(&checkout.join(path.as_str()))? {
+        let bytes = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        files.extend(name.map(|name| (name, bytes)));
+    }
+    let book = book.with_repository_runbooks(repository, path, files);
+    let policy = book.policy.for_repository(repository);
+    for (_, runbook) in book.repository_runbooks() {
+        let (name, hash, ceiling) = (runbook.name(), runbook.content_hash(), runbook.ceiling());
+        say!(
+            "{name} {hash} ceiling {ceiling} in {repository}: {}",
+            granted(policy, name, runbook)
+        );
+    }
+    let problems = book.runbook_problems(repository);
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+/// The runbooks in a folder, or in the usual folder of a checkout.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let carried = folder.join(".countersign/runbooks");
+    let folder = if carried.is_dir() { carried.as_path() } else { folder };
+    let files = toml_files(folder)?;
+    if files.is_empty() {
+        return Err(Failure::Usage(
+            format!("{} holds no runbook", folder.display()),
+            "name a folder with files called NAME.toml".to_owned(),
+        ));
+    }
+    Ok(files)
+}
+
+/// The files of a folder that are runbooks by their names.
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.is_file() && path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(
+        format!("{} cannot be read: {error}", path.display()),
+        "check the path and its permissions".to_owned(),
+    )
 }
 
 /// What the policy says of it; what its record says only the service knows (`/trust NAME`, `GET /v1/runbooks`).
@@ -183,12 +255,7 @@ fn changed_lines(old: &[u8], new: &[u8]) -> Vec<String> {
 }
 
 fn read(file: &Path) -> Result<Runbook, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        Failure::Usage(
-            format!("{} cannot be read: {error}", file.display()),
-            "check the path and its permissions".to_owned(),
-        )
-    })?;
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     Runbook::parse(&text, &file.display().to_string()).map_err(|problems| {
         let told = problems.iter().map(|problem| {
             let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);

@@ -88,7 +88,7 @@ pub(crate) async fn unlock(arguments: Unlock) -> Result<(), Failure> {
 
 /// The database, and the policy that says whose wishes count.
 async fn beside(settings: Settings) -> Result<(Store, std::sync::Arc<domain::Policy>), Failure> {
-    let book = engine::Book::load(&settings.policy.file, settings.policy.runbooks.as_deref())?;
+    let book = settings.rules()?;
     Ok((open(&settings.database).await?, book.policy))
 }
 

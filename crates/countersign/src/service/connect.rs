@@ -125,6 +125,7 @@ pub(super) async fn repository(settings: &RepositorySettings, limits: &Limits) -
         github: github.with_context(|| format!("github of repository {}", settings.name))?,
         commit_url: settings.commit_url.clone(),
         policy: settings.policy.clone(),
+        runbooks: settings.runbooks.clone(),
         machine_identities,
         guarded_paths: settings.guarded_paths.clone(),
         alarm_unexplained: settings.alarm_unexplained,

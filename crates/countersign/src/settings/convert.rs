@@ -138,6 +138,7 @@ impl Checker<'_> {
             policy: PolicySettings {
                 file: self.path(&raw.policy.file),
                 runbooks: raw.policy.runbooks.map(|folder| self.path(&folder)),
+                code_key: self.secret("policy.code_key", raw.policy.code_key, raw.policy.code_key_file),
             },
             guard,
             telegram,

@@ -50,6 +50,8 @@ pub(super) struct RawDatabase {
 pub(super) struct RawPolicy {
     pub file: PathBuf,
     pub runbooks: Option<PathBuf>,
+    pub code_key: Option<SecretString>,
+    pub code_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,6 +136,7 @@ pub(super) struct RawRepository {
     pub url_aliases: Vec<String>,
     pub commit_url: Option<String>,
     pub policy: Option<String>,
+    pub runbooks: Option<RawFolder>,
     pub github: Option<RawGithub>,
     #[serde(default)]
     pub machine_identities: Vec<String>,
@@ -145,6 +148,14 @@ pub(super) struct RawRepository {
     pub push_with_git_cli: bool,
     pub extra_ca_file: Option<PathBuf>,
     pub mirror: Option<PathBuf>,
+}
+
+/// Whether a folder of the repository is read, and which one.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "true, false, or the path of a folder of the repository is expected")]
+pub(super) enum RawFolder {
+    Usual(bool),
+    Named(String),
 }
 
 const fn yes() -> bool {

@@ -160,7 +160,7 @@ fn bad_configurations_and_their_exact_answers() {
         (
             replaced("name = \"homelab\"", "name = \"homelab\"\nbranhc = \"x\""),
             &[],
-            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, policy, github, machine_identities, guarded_paths, alarm_unexplained, push_with_git_cli, extra_ca_file, mirror; or take it out",
+            "repositories[0].branhc (file c.toml): there is no such key\n  remedy: use one of name, url, branch, default_branch, credentials, approvals, notifications, argocd, url_aliases, commit_url, policy, runbooks, github, machine_identities, guarded_paths, alarm_unexplained, push_with_git_cli, extra_ca_file, mirror; or take it out",
         ),
         (
             replaced("branch = \"main\"\n", ""),

@@ -3,4 +3,5 @@
 mod cli;
 mod orders;
 mod running;
+mod totp;
 mod world;

@@ -8,7 +8,15 @@ use crate::{
 };
 
 impl Step<'_> {
-    pub(super) fn review(&self, by: PersonRef, verdict: ReviewVerdict, revision: u32, digest: Sha256Hash, hold_seconds: u32) -> Decided {
+    /// A person's word about what a card showed: its revision and digest.
+    pub(super) fn review(
+        &self,
+        by: PersonRef,
+        verdict: ReviewVerdict,
+        (revision, digest): (u32, Sha256Hash),
+        hold_seconds: u32,
+        verified: bool,
+    ) -> Decided {
         self.must_be_pending()?;
         if revision != self.proposal.revision.number || digest != self.proposal.revision.digest {
             return Err(Refusal::Outdated {
@@ -17,12 +25,12 @@ impl Step<'_> {
         }
         let route = stricter(&self.proposal.revision.route, &self.current_route());
         match verdict {
-            ReviewVerdict::Approve => self.approve(by, route, hold_seconds),
+            ReviewVerdict::Approve => self.approve(by, route, hold_seconds, verified),
             ReviewVerdict::Reject => self.reject(by, &route),
         }
     }
 
-    fn approve(&self, by: PersonRef, route: Route, hold_seconds: u32) -> Decided {
+    fn approve(&self, by: PersonRef, route: Route, hold_seconds: u32, verified: bool) -> Decided {
         self.must_be_in_time()?;
         match (self.proposal.tier(), route.tier) {
             (Tier::Prompted, Tier::Prompted) => {}
@@ -36,9 +44,13 @@ impl Step<'_> {
         if let Some(why) = self.held() {
             return Err(Refusal::Held { why: why.to_owned() });
         }
+        let counts = self.proposal.approvers_under(&route).contains(&by.id);
+        if route.asks_code() && !verified && !counts {
+            return Err(Refusal::NeedsCode);
+        }
         let mut next = self.next();
         next.revision.route = route;
-        if self.has_said(ReviewVerdict::Approve, &by) {
+        if counts {
             // A policy edit can make the approvals of others count again, with nobody left to tap: then a second tap completes them.
             let complete = self
                 .policy
@@ -49,7 +61,11 @@ impl Step<'_> {
                 Err(Refusal::AlreadyVoted)
             };
         }
-        next.reviews.push(self.said(ReviewVerdict::Approve, &by));
+        // An approval of before the policy asked for codes gives way to the one with a code.
+        let (number, digest) = (next.revision.number, next.revision.digest);
+        next.reviews
+            .retain(|review| review.by.id != by.id || review.revision != number || review.digest != digest);
+        next.reviews.push(self.said(ReviewVerdict::Approve, &by, verified));
         Ok(self.count(next, &by, hold_seconds))
     }
 
@@ -61,7 +77,7 @@ impl Step<'_> {
         }
         self.must_be_asked([&self.proposal.revision.route, route], &by)?;
         let mut next = self.next();
-        next.reviews.push(self.said(ReviewVerdict::Reject, &by));
+        next.reviews.push(self.said(ReviewVerdict::Reject, &by, false));
         let until = self.now + chrono::Duration::seconds(REASON_SECONDS);
         let summary = format!("rejected by {}", by.name);
         let ending = Ending {
@@ -77,13 +93,14 @@ impl Step<'_> {
         Ok(step)
     }
 
-    fn said(&self, verdict: ReviewVerdict, by: &PersonRef) -> Review {
+    fn said(&self, verdict: ReviewVerdict, by: &PersonRef, verified: bool) -> Review {
         Review {
             by: by.clone(),
             verdict,
             revision: self.proposal.revision.number,
             digest: self.proposal.revision.digest,
             at: self.now,
+            verified,
         }
     }
 
@@ -123,9 +140,9 @@ impl Step<'_> {
                 effect: Effect::Deliver,
                 due,
             });
-            format!("approved by {}: complete", by.name)
+            format!("approved by {}: complete", signed(&next, by))
         } else {
-            format!("approved by {}: {}", by.name, progress(self.policy, &next, self.now))
+            format!("approved by {}: {}", signed(&next, by), progress(self.policy, &next, self.now))
         };
         at(&mut effects, self.now, [Effect::EditCards]);
         Transition {
@@ -226,6 +243,12 @@ impl Step<'_> {
             format!("{} asks to push again", by.name),
         ))
     }
+}
+
+/// A name, and whether a code stands behind their approval.
+fn signed(proposal: &Proposal, by: &PersonRef) -> String {
+    let verified = proposal.approvals().any(|review| review.by.id == by.id && review.verified);
+    format!("{}{}", by.name, if verified { " with a code" } else { "" })
 }
 
 /// "1 of 2 from operators" for every group that is asked, in the way that is nearest to being complete.

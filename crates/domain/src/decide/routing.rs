@@ -1,7 +1,9 @@
 //! The policy in force, asked again at every review and just before the push: a stricter one stops, a looser one changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::{Step, at, timers};
-use crate::{Decision, Delivery, Effect, Eligibility, Facts, Requirement, Route, Tier, Transition};
+use crate::{Decision, Delivery, Effect, Eligibility, Facts, Requirement, Route, SecondFactor, Tier, Transition};
 
 impl Step<'_> {
     pub(super) fn current_route(&self) -> Route {
@@ -75,9 +77,12 @@ impl Step<'_> {
             Decision::NotRequired if route.tier == Tier::Standard => None,
             Decision::Approved
                 if route.tier == Tier::Prompted
-                    && self
-                        .policy
-                        .satisfied(&route, self.proposal.asking_agent(), &self.proposal.approvers(), self.now) =>
+                    && self.policy.satisfied(
+                        &route,
+                        self.proposal.asking_agent(),
+                        &self.proposal.approvers_under(&route),
+                        self.now,
+                    ) =>
             {
                 None
             }
@@ -111,11 +116,13 @@ pub(super) fn stricter(stored: &Route, current: &Route) -> Route {
             merged.push(requirement.clone());
         }
     }
-    if merged == stored.requirements {
+    let second_factors: BTreeSet<SecondFactor> = stored.second_factors.union(&current.second_factors).copied().collect();
+    if merged == stored.requirements && second_factors == stored.second_factors {
         return stored.clone();
     }
     Route {
         requirements: merged,
+        second_factors,
         policy: current.policy,
         why: current.why.clone(),
         ..stored.clone()

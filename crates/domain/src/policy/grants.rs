@@ -62,6 +62,7 @@ impl Policy {
             requirements: vec![requirement.clone()],
             ttl_seconds: TTL_SECONDS_MANUAL,
             policy: self.hash(),
+            second_factors: BTreeSet::new(),
             waiting: Waiting::default(),
         }
     }

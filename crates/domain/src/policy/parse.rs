@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::{Agent, PathGlob, Person, Policy, Rule, RuleIndex};
-use crate::{AgentName, GroupName, RepositoryName, Sha256Hash, UserId};
+use crate::{AgentName, GroupName, RepositoryName, SecondFactor, Sha256Hash, UserId};
 
 mod approvers;
 mod grants;
@@ -158,6 +158,12 @@ impl<'a> Checker<'a> {
         PathGlob::new(glob.get_ref())
             .map_err(|message| self.add(&glob.span(), message, "correct the pattern, such as \"kubernetes/**\""))
             .ok()
+    }
+
+    fn second_factor(&mut self, text: &Spanned<String>) -> Option<SecondFactor> {
+        let read = text.get_ref().parse::<SecondFactor>();
+        let remedy = "write \"totp\" (a code of each approver's own generator) or \"person\" (one eligible person more)";
+        read.map_err(|error| self.add(&text.span(), error.to_string(), remedy)).ok()
     }
 
     /// A duration in seconds; `what` names the key.

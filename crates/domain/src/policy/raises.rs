@@ -1,10 +1,10 @@
 //! What makes a route stricter than its rules: risk classes, floors, findings of checks, and agents that are not trusted. Never looser.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Facts, PathGlob, Policy, Requirement};
 use crate::policy::approvers::Asked;
-use crate::{GroupName, RepositoryName, Risk, Tier};
+use crate::{GroupName, RepositoryName, Risk, SecondFactor, Tier, UserId};
 
 /// Changes of a kind that need more care than their rules say.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(super) struct Class {
     pub(super) tier: Tier,
     /// How many people must approve at least.
     pub(super) quorum: u32,
+    /// What an approval takes beside a tap.
+    pub(super) second_factor: Option<SecondFactor>,
 }
 
 /// The loosest way that paths may ever go, whatever the rules say.
@@ -38,6 +40,8 @@ pub(super) struct Floor {
     pub(super) tier: Tier,
     /// How many people must approve at least.
     pub(super) quorum: u32,
+    /// What an approval takes beside a tap.
+    pub(super) second_factor: Option<SecondFactor>,
 }
 
 /// How much stricter a change is than its rules, and why.
@@ -49,6 +53,8 @@ pub(super) struct Raised {
     pub(super) quorum: Option<(u32, String)>,
     /// One person more than otherwise must approve: why.
     pub(super) one_more: Option<String>,
+    /// What approvals take beside a tap: who asks for it.
+    pub(super) second_factors: BTreeMap<SecondFactor, String>,
 }
 
 impl Raised {
@@ -58,6 +64,12 @@ impl Raised {
         }
         if quorum > 0 && self.quorum.as_ref().is_none_or(|(known, _)| quorum > *known) {
             self.quorum = Some((quorum, why.to_owned()));
+        }
+    }
+
+    fn mark(&mut self, factor: Option<SecondFactor>, why: &str) {
+        if let Some(factor) = factor {
+            self.second_factors.entry(factor).or_insert_with(|| why.to_owned());
         }
     }
 }
@@ -86,7 +98,9 @@ impl Policy {
             raised.add(*tier, 0, why);
         }
         for class in self.classes.iter().filter(|class| class.matches(repository, facts)) {
-            raised.add(class.tier, class.quorum, &format!("class {:?}", class.name));
+            let why = format!("class {:?}", class.name);
+            raised.add(class.tier, class.quorum, &why);
+            raised.mark(class.second_factor, &why);
         }
         for floor in &self.floors {
             if floor.repository.as_ref().is_some_and(|only| only != repository) {
@@ -94,7 +108,9 @@ impl Policy {
             }
             let covers = |glob: &&PathGlob| facts.paths.iter().any(|path| glob.matches(path));
             if let Some(glob) = floor.paths.iter().find(covers) {
-                raised.add(floor.tier, floor.quorum, &format!("the floor for {}", glob.as_str()));
+                let why = format!("the floor for {}", glob.as_str());
+                raised.add(floor.tier, floor.quorum, &why);
+                raised.mark(floor.second_factor, &why);
             }
         }
         for raise in &facts.raised {
@@ -110,6 +126,26 @@ impl Policy {
             raised.one_more = Some(why);
         }
         raised
+    }
+
+    /// The fewest people who could complete all of these: one person may serve several that share members, and never two that share none.
+    pub(super) fn people_together(&self, requirements: &BTreeSet<Requirement>) -> u32 {
+        let mut apart: Vec<(BTreeSet<UserId>, u32)> = Vec::new();
+        for requirement in requirements {
+            let groups = requirement.groups().into_iter().filter_map(|group| self.groups.get(group));
+            let mut members: BTreeSet<UserId> = groups.flatten().copied().collect();
+            let mut people = requirement.people_min();
+            apart.retain(|(others, theirs)| {
+                let shared = !others.is_disjoint(&members);
+                if shared {
+                    members.extend(others);
+                    people = people.max(*theirs);
+                }
+                !shared
+            });
+            apart.push((members, people));
+        }
+        apart.iter().map(|(_, people)| *people).fold(0, u32::saturating_add)
     }
 
     /// Makes sure that at least so many people approve, of the groups that are asked anyway.

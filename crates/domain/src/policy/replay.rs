@@ -36,7 +36,7 @@ pub fn replay(
             std::cmp::Ordering::Greater if regranted.is_some() => (0, "by themselves".to_owned()),
             std::cmp::Ordering::Greater => (0, String::new()),
             std::cmp::Ordering::Less => (1, String::new()),
-            std::cmp::Ordering::Equal if before.requirements == after.requirements => continue,
+            std::cmp::Ordering::Equal if before.requirements == after.requirements && before.asks_code() == after.asks_code() => continue,
             std::cmp::Ordering::Equal => (2, asked(&before, &after)),
         };
         *found.entry((rank, before.tier, after.tier, how)).or_default() += 1;

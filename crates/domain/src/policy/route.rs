@@ -1,12 +1,12 @@
 //! From the facts of a change to its route: tier, rule, and whose approvals it needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::raises::Raised;
 use super::{Asked, Facts, Policy, Reminder, Requirement, Rule, TTL_SECONDS_MANUAL};
-use crate::{GroupName, RepositoryName, RunbookName, Sha256Hash, Tier, Timestamp};
+use crate::{GroupName, RepositoryName, RunbookName, SecondFactor, Sha256Hash, Tier, Timestamp};
 
 /// What the policy decided for one revision, and the rule that decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Route {
     pub ttl_seconds: u32,
     /// The policy that decided.
     pub policy: Sha256Hash,
+    /// What approvals take beside a tap. Absent in what older versions stored.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub second_factors: BTreeSet<SecondFactor>,
     /// What happens while people are asked. Absent in what older versions stored.
     #[serde(default)]
     pub waiting: Waiting,
@@ -38,10 +41,16 @@ pub struct Waiting {
 }
 
 impl Route {
-    /// The requirements in words, such as "1 of network, and 2 of operators"; empty when nobody is asked.
+    /// The requirements in words, such as "1 of network, and 2 of operators, each with a code"; empty when nobody is asked.
     pub fn needs(&self) -> String {
         let all: Vec<String> = self.requirements.iter().map(ToString::to_string).collect();
-        all.join(", and ")
+        let code = if self.asks_code() { ", each with a code" } else { "" };
+        format!("{}{code}", all.join(", and "))
+    }
+
+    /// Whether only approvals count that are confirmed with a code.
+    pub fn asks_code(&self) -> bool {
+        self.second_factors.contains(&SecondFactor::Totp)
     }
 
     /// When a second group may help, the earliest time; `None` when there is none, or people are not asked yet.
@@ -135,6 +144,7 @@ impl Policy {
                 requirements: Vec::new(),
                 ttl_seconds: found.ttl_seconds,
                 policy: self.hash,
+                second_factors: BTreeSet::new(),
                 waiting: Waiting::default(),
             },
         }
@@ -209,6 +219,18 @@ impl Policy {
             }
             why.push_str(&format!("; {people} people because of {reason}"));
         }
+        let factors = second_factors(&found.rules, raised);
+        if let Some(reason) = factors.get(&SecondFactor::Person) {
+            let people = self.people_together(&requirements).saturating_add(1);
+            if let Err(have) = self.ask_for(people, &mut requirements) {
+                let why = format!("{reason} asks for a second person, {people} in all, and only {have} may approve: a human commits");
+                return self.manual(Some(rule), why);
+            }
+            why.push_str(&format!("; {reason} asks for a second person: {people} in all"));
+        }
+        if let Some(reason) = factors.get(&SecondFactor::Totp) {
+            why.push_str(&format!("; {reason} asks for a code with each approval"));
+        }
         // "1 of operators and 2 of operators" is 2 of operators.
         let all = requirements.clone();
         let said = |asked: &Requirement, other: &Requirement| other.covers(asked) && (!asked.covers(other) || other < asked);
@@ -220,6 +242,7 @@ impl Policy {
             requirements: requirements.into_iter().collect(),
             ttl_seconds: found.ttl_seconds,
             policy: self.hash,
+            second_factors: factors.into_keys().collect(),
             waiting: Waiting {
                 reminder_seconds: reminder(&found.rules, found.ttl_seconds),
                 asked_at: None,
@@ -235,9 +258,21 @@ impl Policy {
             requirements: Vec::new(),
             ttl_seconds: rule.map_or(TTL_SECONDS_MANUAL, |rule| rule.ttl_seconds),
             policy: self.hash,
+            second_factors: BTreeSet::new(),
             waiting: Waiting::default(),
         }
     }
+}
+
+/// What approvals take beside a tap, each with who asks for it.
+fn second_factors(rules: &[&Rule], raised: &Raised) -> BTreeMap<SecondFactor, String> {
+    let mut factors = raised.second_factors.clone();
+    for rule in rules {
+        if let Some(factor) = rule.second_factor {
+            factors.entry(factor).or_insert_with(|| format!("rule {:?}", rule.name));
+        }
+    }
+    factors
 }
 
 /// The earliest reminder of the rules, in seconds.

@@ -1,8 +1,10 @@
 //! What is valid in a policy and yet probably not meant: told by `check`, stops nothing.
 
+use std::collections::BTreeSet;
+
 use super::approvers::Requirement;
 use super::{Policy, Problem};
-use crate::{AgentName, RunbookName, Tier, Timestamp};
+use crate::{AgentName, RunbookName, SecondFactor, Tier, Timestamp, UserId};
 
 impl Policy {
     /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
@@ -106,10 +108,17 @@ impl Policy {
         let mut found = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.tier != Tier::Manual) {
             let Some(approvers) = &rule.approvers else { continue };
+            let mut asked = BTreeSet::from([approvers.clone()]);
+            let mut second = "";
+            if rule.second_factor == Some(SecondFactor::Person) {
+                // The file's reader has looked whether the groups have so many.
+                second = ", and a second person";
+                let _ = self.ask_for(approvers.people_min().saturating_add(1), &mut asked);
+            }
             for agent in &agents {
-                if !self.can_be_complete(approvers, Some(agent), now) {
+                if !asked.iter().all(|asked| self.can_be_complete(asked, Some(agent), now)) {
                     let why = format!(
-                        "rule {:?} can never be passed by agent {agent}: {approvers}, without its owners",
+                        "rule {:?} can never be passed by agent {agent}: {approvers}{second}, without its owners",
                         rule.name
                     );
                     found.push(((*agent).clone(), rule.line, why));
@@ -121,6 +130,46 @@ impl Policy {
                     found.push(((*agent).clone(), line, why));
                 }
             }
+        }
+        found
+    }
+
+    /// Whether something here, or in a repository's own file, takes codes.
+    pub fn asks_codes(&self) -> bool {
+        let code = Some(SecondFactor::Totp);
+        self.rules.iter().any(|rule| rule.second_factor == code)
+            || self.classes.iter().any(|class| class.second_factor == code)
+            || self.floors.iter().any(|floor| floor.second_factor == code)
+            || self.repositories.values().any(|theirs| theirs.asks_codes())
+    }
+
+    /// Rules of the service's own file that take more codes than their approvers have generators: nobody could complete an approval there.
+    pub fn lacks_generators(&self, enrolled: &BTreeSet<UserId>, now: Timestamp) -> Vec<Problem> {
+        let code = Some(SecondFactor::Totp);
+        let raised =
+            self.classes.iter().any(|class| class.second_factor == code) || self.floors.iter().any(|floor| floor.second_factor == code);
+        let without: BTreeSet<UserId> = self.people.keys().copied().filter(|id| !enrolled.contains(id)).collect();
+        let equipped = self.without(&without);
+        let remedy = "enrol its approvers: `countersign totp enroll NAME`".to_owned();
+        let mut found = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.second_factor == code) {
+            if let Some(approvers) = rule.approvers.as_ref().filter(|asked| !equipped.can_be_complete(asked, None, now)) {
+                found.push(Problem {
+                    line: rule.line,
+                    message: format!(
+                        "rule {:?} takes a code from {approvers}, and too few of them have a generator: nothing can be approved",
+                        rule.name
+                    ),
+                    remedy: remedy.clone(),
+                });
+            }
+        }
+        if raised && enrolled.is_empty() {
+            found.push(Problem {
+                line: 1,
+                message: "a class or floor takes codes, and nobody has a generator: nothing can be approved there".to_owned(),
+                remedy,
+            });
         }
         found
     }

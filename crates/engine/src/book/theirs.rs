@@ -1,11 +1,9 @@
 //! The policies that managed repositories carry themselves, as data: what stands on their branch, what was valid last, and what follows for
 //! the policy in force. Reading them from git and telling people is in `policies.rs`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use changes::Runbook;
 use domain::{CommitId, PathGlob, Policy, RepoPath, RunbookName, Sha256Hash, Tier};
 
 use super::{FileProblem, unknown_runbooks};
@@ -60,7 +58,7 @@ impl Theirs {
     }
 
     /// The policy that follows, given the service's own. Notes what is wrong, and what is valid from now on.
-    pub(super) fn judge(&mut self, own: &Policy, runbooks: &BTreeMap<RunbookName, Arc<Runbook>>) -> Policy {
+    pub(super) fn judge(&mut self, own: &Policy, known: impl Fn(&RunbookName) -> bool) -> Policy {
         let file = self.path.as_str();
         let whole = |message: &str, remedy: &str| {
             vec![FileProblem {
@@ -71,7 +69,7 @@ impl Theirs {
             }]
         };
         let trouble = match &self.at_tip {
-            AtTip::Text(text) => match joined(own, runbooks, file, text) {
+            AtTip::Text(text) => match joined(own, known, file, text) {
                 Ok(policy) => {
                     self.trouble.clear();
                     if let Some(commit) = self.commit.filter(|_| self.valid.as_ref().is_none_or(|(known, _)| known != text)) {
@@ -90,7 +88,8 @@ impl Theirs {
             AtTip::Missing | AtTip::Unread => Vec::new(),
         };
         self.trouble = trouble;
-        let last = self.valid.as_ref().and_then(|(text, _)| joined(own, runbooks, file, text).ok());
+        // Without its runbooks a rule still says who is asked: only what is to come into force must name nothing that is gone.
+        let last = self.valid.as_ref().and_then(|(text, _)| joined(own, |_| true, file, text).ok());
         let policy = match (last, self.trouble.is_empty()) {
             (Some(last), true) => last,
             (Some(last), false) => last.capped(Some((
@@ -120,12 +119,7 @@ impl Theirs {
 }
 
 /// The service's policy with the rules of a repository's file, whose runbooks must exist.
-pub(super) fn joined(
-    own: &Policy,
-    runbooks: &BTreeMap<RunbookName, Arc<Runbook>>,
-    file: &str,
-    text: &str,
-) -> Result<Policy, Vec<FileProblem>> {
+pub(super) fn joined(own: &Policy, known: impl Fn(&RunbookName) -> bool, file: &str, text: &str) -> Result<Policy, Vec<FileProblem>> {
     if text.len() > REPOSITORY_POLICY_BYTES_MAX {
         return Err(vec![FileProblem {
             file: file.to_owned(),
@@ -140,7 +134,7 @@ pub(super) fn joined(
             .map(|problem| FileProblem::of(file, problem))
             .collect::<Vec<_>>()
     })?;
-    let unknown = unknown_runbooks(file, &policy, |name| runbooks.contains_key(name));
+    let unknown = unknown_runbooks(file, &policy, known, |_| false);
     if unknown.is_empty() { Ok(policy) } else { Err(unknown) }
 }
 

@@ -20,7 +20,7 @@ const STRANGER_SECONDS: i64 = 30;
 const STRANGERS_MAX: usize = 1000;
 
 /// What is answered; an anonymous administrator gets a hint for these only, as other bots of a group have commands, too.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "start",
     "help",
     "whoami",
@@ -41,6 +41,7 @@ const KNOWN: [&str; 20] = [
     "demote",
     "notnow",
     "unexplained",
+    "code",
 ];
 
 const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD proves it.\n\n\
@@ -61,6 +62,7 @@ const HELP: &str = "An agent proposes, you decide, git carries it, Argo CD prove
 /lockme: take your own rights away at once\n\
 /unlock NAME: give them back, when two others ask for it\n\
 /unexplained: commits that came another way\n\
+/code 123456: the code that an approval of yours waits for\n\
 /whoami: your numeric id and groups\n\n\
 Reply to a card you rejected within two minutes to tell the agent why.";
 
@@ -82,10 +84,17 @@ impl Engine {
 
     pub(super) async fn command(&self, command: Command) -> Result<(), StoreError> {
         let Some(telegram) = self.telegram() else { return Ok(()) };
+        let configured = self.is_configured(command.chat);
+        // Consumed where the code is judged.
+        if command.name == "code"
+            && let Some(person) = command.from.as_ref().and_then(|from| self.person(from))
+            && (configured || command.private)
+        {
+            return self.code_commanded(&command, person).await;
+        }
         if !self.consume(command.update_id).await? {
             return Ok(());
         }
-        let configured = self.is_configured(command.chat);
         let Some(from) = command.from.clone() else {
             if configured && (command.addressed || KNOWN.contains(&command.name.as_str())) {
                 self.say(
@@ -145,7 +154,7 @@ impl Engine {
             let words = format!("Your id is {}.{known}{}", from.id.0, place(command));
             self.say(telegram, command, telegram::message(&words));
         }
-        let orders = ["cancel", "revert", "stop", "resume", "override", "lockme", "unlock"];
+        let orders = ["cancel", "revert", "stop", "resume", "override", "lockme", "unlock", "code"];
         if orders.contains(&command.name.as_str()) && self.is_configured(command.chat) {
             let event = format!("refused_{}", command.name);
             self.record(None, self.actor(from), &event, "not among the people of this policy".to_owned())

@@ -14,7 +14,7 @@ const CAPTION_MAX: usize = 1000;
 impl Engine {
     /// Every runbook with the tier that trust allows it now.
     pub(super) async fn runbooks_listed(&self) -> Result<Rendered, StoreError> {
-        let names: Vec<RunbookName> = self.book().runbooks.keys().cloned().collect();
+        let names: Vec<RunbookName> = self.book().runbook_names().into_iter().cloned().collect();
         let mut lines = Vec::new();
         for name in &names {
             for one in self.standings(name).await? {
@@ -115,12 +115,13 @@ impl Engine {
 
     fn runbook_named(&self, command: &Command) -> Result<RunbookName, String> {
         let book = self.book();
-        let known: Vec<&str> = book.runbooks.keys().map(RunbookName::as_str).collect();
+        let names = book.runbook_names();
+        let known: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
         let Some(text) = command.args.first() else {
             return Err(format!("Which one? Write /{} and one of: {}.", command.name, known.join(", ")));
         };
-        let found = book.runbooks.keys().find(|name| name.as_str() == text);
-        found.cloned().ok_or_else(|| {
+        let found = names.iter().find(|name| name.as_str() == text);
+        found.map(|name| (*name).clone()).ok_or_else(|| {
             let text = cut(text, 40);
             format!("There is no runbook {text}. There are: {}.", known.join(", "))
         })

@@ -96,7 +96,7 @@ async fn begin(
         return Ok(());
     }
     let paths = &next.revision.facts.paths;
-    let runbook = book.runbooks.get(&call.runbook);
+    let runbook = book.runbook(&next.repository, &call.runbook);
     let verification = runbook.map(|runbook| runbook.verification().clone()).unwrap_or_default();
     let (healthy_within, stable_for) = (
         seconds(verification.healthy_within_seconds),
@@ -118,7 +118,7 @@ async fn begin(
         target: Target::of(paths.iter().cloned()),
         tier: next.tier(),
         source,
-        parameters: parameters(book, call),
+        parameters: parameters(book, &next.repository, call),
         started_at,
         closes_at: Trial::closes_at(started_at, healthy_within, stable_for, &TrustConstants::default()),
         result: TrialResult::Open,
@@ -135,7 +135,7 @@ fn result(book: &Book, call: &RunbookCall, next: &Proposal, outcome: Outcome) ->
     if result != TrialResult::Succeeded {
         return Some(result);
     }
-    let Some(runbook) = book.runbooks.get(&call.runbook) else {
+    let Some(runbook) = book.runbook(&next.repository, &call.runbook) else {
         return Some(result);
     };
     let verification = runbook.verification();
@@ -161,7 +161,7 @@ pub(crate) fn stability(book: &Book, proposal: &Proposal) -> Option<Timestamp> {
     let (Origin::Runbook(call) | Origin::Observed(call)) = &proposal.origin else {
         return None;
     };
-    let stable_for = seconds(book.runbooks.get(&call.runbook)?.verification().stable_for_seconds);
+    let stable_for = seconds(book.runbook(&proposal.repository, &call.runbook)?.verification().stable_for_seconds);
     let synced = proposal.outcome == Some(Outcome::Synced) && stable_for > chrono::Duration::zero();
     proposal.ended_at.filter(|_| synced).map(|at| at + stable_for)
 }

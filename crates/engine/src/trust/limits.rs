@@ -20,7 +20,7 @@ pub(crate) struct Limited {
 /// What a new proposal must keep to; `None` when people decide about it, or its runbook has no limits.
 pub(crate) fn limited(book: &Book, proposal: &Proposal) -> Option<Limited> {
     let Origin::Runbook(call) = &proposal.origin else { return None };
-    let limits = book.runbooks.get(&call.runbook)?.limits();
+    let limits = book.runbook(&proposal.repository, &call.runbook)?.limits();
     (proposal.tier() == Tier::Standard && limits != RunLimits::default()).then(|| Limited {
         runbook: call.runbook.clone(),
         repository: proposal.repository.clone(),

@@ -2,6 +2,7 @@
 //!
 //! The arithmetic is `domain::ledger`; here it meets the policy (which holds the promotions), the runbooks' files and the database.
 
+mod by_hand;
 mod follow;
 mod limits;
 mod offers;
@@ -18,6 +19,7 @@ use store::{LedgerRecord, StoreError, Tx};
 use crate::usecases::RunNotes;
 use crate::{Book, Engine, Problem};
 
+pub(crate) use by_hand::TakenBack;
 pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
 pub use offers::SERVICE;
@@ -53,21 +55,25 @@ fn grant(book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) ->
 
 /// Where a record stands. `None` when its runbook is not in force any more, or was edited.
 pub(crate) fn standing(book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> Option<Standing> {
-    let runbook = current(book, key)?;
+    Some(standing_of(current(book, key)?, book, key, record, now))
+}
+
+/// Where the record of this runbook stands.
+fn standing_of(runbook: &Runbook, book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> Standing {
     let grant = grant(book, key, record, now);
     let record = record.with(runbook.ceiling(), runbook.schema(), grant.as_ref());
     let standing = domain::ledger::standing(&record, now, &TrustConstants::default());
     let repository = &key.environment.repository;
-    Some(if book.watches(repository) {
+    if book.watches(repository) {
         standing
     } else {
         standing.unseen(&format!("repository {repository} has no Argo CD that tells how a run ends"))
-    })
+    }
 }
 
 /// The runbook of a record, as long as its file is the one that the record is about.
 fn current<'b>(book: &'b Book, key: &LedgerKey) -> Option<&'b Runbook> {
-    let runbook = book.runbooks.get(&key.runbook)?;
+    let runbook = book.runbook(&key.environment.repository, &key.runbook)?;
     (runbook.content_hash() == key.hash).then_some(runbook.as_ref())
 }
 
@@ -81,19 +87,28 @@ pub(crate) fn key_of(book: &Book, repository: &RepositoryName, call: &RunbookCal
 }
 
 /// A run's parameters as its trial keeps them: with the schema's defaults.
-pub(crate) fn parameters(book: &Book, call: &RunbookCall) -> Value {
+pub(crate) fn parameters(book: &Book, repository: &RepositoryName, call: &RunbookCall) -> Value {
     let runbook = book
-        .runbooks
-        .get(&call.runbook)
+        .runbook(repository, &call.runbook)
         .filter(|runbook| runbook.content_hash() == call.hash);
     let complete = runbook.and_then(|runbook| runbook.complete(&call.parameters).ok());
     complete.unwrap_or_else(|| call.parameters.clone())
 }
 
-/// What a record says about one run.
-fn ask(book: &Book, key: LedgerKey, record: &LedgerRecord, call: &RunbookCall, paths: &[RepoPath], now: Timestamp) -> Asked {
+/// What a record says about one run of the runbook in force; of `then`, where the run is known to be one of that.
+fn ask(
+    book: &Book,
+    key: LedgerKey,
+    record: &LedgerRecord,
+    (call, then): (&RunbookCall, Option<&Runbook>),
+    paths: &[RepoPath],
+    now: Timestamp,
+) -> Asked {
     let target = Target::of(paths.iter().cloned());
-    let Some(standing) = standing(book, &key, record, now) else {
+    let runbook = then
+        .filter(|runbook| runbook.content_hash() == key.hash)
+        .or_else(|| current(book, &key));
+    let Some(runbook) = runbook else {
         let why = format!(
             "prompted: runbook {} was edited, or taken away, since this run was rendered",
             key.runbook
@@ -109,7 +124,8 @@ fn ask(book: &Book, key: LedgerKey, record: &LedgerRecord, call: &RunbookCall, p
             alone: false,
         };
     };
-    let (trust, alone) = match standing.rule(&parameters(book, call), &target) {
+    let complete = runbook.complete(&call.parameters).unwrap_or_else(|_| call.parameters.clone());
+    let (trust, alone) = match standing_of(runbook, book, &key, record, now).rule(&complete, &target) {
         Ruling::Held { why, .. } => (
             Trust {
                 tier: domain::Tier::Prompted,
@@ -129,10 +145,21 @@ impl Engine {
     /// # Errors
     /// 409 while a hold stands on one of its paths.
     pub(crate) async fn trusted(&self, repository: &RepositoryName, call: &RunbookCall, paths: &[RepoPath]) -> Result<Asked, Problem> {
+        self.trusted_then(repository, call, None, paths).await
+    }
+
+    /// The same for a run of a runbook as it was `then`, which need not be the one in force.
+    pub(crate) async fn trusted_then(
+        &self,
+        repository: &RepositoryName,
+        call: &RunbookCall,
+        then: Option<&Runbook>,
+        paths: &[RepoPath],
+    ) -> Result<Asked, Problem> {
         let (book, now) = (self.book(), self.now());
         let key = key_of(&book, repository, call, paths);
         let record = self.store().read().ledger_record(&key, since(now)).await?;
-        let asked = ask(&book, key, &record, call, paths, now);
+        let asked = ask(&book, key, &record, (call, then), paths, now);
         match &asked.trust.held {
             None => Ok(asked),
             Some(why) => {
@@ -237,6 +264,6 @@ pub(crate) async fn ask_again(tx: &mut Tx, book: &Book, proposal: &mut Proposal,
         sight(tx, &key, written.until, now).await?;
     }
     let record = tx.ledger_record(&key, since(now)).await?;
-    proposal.revision.facts.trust = Some(ask(book, key, &record, call, paths, now).trust);
+    proposal.revision.facts.trust = Some(ask(book, key, &record, (call, None), paths, now).trust);
     Ok(())
 }

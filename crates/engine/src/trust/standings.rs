@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use changes::Runbook;
 use domain::ledger::{Environment, LedgerKey, Shadow, Square, Standing, squares};
-use domain::{Origin, Proposal, RunbookName, Tier};
+use domain::{Origin, Proposal, RepositoryName, RunbookName, Tier};
 use store::StoreError;
 
 use super::{key_of, since, standing};
@@ -42,11 +42,14 @@ impl Engine {
     /// When the database refuses.
     pub async fn standings(&self, name: &RunbookName) -> Result<Vec<RunbookStanding>, StoreError> {
         let (book, now) = (self.book(), self.now());
-        let Some(runbook) = book.runbooks.get(name).cloned() else {
-            return Ok(Vec::new());
-        };
+        let mut keys = BTreeSet::new();
+        for setup in self.repositories() {
+            if let Some(runbook) = book.runbook(&setup.name, name) {
+                keys.extend(self.records_of(runbook, &setup.name).await?);
+            }
+        }
         let mut found = Vec::new();
-        for key in self.records_of(&runbook).await? {
+        for key in keys {
             let read = self.store().read();
             let record = read.ledger_record(&key, since(now)).await?;
             let Some(standing) = standing(&book, &key, &record, now) else {
@@ -73,27 +76,25 @@ impl Engine {
         Ok(self.store().read().shadow(&key).await?.words())
     }
 
-    async fn records_of(&self, runbook: &Runbook) -> Result<BTreeSet<LedgerKey>, StoreError> {
+    async fn records_of(&self, runbook: &Runbook, repository: &RepositoryName) -> Result<BTreeSet<LedgerKey>, StoreError> {
         let (book, now) = (self.book(), self.now());
-        let ours = |key: &LedgerKey| key.hash == runbook.content_hash();
+        let ours = |key: &LedgerKey| key.hash == runbook.content_hash() && key.environment.repository == *repository;
         let granted = self.granted(&book).into_iter().map(|(key, _)| key);
         let mut keys: BTreeSet<LedgerKey> = granted.filter(|key| key.runbook == *runbook.name() && ours(key)).collect();
-        for setup in self.repositories() {
-            let tried = self.store().read().ledger_keys(runbook.name(), &setup.name, since(now)).await?;
-            keys.extend(tried.into_iter().filter(ours));
-            if !keys.iter().any(|key| key.environment.repository == setup.name) {
-                keys.insert(LedgerKey {
-                    runbook: runbook.name().clone(),
-                    hash: runbook.content_hash(),
-                    environment: self.usual(runbook, &setup.name),
-                });
-            }
+        let tried = self.store().read().ledger_keys(runbook.name(), repository, since(now)).await?;
+        keys.extend(tried.into_iter().filter(ours));
+        if keys.is_empty() {
+            keys.insert(LedgerKey {
+                runbook: runbook.name().clone(),
+                hash: runbook.content_hash(),
+                environment: self.usual(runbook, repository),
+            });
         }
         Ok(keys)
     }
 
     /// The environment of the first rule that names a runbook; the default one where none does.
-    fn usual(&self, runbook: &Runbook, repository: &domain::RepositoryName) -> Environment {
+    fn usual(&self, runbook: &Runbook, repository: &RepositoryName) -> Environment {
         let policy = self.book().policy.clone();
         let named = policy
             .for_repository(repository)

@@ -1,9 +1,9 @@
 //! Who is calling: bearer tokens of agents.
 
-use domain::{AgentName, Sha256Hash};
+use domain::{AgentName, RepositoryName, Sha256Hash};
 use store::Actor;
 
-use crate::{Agent, Engine, Me, Problem, ProposalRequest, Rendering, RunbookStanding};
+use crate::{Agent, Engine, ListedRunbook, Me, Problem, ProposalRequest, Rendering};
 
 impl Engine {
     /// The agent behind a bearer token.
@@ -81,17 +81,27 @@ impl Engine {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn runbooks(&self, agent: &Agent) -> Result<Vec<(changes::Description, Vec<RunbookStanding>)>, Problem> {
+    pub async fn runbooks(&self, agent: &Agent) -> Result<Vec<ListedRunbook>, Problem> {
         let book = self.book();
+        let own = book.runbooks.values().map(|runbook| (None, runbook));
+        let theirs = book.repository_runbooks().map(|(repository, runbook)| (Some(repository), runbook));
+        let may_use = |repository: &RepositoryName| agent.repositories.is_empty() || agent.repositories.contains(repository);
         let mut listed = Vec::new();
-        for (name, runbook) in book.runbooks.iter() {
-            if !agent.runbooks.is_empty() && !agent.runbooks.contains(name) {
+        for (repository, runbook) in own.chain(theirs) {
+            let callable = agent.runbooks.is_empty() || agent.runbooks.contains(runbook.name());
+            if !callable || !repository.is_none_or(may_use) {
                 continue;
             }
-            let mut standings = self.standings(name).await?;
-            standings.retain(|one| agent.repositories.is_empty() || agent.repositories.contains(&one.key.environment.repository));
-            listed.push((runbook.describe(), standings));
+            let mut standings = self.standings(runbook.name()).await?;
+            let here = |place: &RepositoryName| may_use(place) && repository.is_none_or(|only| only == place);
+            standings.retain(|one| here(&one.key.environment.repository));
+            listed.push(ListedRunbook {
+                description: runbook.describe(),
+                repository: repository.cloned(),
+                standings,
+            });
         }
+        listed.sort_by(|a, b| (&a.description.name, &a.repository).cmp(&(&b.description.name, &b.repository)));
         Ok(listed)
     }
 

@@ -12,7 +12,8 @@ use store::Actor;
 
 use super::propose::{Opening, RunNotes, check_hour};
 use crate::checked::Manner;
-use crate::intake::{Resolved, check_scope, render, unavailable};
+use crate::intake::{Resolved, callable, check_scope, render, unavailable, unknown_runbook};
+use crate::shelves::AsOf;
 use crate::trust::Observed;
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
@@ -40,7 +41,10 @@ impl Engine {
         if let Some(proposal) = explained.as_ref().filter(|proposal| proposal.agent == agent.name) {
             return already_yours(proposal, commit, &request);
         }
-        let runbook = self.called(agent, &request)?;
+        let runbook = match self.called(setup, agent, commit, &request).await {
+            Err(Unverified::Ask(problem)) => return Err(problem),
+            called => called,
+        };
         let hour_ago = self.now() - chrono::Duration::hours(1);
         let used = self.store().read().count_created_since(&agent.name, hour_ago).await?;
         check_hour(used, self.limits().hourly_per_agent)?;
@@ -50,7 +54,11 @@ impl Engine {
                 .unexplained(setup, agent, commit, &request.runbook, why, (409, "already_explained"))
                 .await);
         }
-        match self.verify(setup, agent, commit, &runbook, &request).await {
+        let verified = match runbook {
+            Ok(runbook) => self.verify(setup, agent, commit, &runbook, &request).await,
+            Err(unverified) => Err(unverified),
+        };
+        match verified {
             Ok((resolved, committed_at)) => {
                 let now = self.now();
                 let mut proposal = self.new_proposal(agent, None, &resolved, None, None, now);
@@ -97,18 +105,46 @@ impl Engine {
         }
     }
 
-    /// The runbook that a report names, if the agent may call it with these parameters: judged before anybody looks at the branch, so
+    /// The runbook that a report names, if the agent may call it with these parameters: judged before anybody looks at the commit, so
     /// that a slip of the caller is no more than that.
-    fn called(&self, agent: &Agent, request: &ObservationRequest) -> Result<Arc<Runbook>, Problem> {
-        let runbook = self
-            .named_runbook(agent, &request.runbook)
-            .map_err(|problem| problem.at("/runbook"))?;
+    async fn called(
+        &self,
+        setup: &RepositorySetup,
+        agent: &Agent,
+        commit: CommitId,
+        request: &ObservationRequest,
+    ) -> Result<Arc<Runbook>, Unverified> {
+        let runbook = self.named_then(setup, agent, commit, &request.runbook).await?;
         let paths = runbook.files_needed(&request.parameters).map_err(|error| {
             let pointer = format!("/parameters{}", error.pointer);
-            Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
+            Unverified::Ask(Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer))
         })?;
-        check_scope(agent, paths.iter()).map_err(|problem| problem.at("/parameters"))?;
+        check_scope(agent, paths.iter()).map_err(|problem| Unverified::Ask(problem.at("/parameters")))?;
         Ok(runbook)
+    }
+
+    /// A runbook by name. One that the repository carries itself is meant as it stood before the commit: an edit since then changes nothing
+    /// about what was run.
+    async fn named_then(&self, setup: &RepositorySetup, agent: &Agent, commit: CommitId, named: &str) -> Result<Arc<Runbook>, Unverified> {
+        let unknown = || Unverified::Ask(unknown_runbook(setup, named).at("/runbook"));
+        let away = |error: gitworker::GitError| Unverified::Ask(unavailable(setup, &error));
+        let name = callable(agent, named).ok_or_else(unknown)?;
+        let own = self.book().runbooks.get(&name).cloned();
+        if own.is_some() || setup.runbooks.is_none() {
+            return own.ok_or_else(unknown);
+        }
+        if setup.git.known_commit(commit).await.map_err(away)? != Known::OnBranch {
+            setup.git.refresh(Duration::ZERO).await.map_err(away)?;
+        }
+        self.follow_policy(setup).await.map_err(away)?;
+        let now = self.book().runbook(&setup.name, &name).cloned();
+        match (self.runbook_before(setup, commit, &name).await.map_err(away)?, now) {
+            (AsOf::Runbook(then), _) => Ok(then),
+            // What is wrong with the commit is told by whoever verifies it.
+            (AsOf::Unsettled, Some(now)) => Ok(now),
+            (AsOf::None(why), Some(_)) => Err(Unverified::Alarm(why)),
+            (AsOf::Unsettled | AsOf::None(_), None) => Err(unknown()),
+        }
     }
 
     async fn verify(
@@ -165,7 +201,8 @@ impl Engine {
             hash: runbook.content_hash(),
             parameters: request.parameters.clone(),
         };
-        let asked = self.trusted(&setup.name, &call, &facts.paths).await.map_err(|problem| {
+        let asked = self.trusted_then(&setup.name, &call, Some(runbook), &facts.paths).await;
+        let asked = asked.map_err(|problem| {
             if problem.retryable {
                 Unverified::Ask(problem)
             } else {

@@ -153,6 +153,13 @@ impl Engine {
             });
             repositories.push((setup.name.clone(), health));
         }
+        let repository_troubles = self.repositories().flat_map(|setup| {
+            let away = setup.git.away().filter(|_| setup.git.trouble().is_none());
+            let away = away.map(|error| crate::intake::why(&error));
+            let troubles = away.into_iter().chain(self.rewritten(setup));
+            troubles.map(|trouble| (setup.name.clone(), trouble)).collect::<Vec<_>>()
+        });
+        let repository_troubles = repository_troubles.collect();
         let argocd = self
             .0
             .argocd
@@ -177,7 +184,9 @@ impl Engine {
         Health {
             database,
             repositories,
+            repository_troubles,
             invalid_policies: self.invalid_policies(),
+            invalid_runbooks: self.invalid_runbooks(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

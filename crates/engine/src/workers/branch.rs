@@ -6,49 +6,73 @@ use domain::{CommitId, Decision, Delivery, Event, Outcome, Proposal, Tier};
 use gitworker::{Known, Rebase};
 use store::{ListFilter, StoreError};
 
+use crate::continuity::Ground;
 use crate::{Engine, RepositorySetup};
 
 /// Pending proposals looked at in one round; more wait for the next.
 const PENDING_MAX: u32 = 500;
+/// A branch that nobody depends on is looked at each time that this many looks were due: a rewrite is news also when nothing is under way.
+const IDLE_TICKS: u32 = 9;
+
+/// The last look at a branch.
+#[derive(Default)]
+pub(super) struct LastLook {
+    at: Option<tokio::time::Instant>,
+    /// The tip that all who depended on it were compared with.
+    tip: Option<CommitId>,
+}
 
 impl Engine {
-    /// Looks at the branch if somebody depends on it; `seen` is the tip of the last look.
-    pub(super) async fn look_at_branch(&self, setup: &RepositorySetup, seen: &mut Option<CommitId>) {
+    /// Looks at the branch if somebody depends on it, and now and then for those who will.
+    pub(super) async fn look_at_branch(&self, setup: &RepositorySetup, last: &mut LastLook) {
         self.look_at_policy(setup).await;
-        match self.dependents(setup).await {
-            Ok((pending, flying)) if pending.is_empty() && flying.is_empty() => {}
-            Ok((pending, flying)) => {
-                let tip = match setup.git.refresh(Duration::from_secs(1)).await {
-                    Ok(tip) => tip.commit,
-                    Err(error) => {
-                        tracing::warn!(repository = %setup.name, %error, "the branch could not be looked at");
-                        return;
-                    }
-                };
-                if *seen == Some(tip) {
-                    return;
-                }
-                let mut all = true;
-                for proposal in &flying {
-                    self.check_not_lost(setup, proposal).await;
-                }
-                for proposal in &pending {
-                    if let Err(why) = self.check_still_fits(setup, proposal, tip).await {
-                        tracing::warn!(proposal = %proposal.id, %why, "a pending change could not be compared with the branch; looked at again");
-                        all = false;
-                    }
-                }
-                if all {
-                    *seen = Some(tip);
-                }
+        let (pending, flying) = match self.dependents(setup).await {
+            Ok(dependents) => dependents,
+            Err(error) => {
+                tracing::error!(%error, "the pending proposals cannot be read");
+                return;
             }
-            Err(error) => tracing::error!(%error, "the pending proposals cannot be read"),
+        };
+        let due = last.at.is_none_or(|at| at.elapsed() >= self.limits().landing_poll * IDLE_TICKS);
+        if pending.is_empty() && flying.is_empty() && !due {
+            return;
+        }
+        last.at = Some(tokio::time::Instant::now());
+        if let Err(error) = setup.git.refresh(Duration::from_secs(1)).await {
+            tracing::warn!(repository = %setup.name, %error, "the branch could not be looked at");
+            return;
+        }
+        let tip = match self.ground(setup, false).await {
+            Ok(Ground::At(tip)) => Some(tip),
+            // What waits for people is not measured by history that nobody has looked at.
+            Ok(Ground::Blocked(_)) => None,
+            Err(why) => {
+                tracing::warn!(repository = %setup.name, %why, "the branch could not be looked at");
+                return;
+            }
+        };
+        if tip.is_some() && last.tip == tip {
+            return;
+        }
+        for proposal in &flying {
+            self.check_not_lost(setup, proposal).await;
+        }
+        let Some(tip) = tip else { return };
+        let mut all = true;
+        for proposal in &pending {
+            if let Err(why) = self.check_still_fits(setup, proposal, tip).await {
+                tracing::warn!(proposal = %proposal.id, %why, "a pending change could not be compared with the branch; looked at again");
+                all = false;
+            }
+        }
+        if all {
+            last.tip = Some(tip);
         }
     }
 
-    /// Everybody depends on the policy that the repository carries itself, also while nothing is under way.
+    /// Everybody depends on the policy and the runbooks that the repository carries itself, also while nothing is under way.
     async fn look_at_policy(&self, setup: &RepositorySetup) {
-        if setup.policy.is_none() {
+        if !setup.carries_rules() {
             return;
         }
         let followed = match setup.git.refresh(Duration::from_secs(1)).await {

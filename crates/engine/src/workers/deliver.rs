@@ -3,18 +3,20 @@
 //! The ids of the commits are stored before the push. After any crash or lost answer the truth is found on the remote, by ids alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use domain::{
     ChangeSet, CommitId, Delivery, Event, Origin, Proposal, ProposalId, RepoPath, RepositoryName, Revision, RevisionAuthor, Tier,
 };
-use gitworker::{Ancestry, BuildError, Built, CommitSpec, GitError, Located, PushOutcome, Rebase};
+use gitworker::{BuildError, Built, CommitSpec, GitError, Located, PushOutcome, Rebase};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::{Held, backoff};
 use crate::act::{Act, Acted};
 use crate::checked::{Checked, Manner};
+use crate::continuity::Ground;
 use crate::intake::render;
 use crate::{Engine, RepositorySetup};
 
@@ -73,7 +75,7 @@ impl Engine {
     pub(super) async fn own_branch(self, name: RepositoryName, mut inbox: mpsc::UnboundedReceiver<Held>, cancel: CancellationToken) {
         let Some(setup) = self.repository(&name) else { return };
         let mut memory = Memory::default();
-        let mut seen = None;
+        let mut last = super::branch::LastLook::default();
         let mut tick = tokio::time::interval(self.limits().landing_poll);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -81,7 +83,7 @@ impl Engine {
                 biased;
                 () = cancel.cancelled() => return,
                 _ = tick.tick() => {
-                    self.look_at_branch(setup, &mut seen).await;
+                    self.look_at_branch(setup, &mut last).await;
                     continue;
                 }
                 first = inbox.recv() => first,
@@ -211,23 +213,13 @@ impl Engine {
             return Ok(Looked::PutOff);
         }
         // No question to the remote on the hot path: the push itself compares the tip.
-        let tip = match setup.git.cached_tip() {
-            Some(tip) if memory.failures.get(&id).is_none_or(|failures| *failures == 0) => tip.commit,
-            _ => match setup.git.refresh(Duration::ZERO).await {
-                Ok(tip) => tip.commit,
-                Err(error @ GitError::BranchMissing { .. }) => {
-                    self.happen(
-                        id,
-                        Event::PushRefused {
-                            message: error.to_string(),
-                        },
-                    )
-                    .await
-                    .map_err(text)?;
-                    return Ok(Looked::Over);
-                }
-                Err(error) => return Err(error.to_string()),
-            },
+        let failed_before = memory.failures.get(&id).is_some_and(|failures| *failures > 0);
+        let tip = match self.ground(setup, failed_before).await? {
+            Ground::At(tip) => tip,
+            Ground::Blocked(message) => {
+                self.happen(id, Event::PushRefused { message }).await.map_err(text)?;
+                return Ok(Looked::Over);
+            }
         };
         match setup.git.rebase(proposal.revision.base, tip, &change).await.map_err(text)? {
             Rebase::Untouched => Ok(Looked::Ready(Box::new(Ready { held, proposal, change }))),
@@ -299,10 +291,7 @@ impl Engine {
                 Ok(None)
             }
             Located::NotLanded { .. } => {
-                if let Some(attempt) = proposal.attempts.last()
-                    && let Some(base) = self.batch_base(setup, attempt.parent).await?
-                    && let Some(message) = self.rewritten(setup, base).await?
-                {
+                if let Ground::Blocked(message) = self.ground(setup, false).await? {
                     self.happen(proposal.id, Event::PushRefused { message }).await.map_err(text)?;
                     return Ok(None);
                 }
@@ -345,7 +334,9 @@ impl Engine {
     /// A standard run whose file moved is rendered anew, never merged.
     async fn rerender(&self, setup: &RepositorySetup, held: Held, proposal: &Proposal, tip: CommitId) -> Result<Option<Ready>, String> {
         let Origin::Runbook(call) = &proposal.origin else { return Ok(None) };
-        let runbook = self.book().runbooks.get(&call.runbook).cloned();
+        // Nothing is rendered by what the repository has replaced meanwhile.
+        self.follow_policy(setup).await.map_err(text)?;
+        let runbook = self.book().runbook(&setup.name, &call.runbook).cloned();
         let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
             let why = format!("runbook {} was edited since the call", call.runbook);
             self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
@@ -430,19 +421,27 @@ impl Engine {
 
     /// One push of all that is ready. Answers those that others were quicker than: they are queued again.
     async fn commit_and_push(&self, setup: &RepositorySetup, ready: Vec<Ready>, memory: &mut Memory) -> Vec<Held> {
-        let tip = match setup.git.cached_tip() {
-            Some(tip) => tip.commit,
-            None => match setup.git.refresh(Duration::ZERO).await {
-                Ok(tip) => tip.commit,
-                Err(error) => {
-                    self.all_failed(ready, memory, error.to_string()).await;
-                    return Vec::new();
-                }
-            },
+        let tip = match self.ground(setup, false).await {
+            Ok(Ground::At(tip)) => tip,
+            Ok(Ground::Blocked(message)) => {
+                self.all_refused(ready, memory, message).await;
+                return Vec::new();
+            }
+            Err(why) => {
+                self.all_failed(ready, memory, why).await;
+                return Vec::new();
+            }
         };
         // What is sent on this tip is judged by the policy that stands there.
         if let Err(error) = self.follow_policy(setup).await {
             self.all_failed(ready, memory, error.to_string()).await;
+            return Vec::new();
+        }
+        // A run that was taken back on this branch demotes its runbook before another one of it goes out by itself.
+        if ready.iter().any(|one| one.proposal.tier() == Tier::Standard)
+            && let Err(why) = self.look_for_reverts(setup, None).await
+        {
+            self.all_failed(ready, memory, why).await;
             return Vec::new();
         }
         let specs: Vec<CommitSpec> = ready.iter().map(|one| self.spec(&one.proposal, one.change.clone())).collect();
@@ -559,14 +558,15 @@ impl Engine {
         tracing::debug!(repository = %setup.name, commits = ready.len(), parent = %built.parent.short(), ?outcome, "pushed");
         match outcome {
             PushOutcome::Confirmed => {
-                if let Err(error) = self.follow_policy(setup).await {
-                    tracing::warn!(repository = %setup.name, %error, "the repository's policy could not be looked at after a push");
-                }
                 let events = ready
                     .iter()
                     .zip(&built.commits)
                     .map(|(one, commit)| self.happen(one.proposal.id, Event::PushConfirmed { commit: commit.id }));
-                let stored = futures_util::future::join_all(events).await;
+                let (stored, followed) =
+                    futures_util::future::join(futures_util::future::join_all(events), self.follow_policy(setup)).await;
+                if let Err(error) = followed {
+                    tracing::warn!(repository = %setup.name, %error, "the repository's policy could not be looked at after a push");
+                }
                 for (one, stored) in ready.into_iter().zip(stored) {
                     match stored {
                         Ok(_) => self.done(one.held, memory).await,
@@ -574,9 +574,9 @@ impl Engine {
                     }
                 }
             }
-            PushOutcome::Moved { .. } => match self.rewritten(setup, built.parent).await {
-                Ok(None) => return self.missed(ready, memory).await,
-                Ok(Some(message)) => self.all_refused(ready, memory, message).await,
+            PushOutcome::Moved { .. } => match self.ground(setup, true).await {
+                Ok(Ground::At(_)) => return self.missed(ready, memory).await,
+                Ok(Ground::Blocked(message)) => self.all_refused(ready, memory, message).await,
                 Err(why) => self.all_failed(ready, memory, why).await,
             },
             PushOutcome::Refused { message } if ready.len() > 1 => {
@@ -591,44 +591,6 @@ impl Engine {
             PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
         }
         Vec::new()
-    }
-
-    /// The commit of the branch that a batch was built on: inside a batch the parent is the change before it, which did not land either.
-    /// `None` when the mirror does not know it: then nothing was sent.
-    async fn batch_base(&self, setup: &RepositorySetup, parent: CommitId) -> Result<Option<CommitId>, String> {
-        let mut base = parent;
-        for _ in 0..self.limits().batch {
-            if self.store().read().by_commit(&setup.name, base).await.map_err(text)?.is_some() {
-                return Ok(Some(base));
-            }
-            let info = match setup.git.describe_commit(base).await {
-                Ok(info) => info,
-                Err(GitError::UnknownCommit(_)) => return Ok(None),
-                Err(error) => return Err(error.to_string()),
-            };
-            match info.parents[..] {
-                [before] if info.committer.email == setup.git.options().author.email => base = before,
-                _ => return Ok(Some(base)),
-            }
-        }
-        Ok(Some(base))
-    }
-
-    /// Whether the branch lost what it held when we last looked: the sentence for the human who must look before anything goes on it.
-    async fn rewritten(&self, setup: &RepositorySetup, parent: CommitId) -> Result<Option<String>, String> {
-        let tip = match setup.git.refresh(Duration::ZERO).await {
-            Ok(tip) => tip.commit,
-            Err(error @ GitError::BranchMissing { .. }) => return Ok(Some(error.to_string())),
-            Err(error) => return Err(error.to_string()),
-        };
-        let lost = setup.git.is_ancestor(parent, tip).await.map_err(text)? == Ancestry::No;
-        Ok(lost.then(|| {
-            format!(
-                "branch {} was force-pushed: it no longer contains {}; look before you retry",
-                setup.branch(),
-                parent.short()
-            )
-        }))
     }
 
     async fn all_refused(&self, ready: Vec<Ready>, memory: &mut Memory, message: String) {
@@ -657,6 +619,7 @@ impl Engine {
 
     async fn done(&self, held: Held, memory: &mut Memory) {
         memory.failures.remove(&held.proposal);
+        self.delays(held.proposal, None);
         memory.files.remove(&held.proposal);
         memory.waits.remove(&held.proposal);
         if memory.alone.len() > ALONE_MAX {
@@ -672,7 +635,29 @@ impl Engine {
         *failures += 1;
         let wait = backoff(*failures).min(chrono::Duration::minutes(1));
         tracing::warn!(proposal = %held.proposal, %why, "a delivery is tried again in {} s", wait.num_seconds());
+        // A hiccup is nobody's business; what lasts is.
+        if *failures > 1
+            && self.delays(held.proposal, Some(&why))
+            && let Err(error) = self.owe_edit(held.proposal).await
+        {
+            tracing::error!(proposal = %held.proposal, %error, "the cards do not tell why the delivery is tried again");
+        }
         self.later(held, wait.to_std().unwrap_or_default(), Some(why)).await;
+    }
+
+    /// Keeps the reason why a delivery is tried again, for those who look at it. Whether it is news.
+    fn delays(&self, id: ProposalId, why: Option<&str>) -> bool {
+        let mut delayed = self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            None => delayed.remove(&id).is_some(),
+            Some(why) => delayed.insert(id, why.to_owned()).as_deref() != Some(why),
+        }
+    }
+
+    /// Why a delivery that is under way is tried again, as of its last try.
+    pub(crate) fn delayed(&self, id: ProposalId) -> Option<String> {
+        let delayed = self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner);
+        delayed.get(&id).map(|why| format!("tried again soon: {why}"))
     }
 
     async fn all_failed(&self, ready: Vec<Ready>, memory: &mut Memory, why: String) {

@@ -38,6 +38,9 @@ impl Engine {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(self.limits().landing_poll) => {}
             }
+            if let Err(why) = self.look_for_reverts(setup, Some(self.limits().landing_poll)).await {
+                tracing::warn!(repository = %setup.name, %why, "the branch could not be looked at for reverts; tried again");
+            }
             // Without an alarm nobody waits: what other work has fetched is looked at, and `/unexplained` asks by itself.
             let age = setup.alarm_unexplained.then(|| self.limits().landing_poll);
             if let Err(why) = self.look_at_history(setup, age).await {

@@ -9,6 +9,7 @@ use github::{Polled, PullState};
 use gitworker::{CommitInfo, Manual};
 
 use super::effects::Ran;
+use crate::continuity::Ground;
 use crate::{Checked, Engine, RepositorySetup};
 
 impl Engine {
@@ -38,8 +39,11 @@ impl Engine {
             Ok(merged) => merged,
             Err(why) => return Ran::Failed(why),
         };
-        if let Err(error) = setup.git.refresh(Duration::ZERO).await {
-            return Ran::Failed(error.to_string());
+        match self.ground(setup, true).await {
+            Ok(Ground::At(_)) => {}
+            // What a rewritten branch holds says nothing about this change before a human has looked.
+            Ok(Ground::Blocked(_)) => return Ran::Again(self.now() + landing_wait(self.limits().landing_poll)),
+            Err(why) => return Ran::Failed(why),
         }
         let contents = match self.store().read().contents(id, proposal.revision.number).await {
             Ok(Some(contents)) => contents,
@@ -68,7 +72,7 @@ impl Engine {
                 } else {
                     self.limits().landing_poll
                 };
-                return Ran::Again(self.now() + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::seconds(20)));
+                return Ran::Again(self.now() + landing_wait(wait));
             }
         };
         match self.happen_to(&proposal, event).await {
@@ -137,6 +141,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn landing_wait(wait: Duration) -> chrono::Duration {
+    chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::seconds(20))
 }
 
 /// The pull request's text: our facts first, the agent's words fenced below them.

@@ -13,7 +13,7 @@ const AMBIGUOUS_SECONDS: i64 = 20;
 const AMBIGUOUS_MAX: u32 = 3;
 
 /// Commands in the bot's menu.
-const MENU: [(&str, &str); 19] = [
+const MENU: [(&str, &str); 20] = [
     ("pending", "what waits for somebody"),
     ("show", "one proposal: /show ID"),
     ("history", "what is under way or ended"),
@@ -31,6 +31,7 @@ const MENU: [(&str, &str); 19] = [
     ("demote", "take standard away: /demote NAME"),
     ("notnow", "turn a promotion down: /notnow NAME"),
     ("unexplained", "commits that came another way"),
+    ("code", "the code that your approval waits for: /code 123456"),
     ("whoami", "your numeric id and roles"),
     ("help", "how this works"),
 ];

@@ -10,6 +10,7 @@ mod landing;
 mod messages;
 mod prepare;
 mod quota;
+mod reverted;
 mod standing;
 mod sync;
 mod usable;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 
 pub(crate) use effects::{Held, Owners, Ran};
+pub(crate) use reverted::Looks;
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;
 

@@ -19,11 +19,12 @@ use argocd::touched::Class;
 use argocd::verdict::{Baseline, Tracking, Verdict};
 use argocd::watch::{Blocked, Changed, Interest, State};
 use domain::{ApplicationState, CommitId, Delivery, Outcome, Proposal, ProposalId, Timestamp};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::discovery::certain;
+use self::discovery::appeared;
 use self::judging::Answers;
 use super::effects::Held;
 use crate::trust::stability;
@@ -35,6 +36,8 @@ pub(crate) use self::discovery::touched;
 const RECOVERY_SECONDS: i64 = 3600;
 /// Longest time between two looks at a commit in flight, whatever the events say.
 const LOOK_SECONDS: i64 = 60;
+/// Commits looked at side by side: what they come to is then stored in few durable commits.
+const LOOKS_AT_ONCE: usize = 64;
 
 /// One commit in flight.
 struct Flight {
@@ -47,6 +50,8 @@ struct Flight {
     discovered: bool,
     /// There may be more applications than those that were found.
     rediscover: bool,
+    /// [`State::origins`] when it was last asked which applications are concerned.
+    origins: u64,
     wake: Timestamp,
     interest: Option<Interest>,
     /// Ended badly; watched a while longer.
@@ -106,16 +111,26 @@ impl Engine {
             }
             let now = self.now();
             dirty.extend(flights.iter().filter(|(_, flight)| flight.wake <= now).map(|(id, _)| *id));
-            for id in dirty {
-                let Some(mut flight) = flights.remove(&id) else { continue };
-                if self.look_at(&mut flight, &mut answers).await {
-                    flights.insert(id, flight);
-                } else if let Err(error) = self.finish(flight.held.effect_id).await {
-                    tracing::error!(proposal = %id, %error, "the end of a watch could not be recorded; it is looked at again");
-                }
+            answers.begin(flights.values().map(|flight| (&flight.proposal.repository, flight.commit)));
+            let looked: Vec<Flight> = dirty.iter().filter_map(|id| flights.remove(id)).collect();
+            let looks = looked.into_iter().map(|flight| self.followed_up(flight, &answers));
+            let mut looks = futures_util::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
+            while let Some(kept) = looks.next().await {
+                flights.extend(kept.map(|flight| (flight.proposal.id, flight)));
             }
             metrics::gauge!("countersign_in_flight").set(flights.len() as f64);
         }
+    }
+
+    /// One look at one commit; the flight, while there is more to watch.
+    async fn followed_up(&self, mut flight: Flight, answers: &Answers) -> Option<Flight> {
+        if self.look_at(&mut flight, answers).await {
+            return Some(flight);
+        }
+        if let Err(error) = self.finish(flight.held.effect_id).await {
+            tracing::error!(proposal = %flight.proposal.id, %error, "the end of a watch could not be recorded; it is looked at again");
+        }
+        None
     }
 
     async fn register(&self, held: Held, flights: &mut BTreeMap<ProposalId, Flight>, dirty: &mut BTreeSet<ProposalId>) {
@@ -180,6 +195,7 @@ impl Engine {
             target: target(setup),
             discovered: !follows.is_empty(),
             rediscover: !follows.is_empty(),
+            origins: 0,
             follows,
             wake: now,
             interest: None,
@@ -205,11 +221,11 @@ impl Engine {
                 }
                 Changed::App(_) if !flight.discovered => true,
                 Changed::App(key) if flight.follows.iter().any(|follow| follow.app.key() == *key) => true,
-                // It may have appeared, or come to track these files, since the others were found.
-                Changed::App(key) => {
-                    let touches = here && state.application(key).is_some_and(|app| !certain(flight, [app]).is_empty());
-                    flight.rediscover |= touches;
-                    touches
+                // Another one may have appeared, or come to track these files, since they were found.
+                Changed::App(_) => {
+                    let more = here && appeared(flight, &state);
+                    flight.rediscover |= more;
+                    more
                 }
             };
             if here && concerned {
@@ -218,8 +234,8 @@ impl Engine {
         }
     }
 
-    /// One look at one commit. False when there is nothing more to watch.
-    async fn look_at(&self, flight: &mut Flight, answers: &mut Answers) -> bool {
+    /// False when there is nothing more to watch.
+    async fn look_at(&self, flight: &mut Flight, answers: &Answers) -> bool {
         let now = self.now();
         flight.wake = now + chrono::Duration::seconds(LOOK_SECONDS);
         let Some(setup) = self.repository(&flight.proposal.repository) else {

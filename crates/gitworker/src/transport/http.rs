@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use domain::CommitId;
-use futures_util::StreamExt as _;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -88,12 +87,29 @@ impl Http {
             }
             let mut body = update.command();
             body.extend_from_slice(&update.pack);
-            let answer = self.fetch(self.post("git-receive-pack").body(body), protocol::REPORT_MAX).await?;
-            protocol::read_report(&mut &answer[..], &update.reference)
-                .await
-                .map_err(|what| self.garbled(what))
+            let response = self.answer(self.post("git-receive-pack").body(body)).await?;
+            self.report(response, &update.reference).await
         })
         .await
+    }
+
+    /// The report on a push. Once it says in full that the ref was moved, nobody waits for what the server still does: its hooks may take
+    /// their time, and the ref is read back in any case. The rest is read aside, so that the hooks can finish and the connection stays usable.
+    async fn report(&self, mut response: Response, reference: &str) -> Result<Report, GitError> {
+        let mut answer = Vec::new();
+        while self.more(&mut response, &mut answer, protocol::REPORT_MAX).await? {
+            let Some(report) = protocol::read_accepted(&answer, reference).await else {
+                continue;
+            };
+            let deadline = self.options.deadlines.push;
+            tokio::spawn(tokio::time::timeout(deadline, async move {
+                while let Ok(Some(_)) = response.chunk().await {}
+            }));
+            return Ok(report);
+        }
+        protocol::read_report(&mut &answer[..], reference)
+            .await
+            .map_err(|what| self.garbled(what))
     }
 
     pub(crate) async fn can_push(&self) -> Result<(), GitError> {
@@ -130,6 +146,13 @@ impl Http {
 
     /// Sends a request with the credentials and reads an answer of at most `limit` bytes.
     async fn fetch(&self, request: RequestBuilder, limit: u64) -> Result<Vec<u8>, GitError> {
+        let (mut response, mut body) = (self.answer(request).await?, Vec::new());
+        while self.more(&mut response, &mut body, limit).await? {}
+        Ok(body)
+    }
+
+    /// Sends a request with the credentials; the answer, if it is one.
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, GitError> {
         let request = match self.options.credentials.authorization()? {
             None => request,
             Some(secret) => {
@@ -141,23 +164,22 @@ impl Http {
         };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         self.check(response.status(), response.url().path().ends_with("/git-receive-pack"))?;
-        self.body(response, limit).await
+        Ok(response)
     }
 
-    async fn body(&self, response: Response, limit: u64) -> Result<Vec<u8>, GitError> {
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| self.unreachable(&error))?;
-            if body.len() as u64 + chunk.len() as u64 > limit {
-                return Err(GitError::Protocol {
-                    remote: self.remote(),
-                    detail: format!("it is longer than {limit} bytes"),
-                });
-            }
-            body.extend_from_slice(&chunk);
+    /// Reads on in an answer of at most `limit` bytes; false at its end.
+    async fn more(&self, response: &mut Response, body: &mut Vec<u8>, limit: u64) -> Result<bool, GitError> {
+        let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? else {
+            return Ok(false);
+        };
+        if body.len() as u64 + chunk.len() as u64 > limit {
+            return Err(GitError::Protocol {
+                remote: self.remote(),
+                detail: format!("it is longer than {limit} bytes"),
+            });
         }
-        Ok(body)
+        body.extend_from_slice(&chunk);
+        Ok(true)
     }
 
     /// A push that the server turned away (4xx) was not executed: that is a refusal, not a doubt.

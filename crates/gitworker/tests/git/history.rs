@@ -44,6 +44,29 @@ async fn ancestry_and_what_is_known_of_a_commit() {
 }
 
 #[tokio::test]
+async fn many_commits_are_answered_about_at_once_as_each_alone() {
+    let remote = Remote::with(SEED);
+    let mut asked = vec![unknown(), remote.head()];
+    asked.extend((0..6).map(|size| remote.commit(&[("main.tf", &format!("size = {size}\n"))], "one more")));
+    let fork = remote.head();
+    // Two lines from there on; the mirror has seen both.
+    let lost = remote.commit(&[("other.tf", "x = 2\n")], "given up");
+    let repository = remote.open().await;
+    git(&remote.path(), &["update-ref", "refs/heads/main", &fork.to_string()]);
+    let ahead = remote.commit(&[("other.tf", "x = 3\n")], "instead");
+    repository.refresh(Duration::ZERO).await.expect("a tip");
+    asked.extend([lost, ahead, ahead]);
+    for descendant in asked.clone() {
+        let mut alone = Vec::new();
+        for commit in &asked {
+            alone.push(repository.is_ancestor(*commit, descendant).await.expect("an answer"));
+        }
+        assert_eq!(repository.contained(asked.clone(), descendant).await, Ok(alone), "{descendant}");
+    }
+    assert_eq!(repository.contained(Vec::new(), ahead).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
 async fn a_delivery_is_found_by_id_then_by_trailer() {
     let remote = Remote::with(SEED);
     let repository = remote.open().await;

@@ -41,6 +41,41 @@ async fn a_push_is_one_request_and_reading_back_another() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_the_hooks_that_run_after_a_push() {
+    let remote = Remote::with(SEED);
+    let (go, done) = (remote.dir.path().join("go"), remote.dir.path().join("done"));
+    let script = format!(
+        "echo deploying >&2; until [ -e '{}' ]; do sleep 0.05; done; echo deployed >&2; touch '{}'",
+        go.display(),
+        done.display()
+    );
+    let server = remote.serve(Some(("bot", SECRET))).await;
+    let mut options = remote.options_over(&server);
+    options.credentials = login(SECRET);
+    // Longer than the test waits.
+    options.deadlines.push = Duration::from_secs(600);
+    let repository = Repository::open(options).await.expect("a repository");
+    remote.hook("post-receive", &script);
+    let (base, change) = change(&repository, vec![write("README.md", "one\n")]).await;
+    let built = repository.build(base, &[spec(&change, "one")]).await.expect("a commit");
+    let pushed = tokio::time::timeout(Duration::from_secs(120), repository.push(&built, base)).await;
+    assert_eq!(pushed, Ok(PushOutcome::Confirmed), "while the hook still waits");
+    assert!(!done.exists());
+    assert_eq!(remote.head(), built.tip());
+    // The hook is not cut off: the rest of the answer is read aside.
+    std::fs::write(&go, "").expect("a file");
+    tokio::time::timeout(Duration::from_secs(120), async {
+        while !done.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the hook ended by itself");
+    let (_, next) = deliver(&repository, vec![write("README.md", "two\n")], "two").await;
+    assert_eq!(next, PushOutcome::Confirmed);
+}
+
+#[tokio::test]
 async fn what_others_pushed_is_fetched_with_the_log_in() {
     let remote = Remote::with(SEED);
     let server = remote.serve(Some(("bot", SECRET))).await;

@@ -3,6 +3,7 @@
 mod build_and_push;
 mod diffs;
 mod faults;
+mod folders;
 mod history;
 mod http;
 mod merges;

@@ -110,10 +110,11 @@ async fn read_head(stdout: &mut BufReader<ChildStdout>) -> io::Result<(StatusCod
     }
 }
 
+/// The answer as it comes: what git says early leaves early.
 fn pieces(stdout: BufReader<ChildStdout>, child: Child) -> impl futures_util::Stream<Item = io::Result<Bytes>> {
     stream::try_unfold((stdout, child), |(mut stdout, mut child)| async move {
         let mut piece = Vec::with_capacity(PIECE);
-        if (&mut stdout).take(PIECE as u64).read_to_end(&mut piece).await? == 0 {
+        if stdout.read_buf(&mut piece).await? == 0 {
             child.wait().await?;
             return Ok(None);
         }

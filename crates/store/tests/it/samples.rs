@@ -135,6 +135,13 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
     let (orders, locked) = reader.orders(id(1)).await.expect("reads");
     assert_eq!((orders.stops.len(), orders.overridden.len(), locked.len()), (1, 1, 1));
 
+    let generators = reader.generators().await.expect("every generator is read");
+    let generators: Vec<_> = generators
+        .iter()
+        .map(|one| (one.person.name.as_str(), one.last_step, one.wrong))
+        .collect();
+    assert_eq!(generators, [("alice", 60_000_001, 1), ("bob", 0, 0)]);
+
     let keys = [
         "send_card",
         "edit_cards",

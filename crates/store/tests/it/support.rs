@@ -146,6 +146,7 @@ pub fn proposal(n: u64) -> Proposal {
                 requirements: Vec::new(),
                 ttl_seconds: 60,
                 policy: Sha256Hash([7; 32]),
+                second_factors: Default::default(),
                 waiting: domain::Waiting::default(),
             },
             created_at,

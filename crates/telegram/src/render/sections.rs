@@ -40,6 +40,7 @@ pub(super) fn head(card: &Card, options: &RenderOptions) -> Rich {
         return top; // nothing on it counts any more
     }
     top.line(second_step(card, options))
+        .line(codes(card, options))
         .line(note(card))
         .line(revised(card))
         .line(decided(card, options))
@@ -124,6 +125,16 @@ fn second_step(card: &Card, options: &RenderOptions) -> Rich {
             cut_units(&one_line(&step.who.join(", ")), 2 * NAME_MAX),
             clock(step.until, options.now, options.time_zone)
         ))
+}
+
+fn codes(card: &Card, options: &RenderOptions) -> Rich {
+    let Some(step) = &card.codes else { return Rich::new() };
+    let who = cut_units(&one_line(&step.who.join(", ")), 2 * NAME_MAX);
+    let until = clock(step.until, options.now, options.time_zone);
+    Rich::new()
+        .text(&format!("🔑 Waits until {until} for a code of {who}: "))
+        .code("/code 123456")
+        .text(", or a reply to this card")
 }
 
 /// Why it stands where it stands. Often the words of a remote or of Argo CD: framed as code.

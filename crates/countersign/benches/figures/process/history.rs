@@ -63,6 +63,7 @@ fn made(number: u64, count: u64, newest: Timestamp) -> Result<(Transition, Chang
             requirements: Vec::new(),
             ttl_seconds: 14_400,
             policy: Sha256Hash::of(b"policy"),
+            second_factors: Default::default(),
             waiting: domain::Waiting::default(),
         },
         created_at: at,

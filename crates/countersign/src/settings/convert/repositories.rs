@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use domain::RepositoryName;
 
-use super::super::raw::{RawCredentials, RawGithub, RawRepository};
+use super::super::raw::{RawCredentials, RawFolder, RawGithub, RawRepository};
 use super::super::{ArgocdSettings, GithubSettings, RepositorySettings};
 use super::Checker;
+
+/// Where a repository's own runbooks stand when its configuration only says that they are read.
+const RUNBOOKS: &str = ".countersign/runbooks";
 
 /// What all repositories share.
 pub(super) struct Git {
@@ -125,7 +128,13 @@ impl Checker<'_> {
                 "write for example https://git.example.com/team/homelab/commit/{commit}",
             );
         }
-        let policy = self.place_of_policy(&key("policy"), raw.policy.as_deref());
+        let policy = self.place(&key("policy"), raw.policy.as_deref(), ".countersign/policy.toml");
+        let runbooks = match &raw.runbooks {
+            None | Some(RawFolder::Usual(false)) => None,
+            Some(RawFolder::Usual(true)) => Some(RUNBOOKS),
+            Some(RawFolder::Named(folder)) => Some(folder.trim_end_matches('/')),
+        };
+        let runbooks = self.place(&key("runbooks"), runbooks, RUNBOOKS);
         let github = raw.github.map(|github| self.github(&key("github"), github));
         let extra_ca = raw.extra_ca_file.map(|path| self.file(&key("extra_ca_file"), &path));
         let mut guarded_paths = Vec::new();
@@ -160,6 +169,7 @@ impl Checker<'_> {
             url_aliases: raw.url_aliases,
             commit_url: raw.commit_url,
             policy,
+            runbooks,
             github: match github {
                 None => None,
                 Some(github) => Some(github?),
@@ -171,9 +181,9 @@ impl Checker<'_> {
     }
 
     /// A path in the repository that means itself as a pattern, too: it is reserved.
-    fn place_of_policy(&mut self, key: &str, text: Option<&str>) -> Option<domain::RepoPath> {
+    fn place(&mut self, key: &str, text: Option<&str>, example: &str) -> Option<domain::RepoPath> {
         let text = text?;
-        let remedy = "write a plain path relative to the repository's root, such as \".countersign/policy.toml\"";
+        let remedy = format!("write a plain path relative to the repository's root, such as {example:?}");
         if text.contains(['*', '?', '[', ']', '{', '}', '!']) {
             self.problem(key, format!("{text:?} holds characters of a path pattern"), remedy);
             return None;

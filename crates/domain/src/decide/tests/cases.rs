@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::world::*;
 use crate::{
-    Decision, Delivery, Event, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Tier, Timestamp, Transition, decide, open,
+    Decision, Delivery, Event, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, SecondFactor, Tier, Timestamp, Transition,
+    decide, open,
 };
 
 /// A prompted change that two of alice, carol (and bob, who owns the agent) must approve.
@@ -211,6 +212,104 @@ fn a_second_tap_completes_a_quorum_that_an_edit_of_the_policy_made_complete() {
     assert_eq!(story.state(), (Decision::Approved, Delivery::Queued));
     assert_eq!(story.proposal.approvers().len(), 2, "nobody is counted twice");
     assert_eq!(prompted().then(yes("alice")).refused(yes("alice")), Refusal::AlreadyVoted);
+}
+
+fn marked(factor: SecondFactor) -> Sketch {
+    Sketch {
+        factors: vec![factor],
+        ..Sketch::of(Tier::Prompted)
+    }
+}
+
+fn coded(who: &'static str) -> impl FnOnce(&Proposal) -> Event {
+    move |proposal| with_code(who, proposal)
+}
+
+#[test]
+fn where_codes_are_taken_a_tap_alone_is_no_approval() {
+    let asked = || prompted().under(marked(SecondFactor::Totp));
+    assert_eq!(asked().refused(yes("alice")), Refusal::NeedsCode);
+    assert_eq!(
+        asked().refused(yes("bob")),
+        Refusal::OwnsAgent,
+        "who is not asked is not asked for a code"
+    );
+    assert_eq!(asked().refused(yes("mallory")), Refusal::NotEligible);
+    assert_eq!(
+        asked().then(no("alice")).proposal.decision,
+        Decision::Rejected,
+        "stopping takes no code"
+    );
+    let story = asked().then(coded("alice"));
+    assert_eq!(
+        story.last.as_ref().map(|step| step.summary.as_str()),
+        Some("approved by alice with a code: 1 of 2 from operators")
+    );
+    assert_eq!(story.proposal.approvers(), [person("alice").id]);
+    let story = story.then(coded("carol"));
+    assert_eq!(story.state(), (Decision::Approved, Delivery::Queued));
+    assert!(story.proposal.reviews.iter().all(|review| review.verified));
+    assert_eq!(asked().then(coded("alice")).refused(yes("alice")), Refusal::AlreadyVoted);
+}
+
+#[test]
+fn an_approval_without_a_code_is_not_pushed_once_the_policy_takes_codes() {
+    let story = approved().under(marked(SecondFactor::Totp)).then(build(1));
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None), "asked again");
+    assert_eq!(story.proposal.approvers(), []);
+    // Each of them confirms what they said; nobody counts twice.
+    let story = story.then(coded("alice")).then(coded("carol"));
+    assert_eq!(story.state(), (Decision::Approved, Delivery::Queued));
+    assert_eq!(story.proposal.reviews.len(), 2);
+    // What was promised stays: a policy that takes no codes any more changes nothing.
+    let promised = prompted()
+        .under(marked(SecondFactor::Totp))
+        .then(coded("alice"))
+        .under(Sketch::of(Tier::Prompted));
+    assert_eq!(promised.refused(yes("carol")), Refusal::NeedsCode);
+}
+
+#[test]
+fn a_second_person_is_one_more_than_the_quorum_and_never_the_same() {
+    let owner = Sketch {
+        allow_owner: true,
+        ..marked(SecondFactor::Person)
+    };
+    let story = prompted().under(owner.clone()).then(yes("alice")).then(yes("carol"));
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None));
+    assert_eq!(story.then(yes("bob")).state(), (Decision::Approved, Delivery::Queued));
+    let story = approved().under(owner).then(build(1));
+    assert_eq!(story.state(), (Decision::Pending, Delivery::None), "also just before the push");
+    // bob owns the agent: the group has nobody for the third place but him, and the card says who is missing.
+    let story = prompted().under(marked(SecondFactor::Person)).then(yes("alice")).then(yes("carol"));
+    assert_eq!(story.refused(yes("bob")), Refusal::OwnsAgent);
+}
+
+#[test]
+fn a_run_or_a_revert_over_marked_paths_takes_the_second_factor_too() {
+    let standard = |factor| Sketch {
+        tier: Tier::Standard,
+        ..marked(factor)
+    };
+    let opened = |origin: Origin, sketch: Sketch| open(fresh(origin, &sketch.policy()), start()).next;
+    for origin in [
+        Origin::Runbook(call()),
+        Origin::Revert {
+            of: other(),
+            commit: commit(5),
+        },
+    ] {
+        let coded = opened(origin.clone(), standard(SecondFactor::Totp));
+        assert_eq!(
+            (coded.tier(), coded.revision.route.asks_code()),
+            (Tier::Prompted, true),
+            "{origin:?}"
+        );
+        let second = opened(origin.clone(), standard(SecondFactor::Person));
+        let people = second.revision.route.requirements.iter().map(crate::Requirement::people_min).max();
+        let usual = if matches!(origin, Origin::Revert { .. }) { 1 } else { 2 };
+        assert_eq!(people, Some(usual + 1), "{origin:?}");
+    }
 }
 
 #[test]

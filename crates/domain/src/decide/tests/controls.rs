@@ -51,6 +51,16 @@ fn broken() -> Vec<(&'static str, Decide, &'static str)> {
             "not the one that was shown",
         ),
         (
+            "every approval passes for one with a code",
+            |proposal, mut event, policy, now| {
+                if let Event::Review { verified, .. } = &mut event {
+                    *verified = true;
+                }
+                decide(proposal, event, policy, now)
+            },
+            "is not enough",
+        ),
+        (
             "silence approves",
             |proposal, event, policy, now| {
                 let mut step = decide(proposal, event, policy, now)?;

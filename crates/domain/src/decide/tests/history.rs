@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::world::*;
 use crate::{
     Delivery, Effect, Event, Landed, Orders, Origin, Outcome, Policy, Proposal, Refusal, ReviewVerdict, Revision, RevisionAuthor,
-    Scheduled, Sha256Hash, Tier, Timestamp, Transition, UserId, open,
+    Scheduled, SecondFactor, Sha256Hash, Tier, Timestamp, Transition, UserId, open,
 };
 
 pub type Decide = fn(&Proposal, Event, &Policy, Timestamp) -> Result<Transition, Refusal>;
@@ -21,6 +21,7 @@ pub enum Move {
         verdict: ReviewVerdict,
         stale: bool,
         hold: u32,
+        code: bool,
     },
     Reason(&'static str),
     Cancel(&'static str),
@@ -44,7 +45,7 @@ pub fn moves() -> impl Strategy<Value = Vec<Move>> {
     let tiers = || prop::sample::select(Tier::ALL);
     let verdict = prop_oneof![24 => Just(ReviewVerdict::Approve), 1 => Just(ReviewVerdict::Reject)];
     let one = prop_oneof![
-        40 => (names(), verdict, prop::bool::weighted(0.1), prop::sample::select(vec![0, 0, 30])).prop_map(|(who, verdict, stale, hold)| Move::Tap { who, verdict, stale, hold }),
+        40 => (names(), verdict, prop::bool::weighted(0.1), prop::sample::select(vec![0, 0, 30]), prop::bool::weighted(0.7)).prop_map(|(who, verdict, stale, hold, code)| Move::Tap { who, verdict, stale, hold, code }),
         2 => names().prop_map(Move::Reason),
         1 => names().prop_map(Move::Cancel),
         6 => names().prop_map(Move::Retry),
@@ -62,14 +63,21 @@ pub fn moves() -> impl Strategy<Value = Vec<Move>> {
 pub fn sketches() -> impl Strategy<Value = Sketch> {
     let group = || prop::sample::subsequence(vec!["alice", "bob", "carol", "dave"], 1..=4);
     let tier = prop_oneof![1 => Just(Tier::Manual), 4 => Just(Tier::Prompted), 2 => Just(Tier::Standard)];
-    (group(), group(), any::<bool>(), tier, 1..4usize, any::<bool>()).prop_map(
-        |(operators, platform, second, tier, quorum, allow_owner)| Sketch {
+    let factors = prop_oneof![
+        6 => Just(Vec::new()),
+        2 => Just(vec![SecondFactor::Totp]),
+        1 => Just(vec![SecondFactor::Person]),
+        1 => Just(SecondFactor::ALL.to_vec()),
+    ];
+    (group(), group(), any::<bool>(), tier, 1..4usize, any::<bool>(), factors).prop_map(
+        |(operators, platform, second, tier, quorum, allow_owner, factors)| Sketch {
             operators,
             platform,
             asks: if second { "platform" } else { "operators" },
             tier,
             quorum,
             allow_owner,
+            factors,
         },
     )
 }
@@ -94,6 +102,8 @@ pub struct History {
     pub outbox: BTreeMap<Effect, Timestamp>,
     /// Who said yes to which content since the last time that votes had to be given anew.
     pub yes: BTreeSet<(UserId, Sha256Hash)>,
+    /// Those of them who gave a code.
+    pub codes: BTreeSet<(UserId, Sha256Hash)>,
     pub built: u8,
     pub stopped: bool,
     pub ended: Option<(Outcome, Timestamp)>,
@@ -109,6 +119,7 @@ impl History {
             now: start(),
             outbox: BTreeMap::new(),
             yes: BTreeSet::new(),
+            codes: BTreeSet::new(),
             built: 0,
             stopped: false,
             ended: None,
@@ -153,8 +164,17 @@ impl History {
     pub fn event(&mut self, what: Move) -> Option<Event> {
         let proposal = &self.proposal;
         Some(match what {
-            Move::Tap { who, verdict, stale, hold } => {
+            Move::Tap {
+                who,
+                verdict,
+                stale,
+                hold,
+                code,
+            } => {
                 let mut event = review(who, verdict, proposal, hold);
+                if let Event::Review { verified, .. } = &mut event {
+                    *verified = code;
+                }
                 if let (
                     true,
                     Event::Review {

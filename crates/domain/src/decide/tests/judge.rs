@@ -2,7 +2,9 @@
 
 use super::history::History;
 use super::world::*;
-use crate::{Decision, Delivery, Effect, Event, Origin, Outcome, Proposal, Requirement, ReviewVerdict, Sha256Hash, Tier, Transition};
+use crate::{
+    Decision, Delivery, Effect, Event, Origin, Outcome, Proposal, Requirement, ReviewVerdict, SecondFactor, Sha256Hash, Tier, Transition,
+};
 
 impl History {
     /// The judge's own count of votes, kept from the events alone.
@@ -11,13 +13,18 @@ impl History {
             by,
             verdict: ReviewVerdict::Approve,
             digest,
+            verified,
             ..
         } = event
         {
             self.yes.insert((by.id, *digest));
+            if *verified {
+                self.codes.insert((by.id, *digest));
+            }
         }
         if next.revision.number != before.revision.number || next.tier() != before.tier() {
             self.yes.clear();
+            self.codes.clear();
         }
     }
 
@@ -136,9 +143,12 @@ impl History {
             return Err("nobody's approval can be enough here".to_owned());
         }
         if !self.trusted(proposal) {
-            let quorum = if proposal.revision.facts.revert { 1 } else { self.quorum() };
+            let more = usize::from(self.sketch.factors.contains(&SecondFactor::Person));
+            let quorum = more + if proposal.revision.facts.revert { 1 } else { self.quorum() };
             asked.push((self.sketch.asks, quorum, self.sketch.allow_owner));
         }
+        let takes_codes = route.second_factors.contains(&SecondFactor::Totp) || self.sketch.factors.contains(&SecondFactor::Totp);
+        let said = if takes_codes { &self.codes } else { &self.yes };
         for (group, quorum, allow_owner) in asked {
             let members = if group == "operators" {
                 &self.sketch.operators
@@ -147,7 +157,7 @@ impl History {
             };
             let count = members
                 .iter()
-                .filter(|name| (allow_owner || **name != "bob") && self.yes.contains(&(person(name).id, digest)))
+                .filter(|name| (allow_owner || **name != "bob") && said.contains(&(person(name).id, digest)))
                 .count();
             if count < quorum {
                 return Err(format!("{count} of {quorum} of {group} is not enough"));
@@ -169,7 +179,7 @@ impl History {
     pub fn trusted(&self, proposal: &Proposal) -> bool {
         let facts = &proposal.revision.facts;
         let asked_for_less = matches!(facts.requested, Some(Tier::Manual | Tier::Prompted));
-        self.sketch.tier == Tier::Standard && facts.runbook.is_some() && !facts.revert && !asked_for_less
+        self.sketch.tier == Tier::Standard && self.sketch.factors.is_empty() && facts.runbook.is_some() && !facts.revert && !asked_for_less
     }
 
     /// Every state that is not the end has something owed that can move it, or a button that people see.

@@ -315,6 +315,7 @@ fn reason(refusal: &Refusal) -> String {
         Refusal::Outdated { .. } => "out of date".to_owned(),
         Refusal::AlreadyVoted => "voted already".to_owned(),
         Refusal::Held { .. } => "held".to_owned(),
+        Refusal::NeedsCode => "takes a code".to_owned(),
         Refusal::NotEligible => "not asked".to_owned(),
         Refusal::OwnsAgent => "owns the agent".to_owned(),
         Refusal::AskedByPerson => "a person asked for it".to_owned(),

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::{
     ApplicationState, CommitId, Decision, Delivery, Event, Facts, Landed, ObjectId, Orders, Origin, Outcome, PersonRef, Policy, Proposal,
-    ProposalId, PullRequest, ReviewVerdict, Revision, RevisionAuthor, RunbookCall, Sha256Hash, Tier, Timestamp, Trust, UserId,
+    ProposalId, PullRequest, ReviewVerdict, Revision, RevisionAuthor, RunbookCall, SecondFactor, Sha256Hash, Tier, Timestamp, Trust,
+    UserId,
 };
 
 pub const PEOPLE: [(&str, i64); 4] = [("alice", 1), ("bob", 2), ("carol", 3), ("dave", 4)];
@@ -28,6 +29,8 @@ pub struct Sketch {
     pub tier: Tier,
     pub quorum: usize,
     pub allow_owner: bool,
+    /// Second factors of all its paths.
+    pub factors: Vec<SecondFactor>,
 }
 
 impl Sketch {
@@ -39,6 +42,7 @@ impl Sketch {
             tier,
             quorum: 2,
             allow_owner: false,
+            factors: Vec::new(),
         }
     }
 
@@ -80,6 +84,9 @@ impl Sketch {
             self.quorum.clamp(1, members.len()),
             self.allow_owner,
         );
+        let marked =
+            |factor: &SecondFactor| format!("[[classes]]\nname = \"{factor}\"\npaths = [\"apps/**\"]\nsecond_factor = \"{factor}\"\n");
+        let text = text + &self.factors.iter().map(marked).collect::<String>();
         Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:?} in\n{text}"))
     }
 }
@@ -232,7 +239,17 @@ pub fn review(name: &str, verdict: ReviewVerdict, proposal: &Proposal, hold_seco
         revision: proposal.revision.number,
         digest: proposal.revision.digest,
         hold_seconds,
+        verified: false,
     }
+}
+
+/// An approval that was confirmed with a code.
+pub fn with_code(name: &str, proposal: &Proposal) -> Event {
+    let mut event = review(name, ReviewVerdict::Approve, proposal, 0);
+    if let Event::Review { verified, .. } = &mut event {
+        *verified = true;
+    }
+    event
 }
 
 pub fn built(proposal: &Proposal, n: u8) -> Event {

@@ -1,13 +1,14 @@
 //! Reading risk classes and floors.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::Checker;
 use crate::policy::raises::{Class, Floor};
-use crate::{Risk, Tier};
+use crate::{Risk, SecondFactor, Tier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +23,7 @@ pub(super) struct FileClass {
     deletes: Option<bool>,
     tier: Option<Spanned<String>>,
     quorum: Option<Spanned<u32>>,
+    second_factor: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +33,7 @@ pub(super) struct FileFloor {
     paths: Spanned<Vec<Spanned<String>>>,
     tier: Option<Spanned<String>>,
     quorum: Option<Spanned<u32>>,
+    second_factor: Option<Spanned<String>>,
 }
 
 /// Reads the risk classes.
@@ -63,7 +66,13 @@ pub(super) fn classes(checker: &mut Checker<'_>, written: Vec<Spanned<FileClass>
             );
         }
         let paths = class.paths.iter().filter_map(|glob| checker.glob(glob)).collect();
-        let (tier, quorum) = raise(checker, &span, &who, class.tier.as_ref(), class.quorum.as_ref(), people);
+        let written = Written {
+            who: &who,
+            tier: class.tier.as_ref(),
+            quorum: class.quorum.as_ref(),
+            second_factor: class.second_factor.as_ref(),
+        };
+        let (tier, quorum, second_factor) = raise(checker, &span, &written, people);
         classes.push(Class {
             repository: checker.repository(class.repository.as_ref()),
             name,
@@ -73,6 +82,7 @@ pub(super) fn classes(checker: &mut Checker<'_>, written: Vec<Spanned<FileClass>
             deletes: class.deletes,
             tier,
             quorum,
+            second_factor,
         });
     }
     classes
@@ -88,42 +98,51 @@ pub(super) fn floors(checker: &mut Checker<'_>, written: Vec<Spanned<FileFloor>>
             checker.add(&floor.paths.span(), "a floor has no paths", "name at least one path pattern");
         }
         let paths = floor.paths.get_ref().iter().filter_map(|glob| checker.glob(glob)).collect();
-        let (tier, quorum) = raise(checker, &span, "a floor", floor.tier.as_ref(), floor.quorum.as_ref(), people);
+        let written = Written {
+            who: "a floor",
+            tier: floor.tier.as_ref(),
+            quorum: floor.quorum.as_ref(),
+            second_factor: floor.second_factor.as_ref(),
+        };
+        let (tier, quorum, second_factor) = raise(checker, &span, &written, people);
         floors.push(Floor {
             repository: checker.repository(floor.repository.as_ref()),
             paths,
             tier,
             quorum,
+            second_factor,
         });
     }
     floors
 }
 
-/// The tier and the number of people that something asks for.
-fn raise(
-    checker: &mut Checker<'_>,
-    span: &std::ops::Range<usize>,
-    who: &str,
-    tier: Option<&Spanned<String>>,
-    quorum: Option<&Spanned<u32>>,
-    people: usize,
-) -> (Tier, u32) {
-    let read = tier.and_then(|text| {
+/// What a class or a floor asks for.
+struct Written<'a> {
+    who: &'a str,
+    tier: Option<&'a Spanned<String>>,
+    quorum: Option<&'a Spanned<u32>>,
+    second_factor: Option<&'a Spanned<String>>,
+}
+
+/// The tier, the number of people, and the second factor that something asks for.
+fn raise(checker: &mut Checker<'_>, span: &Range<usize>, written: &Written<'_>, people: usize) -> (Tier, u32, Option<SecondFactor>) {
+    let who = written.who;
+    let read = written.tier.and_then(|text| {
         let read = text.get_ref().parse::<Tier>();
         read.map_err(|error| checker.add(&text.span(), error.to_string(), "write manual or prompted"))
             .ok()
     });
-    if let (Some(Tier::Standard), Some(text)) = (read, tier) {
+    if let (Some(Tier::Standard), Some(text)) = (read, written.tier) {
         checker.add(
             &text.span(),
             format!("{who} raises to standard, which raises nothing"),
             "write manual or prompted, or take the tier out",
         );
     }
-    if tier.is_none() && quorum.is_none() {
-        checker.add(span, format!("{who} raises nothing"), "add tier or quorum");
+    if written.tier.is_none() && written.quorum.is_none() && written.second_factor.is_none() {
+        checker.add(span, format!("{who} raises nothing"), "add tier, quorum or second_factor");
     }
-    if let Some(quorum) = quorum {
+    if let Some(quorum) = written.quorum {
         let number = *quorum.get_ref();
         if number == 0 {
             checker.add(&quorum.span(), format!("{who} has a quorum of 0"), "at least 1");
@@ -135,8 +154,24 @@ fn raise(
             );
         }
     }
+    let second_factor = written.second_factor.and_then(|text| checker.second_factor(text));
+    if let (Some(SecondFactor::Person), Some(text)) = (second_factor, written.second_factor.filter(|_| people < 2)) {
+        checker.add(
+            &text.span(),
+            format!("{who} asks for a second person, and the policy names {people}"),
+            "add people, or write second_factor = \"totp\"",
+        );
+    }
+    if let (Some(Tier::Manual), Some(text)) = (read, written.second_factor) {
+        checker.add(
+            &text.span(),
+            format!("{who} has a second factor and is manual: nobody approves what a human commits"),
+            "take second_factor out, or write tier = \"prompted\"",
+        );
+    }
     // People can only be asked where the service does not act by itself.
-    let asked = quorum.map(|_| Tier::Prompted);
-    let tier = read.unwrap_or(Tier::Standard).min(asked.unwrap_or(Tier::Standard));
-    (tier, quorum.map_or(0, |quorum| *quorum.get_ref()))
+    let asks = written.quorum.is_some() || written.second_factor.is_some();
+    let asked = if asks { Tier::Prompted } else { Tier::Standard };
+    let tier = read.unwrap_or(Tier::Standard).min(asked);
+    (tier, written.quorum.map_or(0, |quorum| *quorum.get_ref()), second_factor)
 }

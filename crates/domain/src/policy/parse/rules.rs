@@ -8,9 +8,9 @@ use toml::{Spanned, Value};
 
 use super::Checker;
 use super::approvers::{Written, requirement};
-use crate::policy::approvers::Escalation;
+use crate::policy::approvers::{Escalation, Requirement};
 use crate::policy::{Reminder, Rule, TTL_SECONDS_DEFAULT, TTL_SECONDS_MANUAL};
-use crate::{RunbookName, TargetClass, Tier};
+use crate::{RunbookName, SecondFactor, TargetClass, Tier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,7 @@ pub(super) struct FileRule {
     class: Option<Spanned<String>>,
     allow_owner: Option<Spanned<bool>>,
     revert_quorum: Option<Spanned<u32>>,
+    second_factor: Option<Spanned<String>>,
 }
 
 /// What rules do that do not say otherwise.
@@ -124,6 +125,17 @@ fn read_rule(
             "name another group, or take escalate out",
         );
     }
+    let second_factor = rule.second_factor.as_ref().and_then(|text| checker.second_factor(text));
+    if let (Some(factor), Some(text)) = (second_factor, &rule.second_factor) {
+        let most = rule.revert_quorum.as_ref().map_or(1, |quorum| *quorum.get_ref());
+        fulfilled(
+            checker,
+            &name,
+            &text.span(),
+            (factor, tier),
+            approvers.as_ref().map(|asked| (asked, most)),
+        );
+    }
     let runbooks = runbooks(checker, rule.runbook);
     let class = rule
         .class
@@ -175,8 +187,46 @@ fn read_rule(
         class,
         allow_owner,
         revert_quorum: rule.revert_quorum.map(Spanned::into_inner),
+        second_factor,
         line: checker.line(span),
     })
+}
+
+/// A second factor that nobody could ever give is a slip. `approvers` come with the number that a revert asks.
+fn fulfilled(
+    checker: &mut Checker<'_>,
+    rule: &str,
+    span: &Range<usize>,
+    (factor, tier): (SecondFactor, Option<Tier>),
+    approvers: Option<(&Requirement, u32)>,
+) {
+    match tier {
+        Some(Tier::Manual) => checker.add(
+            span,
+            format!("rule {rule:?} has a second factor and is manual: nobody approves what a human commits"),
+            "take second_factor out, or write tier = \"prompted\"",
+        ),
+        Some(Tier::Standard) => checker.add(
+            span,
+            format!("rule {rule:?} has a second factor and is standard: nothing could run by itself"),
+            "write tier = \"prompted\" (runbooks may be called there, too), or take second_factor out",
+        ),
+        Some(Tier::Prompted) | None => {}
+    }
+    if let (SecondFactor::Person, Some((approvers, revert))) = (factor, approvers) {
+        let groups = approvers.groups();
+        let members: BTreeSet<_> = groups.iter().filter_map(|group| checker.groups.get(*group)).flatten().collect();
+        let (people, have) = (approvers.people_min().max(revert), members.len());
+        if have <= people as usize {
+            let names: Vec<_> = groups.iter().map(|group| group.as_str()).collect();
+            let groups = names.join(", ");
+            checker.add(
+                span,
+                format!("rule {rule:?} asks for a second person beside {people} of {groups}, which has {have} in all"),
+                "add people, lower the quorum, or write second_factor = \"totp\"",
+            );
+        }
+    }
 }
 
 fn allow_owner(checker: &mut Checker<'_>, rule: &str, written: Option<&Spanned<bool>>) -> bool {

@@ -1,4 +1,4 @@
-use crate::{Policy, Timestamp};
+use crate::{Policy, Timestamp, UserId};
 
 /// Lines 1 to 12.
 const HEAD: &str = r#"version = 1
@@ -308,6 +308,93 @@ fn a_repository_s_file_defines_no_people() {
         "line 2: ",
         own.with_repository_rules("version = 1\n[[rules]"),
     );
+}
+
+#[test]
+fn second_factors_that_cannot_be() {
+    let rule = |tier: &str, rest: &str| format!("[[rules]]\nname = \"r\"\npaths = [\"a/**\"]\ntier = \"{tier}\"\n{rest}");
+    for (rest, expected) in [
+        (
+            rule("prompted", "approvers = \"sre\"\nsecond_factor = \"sms\""),
+            "line 18: second factor \"sms\" is not valid",
+        ),
+        (
+            rule("manual", "second_factor = \"totp\""),
+            "line 17: rule \"r\" has a second factor and is manual: nobody approves what a human commits",
+        ),
+        (
+            rule("standard", "runbook = \"scale\"\napprovers = \"sre\"\nsecond_factor = \"totp\""),
+            "line 19: rule \"r\" has a second factor and is standard: nothing could run by itself",
+        ),
+        (
+            rule("prompted", "approvers = \"leads\"\nsecond_factor = \"person\""),
+            "line 18: rule \"r\" asks for a second person beside 1 of leads, which has 1 in all (add people, lower the quorum",
+        ),
+        (
+            rule("prompted", "approvers = \"sre\"\nrevert_quorum = 2\nsecond_factor = \"person\""),
+            "line 19: rule \"r\" asks for a second person beside 2 of sre, which has 2 in all",
+        ),
+        (
+            rule(
+                "prompted",
+                "approvers = { all = [\"sre\", \"owners\"] }\nsecond_factor = \"person\"",
+            ),
+            "line 18: rule \"r\" asks for a second person beside 2 of owners, sre, which has 2 in all",
+        ),
+        (
+            "[[floors]]\npaths = [\"a/**\"]\nsecond_factor = \"otp\"".to_owned(),
+            "line 15: second factor \"otp\" is not valid",
+        ),
+        (
+            "[[classes]]\nname = \"c\"\npaths = [\"a/**\"]\ntier = \"manual\"\nsecond_factor = \"totp\"".to_owned(),
+            "line 17: class \"c\" has a second factor and is manual",
+        ),
+    ] {
+        let text = format!("{HEAD}{rest}\n");
+        refused(&text, expected, Policy::parse(&text));
+    }
+    let alone = "version = 1\n[people]\nalice = { telegram_id = 1 }\n[[floors]]\npaths = [\"a/**\"]\nsecond_factor = \"person\"\n";
+    refused(
+        alone,
+        "line 6: a floor asks for a second person, and the policy names 1",
+        Policy::parse(alone),
+    );
+    let own = Policy::parse(HEAD).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let theirs = format!("version = 1\n{RULE}approvers = \"leads\"\nsecond_factor = \"person\"\n");
+    refused(
+        &theirs,
+        "line 7: rule \"r\" asks for a second person beside 1 of leads",
+        own.with_repository_rules(&theirs),
+    );
+}
+
+#[test]
+fn codes_that_nobody_can_give_are_told() {
+    let now: Timestamp = "2026-06-01T12:00:00Z".parse().expect("a time");
+    let text = format!(
+        "{HEAD}{RULE}approvers = \"sre\"\nquorum = 2\nsecond_factor = \"totp\"\n[[floors]]\npaths = [\"b\"]\nsecond_factor = \"totp\"\n"
+    );
+    let policy = Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let told = |enrolled: &[i64]| -> Vec<_> {
+        let enrolled = enrolled.iter().map(|id| UserId(*id)).collect();
+        policy.lacks_generators(&enrolled, now).iter().map(ToString::to_string).collect()
+    };
+    let rule = "line 13: rule \"r\" takes a code from 2 of sre, and too few of them have a generator: nothing can be approved (enrol its approvers: `countersign totp enroll NAME`)";
+    let floor = "line 1: a class or floor takes codes, and nobody has a generator: nothing can be approved there (enrol its approvers: `countersign totp enroll NAME`)";
+    assert_eq!(told(&[]), [rule, floor]);
+    assert_eq!(told(&[1, 3]), [rule]);
+    assert!(told(&[1, 2]).is_empty() && policy.asks_codes());
+    assert!(!Policy::parse(HEAD).expect("a policy").asks_codes());
+}
+
+#[test]
+fn a_second_person_that_an_agent_s_owners_cannot_be_is_told() {
+    let now: Timestamp = "2026-06-01T12:00:00Z".parse().expect("a time");
+    let text = format!("{HEAD}{RULE}approvers = \"sre\"\nsecond_factor = \"person\"\n");
+    let policy = Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let told: Vec<_> = policy.warnings(now).iter().map(ToString::to_string).collect();
+    let expected = "line 13: rule \"r\" can never be passed by agent bot: 1 of sre, and a second person, without its owners (add people who do not own bot, or lower the quorum)";
+    assert!(told.iter().any(|told| told == expected), "{told:#?}");
 }
 
 #[test]

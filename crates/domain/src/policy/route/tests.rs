@@ -248,6 +248,95 @@ fn a_repository_s_rules_stay_above_the_floor() {
     assert!(reserved.is_reserved(&".countersign/policy.toml".parse().expect("a path")));
 }
 
+#[test]
+fn what_approvals_take_beside_a_tap() {
+    let marked = |path: &str, factor: &str| format!("[[floors]]\npaths = [\"{path}\"]\nsecond_factor = \"{factor}\"\n");
+    let secrets = "[[rules]]\nname = \"secrets\"\npaths = [\"secrets/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\nsecond_factor = \"totp\"\n";
+    let policy = policy(&format!(
+        "{secrets}{RULES}{}{}{}",
+        marked("apps/web/**", "totp"),
+        marked("apps/mail/**", "person"),
+        marked("db/**", "person")
+    ));
+    let wild = Some("wild".parse().expect("a name"));
+    for (facts, expected) in [
+        (
+            facts(&["secrets/x.yaml"]),
+            "prompted · rule \"secrets\"; rule \"secrets\" asks for a code with each approval · 1 of operators, each with a code",
+        ),
+        // What the service would do by itself asks people first.
+        (
+            scale(&["apps/web/replicas.yaml"]),
+            "prompted · the floor for apps/web/**: people are asked; the floor for apps/web/** asks for a code with each approval · \
+             1 of operators, each with a code",
+        ),
+        (
+            facts(&["apps/mail/x.yaml"]),
+            "prompted · rule \"apps\"; the floor for apps/mail/** asks for a second person: 2 in all · 2 of operators",
+        ),
+        (
+            scale(&["apps/mail/replicas.yaml"]),
+            "prompted · the floor for apps/mail/**: people are asked; the floor for apps/mail/** asks for a second person: 2 in all · 2 of operators",
+        ),
+        // Marked paths of both kinds take both, whatever else the change touches.
+        (
+            facts(&["apps/mail/x.yaml", "apps/web/x.yaml", "apps/other/x.yaml"]),
+            "prompted · rule \"apps\"; the floor for apps/mail/** asks for a second person: 2 in all; the floor for apps/web/** asks for a \
+             code with each approval · 2 of operators, each with a code",
+        ),
+        (
+            Facts {
+                revert: true,
+                ..facts(&["db/x.yaml"])
+            },
+            "prompted · rule \"db\"; the floor for db/** asks for a second person: 2 in all · 2 of owners",
+        ),
+        // One person may serve two groups that share somebody; the second person is another one.
+        (
+            facts(&["apps/x.yaml", "db/x.yaml"]),
+            "prompted · rule \"apps\"; the floor for db/** asks for a second person: 2 in all · 1 of operators, and 2 of operators or owners, and 1 of owners",
+        ),
+        // One more for the agent, one more for the paths: operators are two.
+        (
+            Facts {
+                agent: wild,
+                ..facts(&["apps/mail/x.yaml"])
+            },
+            "manual · the floor for apps/mail/** asks for a second person, 3 in all, and only 2 may approve: a human commits · ",
+        ),
+    ] {
+        assert_eq!(told(&policy.route(&homelab(), &facts)), expected, "{facts:?}");
+    }
+}
+
+/// Two groups that share nobody take two people anyway: a second person is a third one.
+#[test]
+fn a_second_person_of_two_groups_apart() {
+    let groups = "[[rules]]\nname = \"a\"\npaths = [\"a/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n\
+                  [[rules]]\nname = \"b\"\npaths = [\"b/**\"]\ntier = \"prompted\"\napprovers = \"others\"\n\
+                  [[floors]]\npaths = [\"**\"]\nsecond_factor = \"person\"\n";
+    let head = HEAD.replace("owners = [\"bob\", \"carol\"]", "others = [\"carol\"]");
+    let policy = Policy::parse(&format!("{head}{groups}")).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let route = policy.route(&homelab(), &facts(&["a/x", "b/x"]));
+    assert_eq!(route.needs(), "1 of operators, and 3 of operators or others, and 1 of others");
+}
+
+/// A repository's own rules cannot take away what a floor asks, and a replay tells that codes go.
+#[test]
+fn a_second_factor_that_a_policy_takes_away_is_told() {
+    let marked = policy(&RULES.replace("approvers = \"owners\"", "approvers = \"owners\"\nsecond_factor = \"totp\""));
+    let past = [(homelab(), facts(&["db/x.yaml"]))];
+    let words: Vec<_> = replay(&marked, &policy(RULES), past).into_iter().map(|shift| shift.words).collect();
+    assert_eq!(
+        words,
+        ["1 past change would have asked 1 of owners instead of 1 of owners, each with a code"]
+    );
+    let floor = policy(&format!("{RULES}[[floors]]\npaths = [\"db/**\"]\nsecond_factor = \"totp\"\n"));
+    let theirs = "version = 1\n[[rules]]\nname = \"all\"\npaths = [\"**\"]\ntier = \"prompted\"\napprovers = \"owners\"\n";
+    let theirs = floor.with_repository_rules(theirs).expect("a policy");
+    assert!(theirs.route(&homelab(), &facts(&["db/x.yaml"])).asks_code());
+}
+
 /// What is asked about a repository is answered by its own policy; other repositories keep the service's.
 #[test]
 fn each_repository_goes_by_its_own_policy() {

@@ -31,6 +31,7 @@ impl Engine {
             })
             .collect();
         flight.discovered = true;
+        flight.origins = state.origins();
         for follow in &flight.follows {
             instance.watch.refresh(&follow.app, flight.pushed_at);
         }
@@ -41,6 +42,7 @@ impl Engine {
     /// the push is unknown, and nothing is asked for their sake: Argo CD has just compared them by itself.
     pub(super) fn discover_more(&self, flight: &mut Flight, state: &State) {
         flight.rediscover = false;
+        flight.origins = state.origins();
         let new: Vec<Touched> = certain(flight, state.applications())
             .into_iter()
             .filter(|touched| !flight.follows.iter().any(|follow| follow.app.key() == touched.app.key()))
@@ -70,8 +72,15 @@ fn found<'a>(flight: &Flight, applications: impl IntoIterator<Item = &'a Applica
     argocd::touched::touched(applications, &flight.target, &paths)
 }
 
+/// Whether the commit certainly touches an application that appeared, or is made from something else, since it was last asked. Each of these
+/// is asked about once, however often it is told of afterwards.
+pub(super) fn appeared(flight: &mut Flight, state: &State) -> bool {
+    let then = std::mem::replace(&mut flight.origins, state.origins());
+    then < flight.origins && !certain(flight, state.moved_since(then)).is_empty()
+}
+
 /// Those that a commit certainly touches.
-pub(super) fn certain<'a>(flight: &Flight, applications: impl IntoIterator<Item = &'a Application>) -> Vec<Touched> {
+fn certain<'a>(flight: &Flight, applications: impl IntoIterator<Item = &'a Application>) -> Vec<Touched> {
     let mut found = found(flight, applications);
     found.retain(|touched| touched.class == Class::Touched);
     found

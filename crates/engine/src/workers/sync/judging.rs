@@ -1,12 +1,13 @@
 //! Judging the applications of one commit by what is known of them, and what follows for the commit as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argocd::touched::Class;
 use argocd::verdict::{Change, Combined, Contains, Ending, Judgement, Verdict, Want, combine, judge, moved_by};
 use argocd::watch::State;
-use domain::{CommitId, Outcome, Timestamp};
+use domain::{CommitId, Outcome, RepositoryName, Timestamp};
 use gitworker::Ancestry;
 
 use super::telling::outcome_of;
@@ -22,16 +23,26 @@ const ANSWERS_MAX: usize = 50_000;
 
 /// Answers about ancestry: facts, so they never change.
 #[derive(Default)]
-pub(super) struct Answers(HashMap<(String, String), bool>);
+pub(super) struct Answers {
+    learned: Mutex<Learned>,
+    /// Who asks git; the others wait, because the answer may be theirs too.
+    asking: tokio::sync::Mutex<()>,
+    /// The commits in flight of each repository: a revision is asked about for all of them at once.
+    flying: HashMap<RepositoryName, Vec<CommitId>>,
+}
+
+#[derive(Default)]
+struct Learned {
+    /// By revision and commit: whether the revision contains the commit.
+    contains: HashMap<String, HashMap<String, bool>>,
+    /// How many answers these are.
+    count: usize,
+    /// Revisions that were not in the mirror in this round of looks.
+    missing: HashSet<(RepositoryName, String)>,
+}
 
 impl Engine {
-    pub(super) async fn judge_all(
-        &self,
-        flight: &mut Flight,
-        setup: &RepositorySetup,
-        instance: &ArgocdSetup,
-        answers: &mut Answers,
-    ) -> bool {
+    pub(super) async fn judge_all(&self, flight: &mut Flight, setup: &RepositorySetup, instance: &ArgocdSetup, answers: &Answers) -> bool {
         let now = self.now();
         let state = instance.watch.snapshot();
         if flight.rediscover && state.complete && !flight.failed && flight.stable_until.is_none() {
@@ -138,14 +149,18 @@ impl Engine {
     }
 
     /// Answers questions about ancestry from the mirror. True when something new was learned.
-    async fn look_up(&self, setup: &RepositorySetup, commit: CommitId, asked: Vec<String>, answers: &mut Answers) -> bool {
+    async fn look_up(&self, setup: &RepositorySetup, commit: CommitId, asked: Vec<String>, answers: &Answers) -> bool {
         let mut learned = false;
         for revision in asked {
             let Ok(id) = revision.parse::<CommitId>() else { continue };
-            match setup.git.is_ancestor(commit, id).await {
-                Ok(Ancestry::Yes) => learned |= answers.learn(revision, commit, true),
-                Ok(Ancestry::No) => learned |= answers.learn(revision, commit, false),
-                Ok(Ancestry::Unknown) => {}
+            let _alone = answers.asking.lock().await;
+            let wanted = answers.unanswered(&setup.name, &revision, commit);
+            if wanted.is_empty() {
+                learned |= answers.known(&revision, &commit.to_string()) != Contains::Unknown;
+                continue;
+            }
+            match setup.git.contained(wanted.clone(), id).await {
+                Ok(found) => learned |= answers.learn(&setup.name, &revision, wanted.into_iter().zip(found)),
                 Err(error) => tracing::warn!(repository = %setup.name, %error, "ancestry could not be looked up"),
             }
         }
@@ -154,19 +169,63 @@ impl Engine {
 }
 
 impl Answers {
+    /// A new round of looks begins, while these commits are in flight.
+    pub(super) fn begin<'a>(&mut self, flying: impl Iterator<Item = (&'a RepositoryName, CommitId)>) {
+        self.flying.clear();
+        for (repository, commit) in flying {
+            match self.flying.get_mut(repository) {
+                Some(commits) => commits.push(commit),
+                None => drop(self.flying.insert(repository.clone(), vec![commit])),
+            }
+        }
+        self.learned().missing.clear();
+    }
+
     fn known(&self, revision: &str, commit: &str) -> Contains {
-        match self.0.get(&(revision.to_owned(), commit.to_owned())) {
+        match self.learned().contains.get(revision).and_then(|commits| commits.get(commit)) {
             Some(true) => Contains::Yes,
             Some(false) => Contains::No,
             None => Contains::Unknown,
         }
     }
 
-    fn learn(&mut self, revision: String, commit: CommitId, contains: bool) -> bool {
-        if self.0.len() >= ANSWERS_MAX {
-            self.0.clear();
+    /// Of which commits it is to be asked whether a revision contains them, when it is not known of this one: of all in flight. A walk for each
+    /// would cost their number times their distance. None, when it is known, or was asked in vain in this round.
+    fn unanswered(&self, repository: &RepositoryName, revision: &str, commit: CommitId) -> Vec<CommitId> {
+        let learned = self.learned();
+        let known = learned.contains.get(revision);
+        let is_known = |commit: &CommitId| known.is_some_and(|known| known.contains_key(&commit.to_string()));
+        if is_known(&commit) || learned.missing.contains(&(repository.clone(), revision.to_owned())) {
+            return Vec::new();
         }
-        self.0.insert((revision, commit.to_string()), contains).is_none()
+        let others = self.flying.get(repository).into_iter().flatten().copied();
+        let others = others.filter(|other| *other != commit && !is_known(other));
+        std::iter::once(commit).chain(others).collect()
+    }
+
+    /// True when something new was learned.
+    fn learn(&self, repository: &RepositoryName, revision: &str, found: impl Iterator<Item = (CommitId, Ancestry)>) -> bool {
+        let mut learned = self.learned();
+        if learned.count >= ANSWERS_MAX {
+            *learned = Learned::default();
+        }
+        let answers = found.filter_map(|(commit, ancestry)| match ancestry {
+            Ancestry::Yes => Some((commit.to_string(), true)),
+            Ancestry::No => Some((commit.to_string(), false)),
+            Ancestry::Unknown => None,
+        });
+        let answers: Vec<_> = answers.collect();
+        if answers.is_empty() {
+            learned.missing.insert((repository.clone(), revision.to_owned()));
+            return false;
+        }
+        learned.count += answers.len();
+        learned.contains.entry(revision.to_owned()).or_default().extend(answers);
+        true
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,4 +241,45 @@ fn judge_once(follow: &Follow, state: &State, change: &Change, answers: &Answers
     };
     let judgement = judge(&follow.memory.tracking, &state.evidence(&follow.app.key()), change, &ancestry, now);
     (judgement, asked.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(number: u8) -> CommitId {
+        CommitId::from_bytes([number; 20])
+    }
+
+    #[test]
+    fn a_revision_is_asked_about_once_for_all_commits_in_flight() {
+        let (home, other) = (
+            "home".parse::<RepositoryName>().expect("a name"),
+            "other".parse::<RepositoryName>().expect("a name"),
+        );
+        let mut answers = Answers::default();
+        answers.begin([(&home, commit(1)), (&home, commit(2)), (&other, commit(3)), (&home, commit(4))].into_iter());
+        let wanted = answers.unanswered(&home, "r1", commit(2));
+        assert_eq!(wanted, [commit(2), commit(1), commit(4)], "of the same repository");
+        let found = [Ancestry::Yes, Ancestry::No, Ancestry::Unknown];
+        assert!(answers.learn(&home, "r1", wanted.into_iter().zip(found)));
+        assert_eq!(answers.known("r1", &commit(2).to_string()), Contains::Yes);
+        assert_eq!(answers.known("r1", &commit(1).to_string()), Contains::No);
+        assert!(answers.unanswered(&home, "r1", commit(1)).is_empty(), "nobody asks again");
+        assert_eq!(
+            answers.unanswered(&home, "r1", commit(4)),
+            [commit(4)],
+            "what is not known yet is asked alone"
+        );
+        // A revision that is not there is asked about once in a round.
+        assert!(!answers.learn(&home, "r2", [(commit(1), Ancestry::Unknown)].into_iter()));
+        assert!(answers.unanswered(&home, "r2", commit(4)).is_empty());
+        assert_eq!(
+            answers.unanswered(&other, "r2", commit(3)),
+            [commit(3)],
+            "another mirror may have it"
+        );
+        answers.begin([(&home, commit(4))].into_iter());
+        assert_eq!(answers.unanswered(&home, "r2", commit(4)), [commit(4)]);
+    }
 }

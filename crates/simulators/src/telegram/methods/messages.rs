@@ -6,7 +6,7 @@ use super::{Need, Reply, chat, message_id};
 use crate::telegram::html::{self, Formatted, utf16_len};
 use crate::telegram::json;
 use crate::telegram::keyboard::{self, Markup};
-use crate::telegram::model::{Document, TapOutcome};
+use crate::telegram::model::{ChatKind, Document, TapOutcome};
 use crate::telegram::refusal::Refusal;
 use crate::telegram::request::Params;
 use crate::telegram::state::{DELETE_LIFE, State, TAP_LIFE};
@@ -276,10 +276,15 @@ pub(super) fn delete_message(state: &mut State, params: &Params) -> Reply {
     let (chat, id) = message_id(state, params, Need::Write, "message to delete")?;
     let oldest = state.now() - i64::try_from(DELETE_LIFE.as_secs()).unwrap_or(i64::MAX);
     let bot = state.bot.id;
+    // Its own always; those of others in private chats, and where it is an administrator (with the right to delete).
+    let any = state.chats.get(&chat).is_some_and(|known| {
+        let standing = known.members.get(&bot).map(String::as_str);
+        known.chat.kind == ChatKind::Private || matches!(standing, Some("administrator" | "creator"))
+    });
     let Some(message) = state.message_mut(chat, id) else {
         return Err(Refusal::bad("message to delete not found"));
     };
-    if message.date < oldest || message.from.is_some_and(|from| from != bot) {
+    if message.date < oldest || (!any && message.from.is_some_and(|from| from != bot)) {
         return Err(Refusal::bad("message can't be deleted for everyone"));
     }
     message.deleted = true;

@@ -1,0 +1,2 @@
+-- The index is made over the trials of earlier samples: nothing is added.
+select 1;

@@ -1,0 +1,201 @@
+//! The runbooks that a repository carries itself.
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use domain::{Decision, Delivery, Outcome, Policy, ProposalId, Sha256Hash, Tier};
+use end_to_end::Lab;
+use end_to_end::lab::{ALICE, CHAT, LabOptions, POLICY, RUNBOOK, agent_named, files, request};
+use engine::{Book, Content, Created, ObservationRequest, Problem};
+use serde_json::json;
+use simulators::git::Change;
+
+const FOLDER: &str = "ops/books";
+const PLACE: &str = "ops/books/resize.toml";
+const DEPLOYMENT: &str = "kubernetes/applications/web/deployment.yaml";
+
+/// The repository's own runbook, with more at its end.
+fn resize(more: &str) -> String {
+    let text = RUNBOOK.replacen("name = \"scale\"", "name = \"resize\"", 1);
+    format!("{text}\n[verify]\nstable_for = \"0s\"\n{more}")
+}
+
+/// The service's policy, which trusts that runbook with this content.
+fn policy(granted: &str) -> String {
+    let rules = POLICY.split("[[grants]]").next().unwrap_or_default();
+    let hash = Sha256Hash::of(granted.as_bytes());
+    format!(
+        "{}[[grants]]\nrunbook = \"resize\"\nrepository = \"homelab\"\nhash = \"{hash}\"\nuntil = 2099-12-31\n",
+        rules.replace("runbook = \"scale\"", "runbook = \"resize\"")
+    )
+}
+
+async fn lab(policy: String) -> Result<Lab> {
+    let lab = Lab::with(LabOptions {
+        policy,
+        repository_runbooks: Some(FOLDER.to_owned()),
+        annex: true,
+        ..LabOptions::default()
+    })
+    .await?;
+    commit(&lab, &[Change::write(PLACE, resize(""))])?;
+    Ok(lab)
+}
+
+fn commit(lab: &Lab, changes: &[Change]) -> Result<String> {
+    Ok(lab.repo.commit_on_top(changes, "By hand", "olivia <olivia@example.com>")?)
+}
+
+async fn resized(lab: &Lab, replicas: u32) -> Result<ProposalId> {
+    lab.run("resize", json!({ "app": "web", "replicas": replicas })).await
+}
+
+async fn observed(lab: &Lab, commit: String) -> Result<Created, Problem> {
+    let reported = ObservationRequest {
+        repository: "homelab".to_owned(),
+        commit,
+        runbook: "resize".to_owned(),
+        parameters: json!({ "app": "web", "replicas": 5 }),
+    };
+    lab.engine.observe(&agent_named("ops-bot"), reported, None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_s_runbook_runs_there_is_listed_and_loses_its_grant_with_an_edit() -> Result<()> {
+    let lab = lab(policy(&resize(""))).await?;
+    let run = lab.ended(resized(&lab, 5).await?).await?;
+    assert_eq!(
+        (run.tier(), run.outcome),
+        (Tier::Standard, Some(Outcome::Synced)),
+        "{}",
+        run.revision.route.why
+    );
+    let agent = agent_named("ops-bot");
+    let listed = lab.engine.runbooks(&agent).await.map_err(|problem| anyhow!("{problem}"))?;
+    let told: Vec<_> = listed
+        .iter()
+        .map(|one| {
+            let repository = one.repository.as_ref().map(ToString::to_string);
+            (one.description.name.to_string(), repository, one.standings.len())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("resize".to_owned(), Some("homelab".to_owned()), 1), ("scale".to_owned(), None, 2)]
+    );
+    lab.command(ALICE, CHAT, "/runbooks", &["resize in homelab/default: standard until"])
+        .await?;
+    // It is a runbook of that repository alone.
+    let mut elsewhere = request(
+        "",
+        Content::Runbook {
+            name: "resize".to_owned(),
+            parameters: json!({ "app": "web", "replicas": 3 }),
+        },
+    );
+    elsewhere.repository = "annex".to_owned();
+    let refused = lab.engine.propose(&agent, elsewhere, None).await.expect_err("not there");
+    assert_eq!((refused.status, refused.code), (422, "unknown_runbook"));
+
+    commit(&lab, &[Change::write(PLACE, resize("# edited\n"))])?;
+    let next = resized(&lab, 6).await?;
+    let next = lab.proposal(next).await?;
+    assert_eq!(next.tier(), Tier::Prompted, "an edited runbook starts at zero");
+    assert!(next.revision.route.why.contains("not promoted yet"), "{}", next.revision.route.why);
+    lab.invariants().await
+}
+
+/// What waits to be sent when its runbook's file changes is not sent as the run that was trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runbook_file_edited_between_render_and_commit_is_not_pushed_as_standard() -> Result<()> {
+    let open = policy(&resize(""));
+    let freeze = "\n[[freezes]]\nname = \"holidays\"\nstart = 2020-01-01T00:00:00\nduration = \"366d\"\nrrule = \"FREQ=YEARLY\"\n";
+    let lab = lab(format!("{open}{freeze}")).await?;
+    let queued = resized(&lab, 6).await?;
+    let run = lab.until(queued, "queued", |run| run.delivery == Delivery::Queued).await?;
+    assert_eq!(run.tier(), Tier::Standard);
+    let edited = commit(&lab, &[Change::write(PLACE, resize("# edited\n"))])?;
+    let own = Policy::parse(&open).map_err(|problems| anyhow!("{problems:?}"))?;
+    let runbooks = lab.engine.book().runbooks.values().map(|runbook| (**runbook).clone()).collect();
+    lab.engine.put_in_force(Book::new(own, runbooks));
+    let asked = lab.until(queued, "asked", |run| run.decision == Decision::Pending).await?;
+    assert_eq!(asked.tier(), Tier::Prompted);
+    assert!(asked.revision.route.why.contains("was edited"), "{}", asked.revision.route.why);
+    assert_eq!(lab.repo.tip(), Some(edited), "nothing was pushed");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_runbook_is_told_once_and_not_run_and_the_folder_is_always_manual() -> Result<()> {
+    let mut lab = lab(policy(&resize(""))).await?;
+    let broken = resize("").replace("allowed_paths", "allowed_path");
+    let scale = RUNBOOK.replace("maximum = 20", "maximum = 200");
+    let more = [Change::write(PLACE, &broken), Change::write("ops/books/scale.toml", &scale)];
+    commit(&lab, &more)?;
+    let told = lab.said(CHAT, 0, &["ALARM · homelab", "ops/books/resize.toml:", "remedy"]).await?;
+    assert!(
+        told.text
+            .contains("the service has a runbook scale of its own, which is the one that runs"),
+        "{}",
+        told.text
+    );
+    let refused = resized(&lab, 5).await.expect_err("not valid").to_string();
+    assert!(refused.starts_with("unknown_runbook"), "{refused}");
+    let big = lab
+        .run("scale", json!({ "app": "web", "replicas": 100 }))
+        .await
+        .expect_err("the service's own")
+        .to_string();
+    assert!(big.starts_with("runbook_refused"), "{big}");
+    assert_eq!(lab.engine.health().await.invalid_runbooks.len(), 1);
+    lab.restart().await?;
+    commit(&lab, &[Change::write(PLACE, resize("")), Change::delete("ops/books/scale.toml")])?;
+    lab.said(CHAT, told.id, &["ALARM · homelab", "are valid again: resize"]).await?;
+    let alarms = lab.texts().iter().filter(|text| text.contains("not every runbook")).count();
+    assert_eq!(alarms, 1, "{:#?}", lab.texts());
+
+    // No rule of the policy names the folder, and it is manual all the same; what would not be valid is refused.
+    let agent = agent_named("ops-bot");
+    let change = |text: &str| request("Another runbook", files(&[(PLACE, Some(text))]));
+    let seen = lab.engine.evaluate(&agent, change(&resize("# more\n"))).await;
+    let seen = seen.map_err(|problem| anyhow!("{problem}"))?;
+    assert_eq!(seen.route.tier, Tier::Manual);
+    assert!(seen.route.why.contains("is reserved"), "{}", seen.route.why);
+    let refused = lab.engine.evaluate(&agent, change(&broken)).await.err().context("taken")?;
+    assert_eq!((refused.status, refused.code), (422, "runbook_invalid"));
+    assert!(refused.detail.contains("ops/books/resize.toml:"), "{refused:?}");
+    lab.invariants().await
+}
+
+/// What an agent pushed is compared with the runbook as it stood before its commit, whatever it became since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_judged_by_the_runbook_as_it_stood_then() -> Result<()> {
+    let lab = lab(policy(&resize(""))).await?;
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+    let run = lab.repo.commit_on_top(
+        &[Change::write(DEPLOYMENT, text.replace("replicas: 2", "replicas: 5"))],
+        "Scale web",
+        "Agent <agent@example.com>",
+    )?;
+    commit(
+        &lab,
+        &[Change::write(PLACE, resize("# edited\n").replace("spec.replicas", "spec.other"))],
+    )?;
+    let created = observed(&lab, run).await.map_err(|problem| anyhow!("{problem}"))?;
+    let Created::New(proposal) = created else {
+        return Err(anyhow!("{created:?}"));
+    };
+    assert_eq!(proposal.tier(), Tier::Standard);
+    assert_eq!(lab.ended(proposal.id).await?.outcome, Some(Outcome::Synced));
+
+    // The other way round: there was no such runbook yet.
+    commit(&lab, &[Change::delete(PLACE)])?;
+    let early = lab.repo.commit_on_top(
+        &[Change::write(DEPLOYMENT, text.replace("replicas: 2", "replicas: 6"))],
+        "Scale web",
+        "Agent <agent@example.com>",
+    )?;
+    commit(&lab, &[Change::write(PLACE, resize(""))])?;
+    let refused = observed(&lab, early).await.err().context("taken")?;
+    assert_eq!((refused.status, refused.code), (422, "observation_refused"));
+    ensure!(refused.detail.contains("there was no ops/books/resize.toml at"), "{refused:?}");
+    lab.invariants().await
+}
