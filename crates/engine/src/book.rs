@@ -174,7 +174,7 @@ impl Book {
         let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
         let old = self.whole.for_repository(repository).clone().capped(None);
         let current = |name: &RunbookName| {
-            let runbook = self.runbooks.get(name).filter(|_| self.watches(repository))?;
+            let runbook = self.runbook(repository, name).filter(|_| self.watches(repository))?;
             Some(runbook.content_hash())
         };
         let shifts = domain::replay(&old, new, current, decided.into_iter().map(|facts| (repository.clone(), facts)));
