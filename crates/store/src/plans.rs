@@ -255,10 +255,13 @@ async fn hot_questions_never_walk_through_history() {
     GRANTS: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     DIGEST: SEARCH digests USING COVERING INDEX sqlite_autoindex_digests_1 (chat=? AND thread=?)
     OFFER: SEARCH grants USING INDEX grants_open (hash=? AND repository=? AND class=?)
+    IN_WINDOW: SEARCH trials USING INDEX trials_in_window (repository=? AND closes_at>?)
+    IN_WINDOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
+    GENERATOR: SEARCH generators USING INTEGER PRIMARY KEY (rowid=?)
     STOPS: SCAN stops USING INDEX stops_standing
     LOCKS: SCAN locks USING INDEX locks_standing
     OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)

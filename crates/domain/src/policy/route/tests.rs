@@ -326,7 +326,10 @@ fn a_second_person_of_two_groups_apart() {
 fn a_second_factor_that_a_policy_takes_away_is_told() {
     let marked = policy(&RULES.replace("approvers = \"owners\"", "approvers = \"owners\"\nsecond_factor = \"totp\""));
     let past = [(homelab(), facts(&["db/x.yaml"]))];
-    let words: Vec<_> = replay(&marked, &policy(RULES), past).into_iter().map(|shift| shift.words).collect();
+    let words: Vec<_> = replay(&marked, &policy(RULES), |_| None, past)
+        .into_iter()
+        .map(|shift| shift.words)
+        .collect();
     assert_eq!(
         words,
         ["1 past change would have asked 1 of owners instead of 1 of owners, each with a code"]
