@@ -176,10 +176,13 @@ mod tests {
     #[test]
     fn a_message_names_what_it_reverts() {
         let id = "a".repeat(40);
-        assert_eq!(named(&format!("Revert \"x\"\n\nThis reverts commit {id}.\n")), [id.clone()]);
+        assert_eq!(
+            named(&format!("Revert \"x\"\n\nThis reverts commit {id}.\n")),
+            std::slice::from_ref(&id)
+        );
         assert_eq!(
             named(&format!("This reverts commit {id}, reversing\nchanges made to {id}.")),
-            [id.clone()]
+            std::slice::from_ref(&id)
         );
         assert_eq!(named("This reverts commit 1234567 (x, 2026-01-01)."), ["1234567"]);
         for nothing in ["", "This reverts commit 123456.", "This reverts commit x", "Reverts 1234567"] {

@@ -52,7 +52,7 @@ async fn a_stop_is_ordered_listed_and_ended_by_more_than_a_shell() {
     assert_eq!(stands.len(), 2, "{stands:?}");
     assert_eq!(stands[0]["resume_asked_by"][0]["by"], "the operator");
     let audit = world.run(&["audit", "show"]).await.out;
-    assert_eq!(audit.matches("\"stop\"").count(), 2, "{audit}");
+    assert_eq!(audit.matches("\"event\":\"stop\"").count(), 2, "{audit}");
     let verified = world.run(&["audit", "verify"]).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
