@@ -1,5 +1,7 @@
 //! Facts about a change set that a person should see before deciding: what is hidden, odd or not text.
 
+use std::fmt::Write as _;
+
 use domain::{ChangeSet, Hidden, RepoPath, hidden, is_text};
 use serde::Serialize;
 
@@ -72,7 +74,7 @@ pub(crate) fn inspect_file(path: &RepoPath, bytes: &[u8]) -> Vec<Remark> {
 }
 
 fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
-    let mut seen = [0usize; 4];
+    let (mut seen, mut kinds) = ([0usize; 4], [None; 4]);
     let first = remarks.len();
     for (nth, line) in text.split_inclusive('\n').enumerate() {
         for (slot, (kind, message)) in line_remarks(line).into_iter().enumerate() {
@@ -85,11 +87,14 @@ fn inspect_text(path: &RepoPath, text: &str, remarks: &mut Vec<Remark>) {
                     kind,
                     message,
                 });
-            } else if let Some(last) = remarks[first..].iter_mut().rev().find(|remark| remark.kind == kind) {
-                let more = seen[slot] - REMARKS_PER_KIND;
-                let plain = last.message.split(" (and ").next().unwrap_or_default().to_owned();
-                last.message = format!("{plain} (and {more} more lines)");
             }
+            kinds[slot] = Some(kind);
+        }
+    }
+    for (kind, seen) in kinds.into_iter().zip(seen).filter(|(_, seen)| *seen > REMARKS_PER_KIND) {
+        if let Some(last) = remarks[first..].iter_mut().rev().find(|remark| Some(remark.kind) == kind) {
+            let more = seen - REMARKS_PER_KIND;
+            let _ = write!(last.message, " (and {more} more lines)");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One change through all guard rails: each file once, and then the checks in words.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{ChangeSet, FileChange, RepoPath, is_text};
@@ -10,13 +11,20 @@ use super::lines::{Added, LineIndex};
 use super::manifests::{self, Documents, Manifest};
 use super::rego::{Outcome, Run, Weight};
 use super::rules::SECRET_PREFIX;
+use super::secrets::{self, Memory};
 use super::sink::{Sink, effect_of};
 use super::structure::hint::Owner;
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
-use super::{Check, CheckResult, Effect, Finding, Guards, Report, files, look, structure};
+use super::work::{Shares, Work};
+use super::{Check, CheckResult, Effect, Finding, Guards, Report, files, look, rules, structure};
 
 /// Decoded and unescaped texts larger than this are not searched again.
 const SECOND_LOOK_MAX: usize = 4 << 20;
+
+/// Files that are named one by one when there was too much to check.
+const UNLOOKED_TOLD: usize = 20;
+/// Work per value that is held against a schema.
+const VALIDATED: usize = 400;
 
 /// What the checks count.
 #[derive(Default)]
@@ -41,14 +49,28 @@ pub(super) fn run(guards: &Guards, changes: &ChangeSet, old: &BTreeMap<RepoPath,
     let mut counts = Counts::default();
     let mut policies = guards.policies.as_ref().map(super::rego::Policies::start);
     let patches = patches_named(changes, old);
-    for (path, change) in changes.iter() {
+    let mut shares = Shares::of(changes.len());
+    let mut memory = Memory::default();
+    let mut unlooked = Vec::new();
+    for (path, change, before) in small_ones_first(changes, old) {
         counts.files += 1;
-        let before = old
-            .get(path)
-            .filter(|_| change.old.is_some())
-            .and_then(|bytes| std::str::from_utf8(bytes).ok());
-        findings.extend(one(guards, path, change, before, &patches, &mut policies, &mut counts));
+        let work = shares.next();
+        let mut one = One {
+            guards,
+            work: &work,
+            memory: &mut memory,
+            patches: &patches,
+            policies: &mut policies,
+            counts: &mut counts,
+        };
+        findings.extend(one.file(path, change, before));
+        shares.back(&work);
+        let missed = work.missed();
+        if !missed.is_empty() {
+            unlooked.push((path, missed));
+        }
     }
+    findings.extend(too_much(unlooked));
     if let (Some(policies), Some(first), false) = (&guards.policies, changes.paths().next(), guards.off.contains_key("rego.error")) {
         for problem in &policies.broken {
             findings.push(Finding {
@@ -66,88 +88,348 @@ pub(super) fn run(guards: &Guards, changes: &ChangeSet, old: &BTreeMap<RepoPath,
     Report { findings, checks }
 }
 
-fn one(
-    guards: &Guards,
-    path: &RepoPath,
-    change: &FileChange,
-    before: Option<&str>,
-    patches: &BTreeSet<String>,
-    policies: &mut Option<Run<'_>>,
-    counts: &mut Counts,
-) -> Vec<Finding> {
-    let bytes = change.new.as_ref().map_or(&[][..], |new| &new.bytes);
-    let text = std::str::from_utf8(bytes).ok().filter(|_| is_text(bytes));
-    // YAML ends lines at lone carriage returns, too, so lines cannot be compared by number: all count as new.
-    let comparable = text.is_some_and(|text| !has_lone_return(text));
-    let added = Added::new(before.filter(|_| comparable), text.unwrap_or_default());
-    let mut sink = Sink::new(path, &added, &guards.effects, &guards.off);
-    files::inspect(path, change.new.is_some(), &mut sink);
-    look::inspect(path, text, &added, &mut sink);
-    if change.new.is_some() {
-        look::facts(path, bytes, &mut sink);
+/// The files with their old texts, small ones first: what they leave of their shares is for the larger ones.
+fn small_ones_first<'c>(
+    changes: &'c ChangeSet,
+    old: &'c BTreeMap<RepoPath, Vec<u8>>,
+) -> impl Iterator<Item = (&'c RepoPath, &'c FileChange, Option<&'c str>)> {
+    let mut files: Vec<_> = changes
+        .iter()
+        .map(|(path, change)| {
+            let before = old.get(path).filter(|_| change.old.is_some());
+            let size = before.map_or(0, Vec::len) + change.new.as_ref().map_or(0, |new| new.bytes.len());
+            (size, path, change, before.and_then(|bytes| std::str::from_utf8(bytes).ok()))
+        })
+        .collect();
+    // Stable, so files of one size keep the order of their paths.
+    files.sort_by_key(|(size, ..)| *size);
+    files.into_iter().map(|(_, path, change, before)| (path, change, before))
+}
+
+/// What was not looked at: a finding for each file, and the last one says of how many more.
+fn too_much(unlooked: Vec<(&RepoPath, String)>) -> impl Iterator<Item = Finding> {
+    let beyond = unlooked.len().saturating_sub(UNLOOKED_TOLD);
+    unlooked
+        .into_iter()
+        .take(UNLOOKED_TOLD)
+        .enumerate()
+        .map(move |(nth, (path, missed))| {
+            let more = match beyond {
+                1.. if nth + 1 == UNLOOKED_TOLD => format!(" (and {})", plural(beyond, "more file")),
+                _ => String::new(),
+            };
+            Finding {
+                rule: rules::BUDGET.to_owned(),
+                path: path.clone(),
+                line: None,
+                effect: rules::default_effect(rules::BUDGET),
+                message: format!("too much to check, so it is held for a human: not looked through for {missed}{more}"),
+                hint: "split the change into smaller ones, or look through the file by hand".to_owned(),
+            }
+        })
+}
+
+/// What looking at one file needs.
+struct One<'a, 'g> {
+    guards: &'g Guards,
+    work: &'a Work,
+    memory: &'a mut Memory,
+    patches: &'a BTreeSet<String>,
+    policies: &'a mut Option<Run<'g>>,
+    counts: &'a mut Counts,
+}
+
+impl One<'_, '_> {
+    fn file(&mut self, path: &RepoPath, change: &FileChange, before: Option<&str>) -> Vec<Finding> {
+        let (guards, work) = (self.guards, self.work);
+        let bytes = change.new.as_ref().map_or(&[][..], |new| &new.bytes);
+        let text = std::str::from_utf8(bytes).ok().filter(|_| is_text(bytes));
+        let cost = Cost::of(bytes);
+        // YAML ends lines at lone carriage returns, too, so lines cannot be compared by number: all count as new.
+        let comparable = text.filter(|text| !has_lone_return(text)).and(before);
+        let comparable = comparable.filter(|old| work.spend(Cost::of(old.as_bytes()).compared() + cost.compared()));
+        let added = Added::new(comparable, text.unwrap_or_default());
+        let mut sink = Sink::new(path, &added, &guards.effects, &guards.off, work);
+        files::inspect(path, change.new.is_some(), &mut sink);
+        if work.spend_on("hidden text", cost.looked_at()) {
+            look::inspect(path, text, &added, &mut sink);
+            if change.new.is_some() {
+                look::facts(path, bytes, &mut sink);
+            }
+        }
+        self.secrets_in(path, bytes, &mut sink);
+        if let Some(text) = text.filter(|_| change.new.is_some()) {
+            self.counts.texts += 1;
+            if work.spend_on(secrets::MISSED, cost.decoded()) {
+                let pieces = encoded::decoded(text);
+                self.secrets_in_pieces(path, &pieces, &mut sink);
+            }
+            let file = File { path, old: before, text };
+            self.by_format(&file, &mut sink);
+        } else if let Some(before) = before.filter(|_| change.new.is_none() && is_yaml(path)) {
+            removed(path, before, &mut sink);
+        }
+        let mut findings = sink.finish();
+        // A policy's words, or a name that somebody chose, could be a secret themselves.
+        for finding in &mut findings {
+            let found = guards.secrets.search("", finding.message.as_bytes(), self.memory, work);
+            if !found.hits.is_empty() || !work.spend(0) {
+                finding.message = "(not shown: the words of this finding may hold a secret)".to_owned();
+            }
+        }
+        findings
     }
-    secrets_in(guards, path, bytes, &mut sink);
-    if let Some(text) = text.filter(|_| change.new.is_some()) {
-        counts.texts += 1;
-        let pieces = encoded::decoded(text);
-        secrets_in_pieces(guards, path, &pieces, &mut sink);
-        let file = File { path, old: before, text };
-        by_format(guards, &file, patches, policies, counts, &mut sink);
-    } else if let Some(before) = before.filter(|_| change.new.is_none() && is_yaml(path)) {
-        removed(path, before, &mut sink);
+
+    fn secrets_in(&mut self, path: &RepoPath, bytes: &[u8], sink: &mut Sink<'_>) {
+        let guards = self.guards;
+        let found = guards.secrets.search(path.as_str(), bytes, self.memory, self.work);
+        let index = LazyCell::new(|| LineIndex::new(bytes));
+        for hit in &found.hits {
+            let lines = (index.line(hit.start), index.line(hit.end.saturating_sub(1).max(hit.start)));
+            report_secret(guards, path, hit.pattern, &bytes[hit.start..hit.end], lines, "", sink);
+        }
+        self.not_to_the_end(&found.broken, sink);
     }
-    let mut findings = sink.finish();
-    // A policy's words, or a name that somebody chose, could be a secret themselves.
-    for finding in &mut findings {
-        if !guards.secrets.search("", finding.message.as_bytes()).hits.is_empty() {
-            finding.message = "(not shown: the words of this finding hold a secret)".to_owned();
+
+    fn not_to_the_end(&self, broken: &[usize], sink: &mut Sink<'_>) {
+        for pattern in broken {
+            let message = format!(
+                "the secret pattern {} could not be used on this file to its end",
+                structure::quoted(self.guards.secrets.id(*pattern))
+            );
+            sink.put(
+                "guard.broken-rule",
+                None,
+                message,
+                "an operator makes the expression smaller, or the file is split",
+            );
         }
     }
-    findings
+
+    fn secrets_in_pieces(&mut self, path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
+        if pieces.text.is_empty() {
+            return;
+        }
+        if pieces.text.len() > SECOND_LOOK_MAX {
+            return self.work.miss(secrets::MISSED);
+        }
+        let guards = self.guards;
+        let found = guards.secrets.search(path.as_str(), &pieces.text, self.memory, self.work);
+        for hit in found.hits {
+            let lines = pieces.lines(hit.start);
+            let value = &pieces.text[hit.start..hit.end];
+            report_secret(guards, path, hit.pattern, value, lines, " behind an encoding", sink);
+        }
+        self.not_to_the_end(&found.broken, sink);
+    }
+
+    fn by_format(&mut self, file: &File<'_>, sink: &mut Sink<'_>) {
+        let name = file.path.file_name().to_lowercase();
+        let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
+        let owner = Owner::of_path(file.path.as_str());
+        let template = is_template(file.path, file.text);
+        if template {
+            structure::lines::template(file.text, &owner, sink);
+        }
+        if is_yaml(file.path) {
+            self.counts.yaml += 1;
+            self.yaml(file, template, sink);
+        } else if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
+            structure::lines::terraform(file.text, sink);
+        } else if ends(&[".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".envrc"]) || name.starts_with(".env") {
+            structure::lines::assignments(file.text, 0, "structure.values", &owner, sink);
+        }
+    }
+
+    fn yaml(&mut self, file: &File<'_>, template: bool, sink: &mut Sink<'_>) {
+        let tree = match tree::parse(file.text, self.work) {
+            Ok(tree) => tree,
+            Err(why) => return unreadable(file, template, why, sink),
+        };
+        if template {
+            sink.put(
+                "yaml.template",
+                None,
+                "a template: its lines were looked at, what it renders to was not",
+                "look at what it renders to",
+            );
+        } else {
+            for line in &tree.duplicates {
+                sink.put_unless_standing(
+                    "yaml.duplicate-key",
+                    (*line, *line),
+                    "this key stands in its mapping already",
+                    "remove one of the two",
+                );
+            }
+        }
+        self.secrets_in_pieces(file.path, &unescaped(file.text, &tree), sink);
+        structure::inspect(&tree, file.path.as_str(), sink);
+        let old_tree = file.old.and_then(|old| tree::parse(old, self.work).ok());
+        let before = old_tree.as_ref().map(manifests::documents).unwrap_or_default();
+        let now = manifests::documents(&tree);
+        for line in &now.over_budget {
+            sink.put(
+                "yaml.budget",
+                Some(*line),
+                "its aliases expand to too much to be looked through",
+                "write the values out",
+            );
+        }
+        manifests::sensitive(file.path, &before.manifests, &now.manifests, sink);
+        if !template {
+            self.validate(file, &tree, &now, &before, sink);
+            self.ask_policies(&now, sink);
+        }
+    }
+
+    fn validate(&mut self, file: &File<'_>, tree: &Tree, now: &Documents<'_>, before: &Documents<'_>, sink: &mut Sink<'_>) {
+        let guards = self.guards;
+        let patch = is_patch(file.path, self.patches);
+        for manifest in &now.manifests {
+            // Read by tools, never sent to the API.
+            if ["kustomize.config.k8s.io/", "client.config.k8s.io/"]
+                .iter()
+                .any(|group| manifest.api_version.starts_with(group))
+                || is_kubeconfig(manifest)
+            {
+                continue;
+            }
+            if !self
+                .work
+                .spend_on("what the Kubernetes API would not accept", manifest.node.size() * VALIDATED)
+            {
+                return;
+            }
+            let errors = match guards.schemas.validate(manifest) {
+                Verdict::Fits => {
+                    self.counts.validated += 1;
+                    continue;
+                }
+                Verdict::Unknown => {
+                    self.counts.unknown_kinds += 1;
+                    let message = format!(
+                        "{} of {} was not validated: its schema is not known",
+                        structure::quoted(&manifest.kind),
+                        structure::quoted(&manifest.api_version)
+                    );
+                    sink.remark(
+                        "manifest.unknown-kind",
+                        Some(manifest.node.line),
+                        message,
+                        "an operator can hand in its CustomResourceDefinition",
+                    );
+                    continue;
+                }
+                Verdict::Errors(errors) => errors,
+            };
+            self.counts.validated += 1;
+            let standing = standing_errors(guards, manifest, before);
+            for error in errors {
+                let line = Some(tree.line_at(manifest.node, &error.pointer));
+                let message = format!("{}: {}", structure::quoted(&manifest.kind), error.message);
+                let hint = format!("correct the field; checked against Kubernetes {}", guards.schemas.version());
+                if standing.contains(&error) {
+                    sink.remark(
+                        "manifest.schema",
+                        line,
+                        format!("{message}; it stands in the repository already"),
+                        hint,
+                    );
+                } else if error.missing && patch {
+                    sink.put(
+                        "manifest.incomplete",
+                        line,
+                        message,
+                        "right for a patch, wrong for a whole manifest",
+                    );
+                } else {
+                    sink.put("manifest.schema", line, message, hint);
+                }
+            }
+        }
+    }
+
+    fn ask_policies(&mut self, now: &Documents<'_>, sink: &mut Sink<'_>) {
+        let Some(run) = self.policies else { return };
+        for (line, value) in &now.values {
+            self.counts.documents += 1;
+            for outcome in run.evaluate(value) {
+                match outcome {
+                    Outcome::Said {
+                        weight: Weight::Deny,
+                        rule,
+                        message,
+                    } => {
+                        sink.put(
+                            "rego.deny",
+                            Some(*line),
+                            format!("{rule}: {message}"),
+                            "change the manifest, or ask who keeps the policy",
+                        );
+                    }
+                    Outcome::Said {
+                        weight: Weight::Warn,
+                        rule,
+                        message,
+                    } => {
+                        sink.put(
+                            "rego.warn",
+                            Some(*line),
+                            format!("{rule}: {message}"),
+                            "a person decides whether it matters here",
+                        );
+                    }
+                    Outcome::Failed(why) => {
+                        sink.put(
+                            "rego.error",
+                            Some(*line),
+                            format!("a policy gave no answer: {why}"),
+                            "an operator corrects the policy; until then people decide",
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The work that looking at a text is, by its bytes and lines.
+struct Cost {
+    bytes: usize,
+    /// Bytes of letters that are not ASCII: only these can hide something.
+    beyond_ascii: usize,
+    lines: usize,
+}
+
+impl Cost {
+    fn of(text: &[u8]) -> Self {
+        Self {
+            bytes: text.len(),
+            beyond_ascii: text.iter().filter(|byte| !byte.is_ascii()).count(),
+            lines: text.iter().filter(|byte| **byte == b'\n').count() + 1,
+        }
+    }
+
+    /// Its lines are told apart from those of another text.
+    const fn compared(&self) -> usize {
+        self.bytes + self.lines * 60
+    }
+
+    /// Each letter is asked whether it hides something.
+    const fn looked_at(&self) -> usize {
+        self.bytes * 7 + self.beyond_ascii * 100 + self.lines * 60
+    }
+
+    /// Runs of letters are tried as base64.
+    const fn decoded(&self) -> usize {
+        self.bytes * 4 + self.lines * 20
+    }
 }
 
 fn removed(path: &RepoPath, before: &str, sink: &mut Sink<'_>) {
-    if let Ok(tree) = tree::parse(before) {
+    if let Ok(tree) = tree::parse(before, sink.work) {
         manifests::sensitive(path, &manifests::documents(&tree).manifests, &[], sink);
-    }
-}
-
-fn secrets_in(guards: &Guards, path: &RepoPath, bytes: &[u8], sink: &mut Sink<'_>) {
-    let index = LineIndex::new(bytes);
-    let found = guards.secrets.search(path.as_str(), bytes);
-    for hit in &found.hits {
-        let lines = (index.line(hit.start), index.line(hit.end.saturating_sub(1).max(hit.start)));
-        report_secret(guards, path, hit.pattern, &bytes[hit.start..hit.end], lines, "", sink);
-    }
-    for pattern in found.broken {
-        let message = format!(
-            "the secret pattern {} could not be used on this file to its end",
-            structure::quoted(guards.secrets.id(pattern))
-        );
-        sink.put(
-            "guard.broken-rule",
-            None,
-            message,
-            "an operator makes the expression smaller, or the file is split",
-        );
-    }
-}
-
-fn secrets_in_pieces(guards: &Guards, path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
-    if pieces.text.is_empty() || pieces.text.len() > SECOND_LOOK_MAX {
-        return;
-    }
-    for hit in guards.secrets.search(path.as_str(), &pieces.text).hits {
-        let (first, last) = pieces.lines(hit.start);
-        report_secret(
-            guards,
-            path,
-            hit.pattern,
-            &pieces.text[hit.start..hit.end],
-            (first, last),
-            " behind an encoding",
-            sink,
-        );
     }
 }
 
@@ -160,87 +442,14 @@ fn report_secret(guards: &Guards, path: &RepoPath, pattern: usize, value: &[u8],
     sink.put_unless_standing(&rule, lines, message, Owner::of_path(path.as_str()).infisical(None));
 }
 
-fn by_format(
-    guards: &Guards,
-    file: &File<'_>,
-    patches: &BTreeSet<String>,
-    policies: &mut Option<Run<'_>>,
-    counts: &mut Counts,
-    sink: &mut Sink<'_>,
-) {
-    let name = file.path.file_name().to_lowercase();
-    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
-    let owner = Owner::of_path(file.path.as_str());
-    let template = is_template(file.path, file.text);
-    if template {
-        structure::lines::template(file.text, &owner, sink);
-    }
-    if is_yaml(file.path) {
-        counts.yaml += 1;
-        yaml(guards, file, template, patches, policies, counts, sink);
-    } else if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
-        structure::lines::terraform(file.text, sink);
-    } else if ends(&[".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".envrc"]) || name.starts_with(".env") {
-        structure::lines::assignments(file.text, 0, "structure.values", &owner, sink);
-    }
-}
-
-fn yaml(
-    guards: &Guards,
-    file: &File<'_>,
-    template: bool,
-    patches: &BTreeSet<String>,
-    policies: &mut Option<Run<'_>>,
-    counts: &mut Counts,
-    sink: &mut Sink<'_>,
-) {
-    let tree = match tree::parse(file.text) {
-        Ok(tree) => tree,
-        Err(why) => return unreadable(file, template, why, sink),
-    };
-    if template {
-        sink.put(
-            "yaml.template",
-            None,
-            "a template: its lines were looked at, what it renders to was not",
-            "look at what it renders to",
-        );
-    } else {
-        for line in &tree.duplicates {
-            sink.put_unless_standing(
-                "yaml.duplicate-key",
-                (*line, *line),
-                "this key stands in its mapping already",
-                "remove one of the two",
-            );
-        }
-    }
-    secrets_in_pieces(guards, file.path, &unescaped(file.text, &tree), sink);
-    structure::inspect(&tree, file.path.as_str(), sink);
-    let old_tree = file.old.and_then(|old| tree::parse(old).ok());
-    let before = old_tree.as_ref().map(manifests::documents).unwrap_or_default();
-    let now = manifests::documents(&tree);
-    for line in &now.over_budget {
-        sink.put(
-            "yaml.budget",
-            Some(*line),
-            "its aliases expand to too much to be looked through",
-            "write the values out",
-        );
-    }
-    manifests::sensitive(file.path, &before.manifests, &now.manifests, sink);
-    if !template {
-        validate(guards, file, &tree, &now, &before, patches, counts, sink);
-        ask_policies(&now, policies, counts, sink);
-    }
-}
-
 /// A text that is no YAML, or too costly. Its lines are looked at all the same, so that breaking a file hides nothing.
 fn unreadable(file: &File<'_>, template: bool, why: Unreadable, sink: &mut Sink<'_>) {
     if !template {
         structure::lines::template(file.text, &Owner::of_path(file.path.as_str()), sink);
     }
     match why {
+        // The change's own budget is told for the whole file.
+        Unreadable::Budget { why: tree::TOO_MUCH, .. } => {}
         Unreadable::Budget { line, why } => sink.put("yaml.budget", Some(line), format!("not looked through: {why}"), "split it"),
         Unreadable::Syntax { .. } if template => {
             sink.put(
@@ -258,81 +467,11 @@ fn unreadable(file: &File<'_>, template: bool, why: Unreadable, sink: &mut Sink<
             let manifest = !json || (file.text.contains("\"apiVersion\"") && file.text.contains("\"kind\""));
             let stood = file
                 .old
-                .is_some_and(|old| matches!(tree::parse(old), Err(Unreadable::Syntax { .. })));
+                .is_some_and(|old| matches!(tree::parse(old, sink.work), Err(Unreadable::Syntax { .. })));
             if manifest && !stood {
                 sink.put("yaml.invalid", Some(line), message, hint);
             } else {
                 sink.remark("yaml.invalid", Some(line), message, hint);
-            }
-        }
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "one call, and each is a different thing")]
-fn validate(
-    guards: &Guards,
-    file: &File<'_>,
-    tree: &Tree,
-    now: &Documents<'_>,
-    before: &Documents<'_>,
-    patches: &BTreeSet<String>,
-    counts: &mut Counts,
-    sink: &mut Sink<'_>,
-) {
-    let patch = is_patch(file.path, patches);
-    for manifest in &now.manifests {
-        // Read by tools, never sent to the API.
-        if ["kustomize.config.k8s.io/", "client.config.k8s.io/"]
-            .iter()
-            .any(|group| manifest.api_version.starts_with(group))
-            || is_kubeconfig(manifest)
-        {
-            continue;
-        }
-        let errors = match guards.schemas.validate(manifest) {
-            Verdict::Fits => {
-                counts.validated += 1;
-                continue;
-            }
-            Verdict::Unknown => {
-                counts.unknown_kinds += 1;
-                let message = format!(
-                    "{} of {} was not validated: its schema is not known",
-                    structure::quoted(&manifest.kind),
-                    structure::quoted(&manifest.api_version)
-                );
-                sink.remark(
-                    "manifest.unknown-kind",
-                    Some(manifest.node.line),
-                    message,
-                    "an operator can hand in its CustomResourceDefinition",
-                );
-                continue;
-            }
-            Verdict::Errors(errors) => errors,
-        };
-        counts.validated += 1;
-        let standing = standing_errors(guards, manifest, before);
-        for error in errors {
-            let line = Some(tree.line_at(manifest.node, &error.pointer));
-            let message = format!("{}: {}", structure::quoted(&manifest.kind), error.message);
-            let hint = format!("correct the field; checked against Kubernetes {}", guards.schemas.version());
-            if standing.contains(&error) {
-                sink.remark(
-                    "manifest.schema",
-                    line,
-                    format!("{message}; it stands in the repository already"),
-                    hint,
-                );
-            } else if error.missing && patch {
-                sink.put(
-                    "manifest.incomplete",
-                    line,
-                    message,
-                    "right for a patch, wrong for a whole manifest",
-                );
-            } else {
-                sink.put("manifest.schema", line, message, hint);
             }
         }
     }
@@ -349,49 +488,6 @@ fn standing_errors(guards: &Guards, manifest: &Manifest<'_>, before: &Documents<
     }
 }
 
-fn ask_policies(now: &Documents<'_>, policies: &mut Option<Run<'_>>, counts: &mut Counts, sink: &mut Sink<'_>) {
-    let Some(run) = policies else { return };
-    for (line, value) in &now.values {
-        counts.documents += 1;
-        for outcome in run.evaluate(value) {
-            match outcome {
-                Outcome::Said {
-                    weight: Weight::Deny,
-                    rule,
-                    message,
-                } => {
-                    sink.put(
-                        "rego.deny",
-                        Some(*line),
-                        format!("{rule}: {message}"),
-                        "change the manifest, or ask who keeps the policy",
-                    );
-                }
-                Outcome::Said {
-                    weight: Weight::Warn,
-                    rule,
-                    message,
-                } => {
-                    sink.put(
-                        "rego.warn",
-                        Some(*line),
-                        format!("{rule}: {message}"),
-                        "a person decides whether it matters here",
-                    );
-                }
-                Outcome::Failed(why) => {
-                    sink.put(
-                        "rego.error",
-                        Some(*line),
-                        format!("a policy gave no answer: {why}"),
-                        "an operator corrects the policy; until then people decide",
-                    );
-                }
-            }
-        }
-    }
-}
-
 fn is_kubeconfig(manifest: &Manifest<'_>) -> bool {
     manifest.kind == "Config" && manifest.api_version == "v1"
 }
@@ -399,13 +495,15 @@ fn is_kubeconfig(manifest: &Manifest<'_>) -> bool {
 /// Files that a kustomization of this change, or its old version, names as patches.
 fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTreeSet<String> {
     let is_kustomization = |path: &&RepoPath| matches!(path.file_name(), "kustomization.yaml" | "kustomization.yml" | "Kustomization");
+    // What is not read here is no patch, and then judged as a whole manifest.
+    let work = Work::aside();
     let mut named = BTreeSet::new();
     let new = changes
         .iter()
         .filter_map(|(path, change)| change.new.as_ref().map(|new| (path, new.bytes.as_slice())));
     let texts = new.chain(old.iter().map(|(path, bytes)| (path, bytes.as_slice())));
     for (path, bytes) in texts.filter(|(path, _)| is_kustomization(path)) {
-        let Some(Ok(tree)) = std::str::from_utf8(bytes).ok().map(tree::parse) else {
+        let Some(Ok(tree)) = std::str::from_utf8(bytes).ok().map(|text| tree::parse(text, &work)) else {
             continue;
         };
         for document in &tree.documents {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Problem;
 use super::manifests::Manifest;
 use super::tree;
+use super::work::Work;
 
 /// The version whose schemas are part of the program.
 pub const BUNDLED_VERSION: &str = "1.37";
@@ -274,7 +275,7 @@ fn problem(file: &str, line: usize, message: &str, remedy: &str) -> Problem {
 }
 
 fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), Value>) -> Result<(), Problem> {
-    let tree = tree::parse(text).map_err(|why| match why {
+    let tree = tree::parse(text, &Work::alone()).map_err(|why| match why {
         tree::Unreadable::Syntax { line, .. } => problem(
             name,
             line,

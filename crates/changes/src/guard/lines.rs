@@ -21,14 +21,14 @@ impl LineIndex {
     }
 }
 
-/// Which lines of the new content the old one lacks.
-pub(super) struct Added(Vec<bool>);
+/// Which lines of the new content the old one lacks. `None`: all of them.
+pub(super) struct Added(Option<Vec<bool>>);
 
 impl Added {
     /// Without old content every line is new. A line counts as standing only as often as the old content has it, wherever it stood.
     pub fn new(old: Option<&str>, new: &str) -> Self {
         let Some(old) = old else {
-            return Self(vec![true; new.split('\n').count()]);
+            return Self(None);
         };
         let mut left: HashMap<&str, usize> = HashMap::new();
         for line in old.split('\n') {
@@ -41,12 +41,13 @@ impl Added {
             }
             Some(_) | None => true,
         };
-        Self(new.split('\n').map(is_new).collect())
+        Self(Some(new.split('\n').map(is_new).collect()))
     }
 
     /// Whether one of the lines, counted from 1, is new.
     pub fn any(&self, first: usize, last: usize) -> bool {
-        (first..=last.max(first)).any(|line| self.0.get(line.saturating_sub(1)).copied().unwrap_or(true))
+        let Some(lines) = &self.0 else { return true };
+        (first..=last.max(first)).any(|line| lines.get(line.saturating_sub(1)).copied().unwrap_or(true))
     }
 }
 

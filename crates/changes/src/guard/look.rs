@@ -43,7 +43,7 @@ pub(super) fn inspect(path: &RepoPath, text: Option<&str>, added: &Added, sink: 
     }
     for (nth, line) in text.unwrap_or_default().split('\n').enumerate() {
         let at = nth + 1;
-        if line.len() > HIDDEN_BEHIND && added.any(at, at) && has_hidden_tail(line) {
+        if line.len() > HIDDEN_BEHIND && added.any(at, at) && !sink.is_full("text.hidden-tail") && has_hidden_tail(line) {
             sink.put(
                 "text.hidden-tail",
                 Some(at),
@@ -53,6 +53,7 @@ pub(super) fn inspect(path: &RepoPath, text: Option<&str>, added: &Added, sink: 
         }
         if !line.is_ascii()
             && added.any(at, at)
+            && !sink.is_full("text.mixed-script")
             && let Some(which) = mixed(line)
         {
             sink.put(

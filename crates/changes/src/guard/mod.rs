@@ -20,6 +20,7 @@ mod secrets;
 mod sink;
 mod structure;
 mod tree;
+mod work;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -157,8 +158,13 @@ impl Guards {
 
     /// The rule that a text breaks by its form, if it holds a secret: for words that are no file.
     pub fn secret_in(&self, text: &str) -> Option<String> {
-        let hit = self.secrets.search("", text.as_bytes()).hits.into_iter().next()?;
+        let hit = self.search(text).hits.into_iter().next()?;
         Some(format!("{SECRET_PREFIX}{}", self.secrets.id(hit.pattern))).filter(|rule| !self.off.contains_key(rule))
+    }
+
+    fn search(&self, text: &str) -> secrets::Hits {
+        self.secrets
+            .search("", text.as_bytes(), &mut secrets::Memory::default(), &work::Work::alone())
     }
 
     /// Looks at a change. `old` holds the contents in the base by path; where one is missing, every line counts as new.
@@ -172,13 +178,22 @@ fn unknown_rules(options: &GuardOptions, secrets: &secrets::Engine) -> Vec<Probl
         Some(pattern) => secrets.ids().any(|(id, _)| id == pattern),
         None => RULES.iter().any(|rule| rule.id == id),
     };
-    let unknown = options.effects.keys().chain(options.off.keys()).filter(|id| !known(id));
+    let ids = || options.effects.keys().chain(options.off.keys());
+    let problem = |message: String, remedy: &str| Problem {
+        file: "guard rules".to_owned(),
+        line: 0,
+        message,
+        remedy: remedy.to_owned(),
+    };
+    let unknown = ids().filter(|id| !known(id));
+    let fixed = ids().filter(|id| *id == rules::BUDGET);
     unknown
-        .map(|id| Problem {
-            file: "guard rules".to_owned(),
-            line: 0,
-            message: format!("there is no rule {id:?}"),
-            remedy: "use an id of docs/guard-rails.md".to_owned(),
-        })
+        .map(|id| problem(format!("there is no rule {id:?}"), "use an id of docs/guard-rails.md"))
+        .chain(fixed.map(|id| {
+            problem(
+                format!("{id:?} cannot be changed: what was not looked at always asks people"),
+                "remove it",
+            )
+        }))
         .collect()
 }

@@ -18,6 +18,10 @@ pub struct Rule {
 /// The id prefix of secret patterns: the built-in ones and those of the operator's file.
 pub const SECRET_PREFIX: &str = "secret.";
 
+/// The rule that speaks where the work for a change ends. What was not looked at always asks people, so it can neither be weakened nor
+/// switched off.
+pub(super) const BUDGET: &str = "guard.budget";
+
 const MANUAL: Effect = Effect::Raise(Tier::Manual);
 
 const fn rule(id: &'static str, effect: Effect, about: &'static str) -> Rule {
@@ -165,7 +169,12 @@ pub const RULES: &[Rule] = &[
     rule(
         "guard.broken-rule",
         MANUAL,
-        "a secret pattern that could not be compiled: what it would find is unknown",
+        "a secret pattern that could not be compiled, or not be used on this file to its end: what it would find is unknown",
+    ),
+    rule(
+        BUDGET,
+        MANUAL,
+        "too much to check: the change uses up the work that all its checks together may be, and the rest was not looked at",
     ),
 ];
 

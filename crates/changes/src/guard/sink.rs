@@ -6,6 +6,7 @@ use domain::RepoPath;
 
 use super::lines::Added;
 use super::rules::{SECRET_PREFIX, default_effect};
+use super::work::Work;
 use super::{Effect, Finding};
 
 /// What one rule may report for one file; the last finding says how many more there are.
@@ -13,6 +14,9 @@ const FINDINGS_PER_RULE: usize = 20;
 
 /// Findings of one rule that are counted at least.
 const COUNTED_PER_RULE: usize = 200;
+
+/// Bytes of the longest value that a message could quote.
+const QUOTED_MAX: usize = 2_048;
 
 const GENERIC: &str = "secret.generic-assignment";
 const VALUES: &str = "structure.values";
@@ -24,6 +28,8 @@ pub(super) struct Sink<'a> {
     added: &'a Added,
     effects: &'a BTreeMap<String, Effect>,
     off: &'a BTreeMap<String, String>,
+    /// What looking at this file may cost.
+    pub work: &'a Work,
     findings: Vec<Finding>,
     seen: BTreeMap<String, usize>,
     /// Values that were found: no message may quote them. Never leaves this struct.
@@ -33,12 +39,19 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(path: &'a RepoPath, added: &'a Added, effects: &'a BTreeMap<String, Effect>, off: &'a BTreeMap<String, String>) -> Self {
+    pub fn new(
+        path: &'a RepoPath,
+        added: &'a Added,
+        effects: &'a BTreeMap<String, Effect>,
+        off: &'a BTreeMap<String, String>,
+        work: &'a Work,
+    ) -> Self {
         Self {
             path,
             added,
             effects,
             off,
+            work,
             findings: Vec::new(),
             seen: BTreeMap::new(),
             values: Vec::new(),
@@ -84,10 +97,13 @@ impl<'a> Sink<'a> {
             .any(|(key, seen)| *seen > COUNTED_PER_RULE && key.split(' ').next() == Some(rule))
     }
 
-    /// Remembers a found value, so that no message quotes it.
+    /// Remembers a found value, so that no message quotes it. Messages are short: what is longer stands in none of them.
     pub fn hide(&mut self, value: &str) {
         let value = value.trim();
-        if value.len() >= 4 && self.values.len() < 1_000 {
+        if (4..=QUOTED_MAX).contains(&value.len())
+            && self.values.len() < 1_000
+            && !self.values.iter().rev().take(20).any(|one| one == value)
+        {
             self.values.push(value.to_owned());
         }
     }

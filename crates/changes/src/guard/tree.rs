@@ -8,15 +8,27 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Number, Value};
 
+use super::work::Work;
+use crate::yaml::tree::{MARKS_PER_VALUE, marks};
+
 /// Bytes of a file that is parsed. etcd stores at most 1.5 MiB per object.
 pub(super) const BYTES_MAX: usize = 3 << 19;
 /// Values in a file: keys, scalars, lists, mappings, aliases.
 pub(super) const NODES_MAX: usize = 60_000;
 /// Levels of nesting; schemas in CustomResourceDefinitions reach about 40.
 pub(super) const DEPTH_MAX: usize = 64;
+const TOO_MANY: &str = "it holds more than 60,000 values";
 const TOO_DEEP: &str = "it is nested deeper than 64 levels";
 /// Values of a file once its aliases are expanded: without aliases never more than [`NODES_MAX`], however many documents there are.
 pub(super) const EXPANDED_MAX: usize = NODES_MAX;
+
+/// Work per byte, mark and value that are read.
+const BYTE: usize = 8;
+const MARK: usize = 60;
+const NODE: usize = 450;
+const MISSED: &str = "what its YAML or JSON says";
+/// The reason when the work for the change is used up.
+pub(super) const TOO_MUCH: &str = "it is too much to be looked through";
 
 /// One value.
 #[derive(Clone)]
@@ -59,7 +71,8 @@ pub(super) enum Unreadable {
     Budget { line: usize, why: &'static str },
 }
 
-pub(super) fn parse(text: &str) -> Result<Tree, Unreadable> {
+/// Reads a text. Where the work ends, that is a budget like the others, and `work` knows what is missed.
+pub(super) fn parse(text: &str, work: &Work) -> Result<Tree, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > BYTES_MAX {
         return Err(Unreadable::Budget {
@@ -67,7 +80,15 @@ pub(super) fn parse(text: &str) -> Result<Tree, Unreadable> {
             why: "it is larger than 1.5 MiB",
         });
     }
+    let marks = marks(text);
+    if marks > NODES_MAX * MARKS_PER_VALUE {
+        return Err(Unreadable::Budget { line: 1, why: TOO_MANY });
+    }
+    if !work.spend_on(MISSED, text.len() * BYTE + marks * MARK) {
+        return Err(Unreadable::Budget { line: 1, why: TOO_MUCH });
+    }
     let mut builder = Builder {
+        work,
         nodes: 0,
         open: Vec::new(),
         tree: Tree {
@@ -102,13 +123,14 @@ struct Open {
     key: Option<Node>,
 }
 
-struct Builder {
+struct Builder<'w> {
+    work: &'w Work,
     nodes: usize,
     open: Vec<Open>,
     tree: Tree,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Unreadable> {
         let line = span.start.line();
         // What ends where the next line begins ends on the line before.
@@ -170,10 +192,10 @@ impl Builder {
     fn count(&mut self, more: usize, line: usize) -> Result<(), Unreadable> {
         self.nodes += more;
         if self.nodes > NODES_MAX {
-            return Err(Unreadable::Budget {
-                line,
-                why: "it holds more than 60,000 values",
-            });
+            return Err(Unreadable::Budget { line, why: TOO_MANY });
+        }
+        if !self.work.spend_on(MISSED, more.saturating_mul(NODE)) {
+            return Err(Unreadable::Budget { line, why: TOO_MUCH });
         }
         Ok(())
     }
@@ -255,7 +277,8 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    fn size(&self) -> usize {
+    /// How many values it holds, itself included.
+    pub fn size(&self) -> usize {
         match &self.kind {
             Kind::Scalar { .. } | Kind::Alias(_) => 1,
             Kind::Sequence(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
@@ -407,7 +430,7 @@ mod tests {
 
     /// First and last line of what stands under `a`.
     fn lines(text: &str) -> (usize, usize) {
-        let Ok(tree) = parse(text) else { panic!("{text}") };
+        let Ok(tree) = parse(text, &Work::alone()) else { panic!("{text}") };
         let value = tree.documents[0].get("a").expect("a");
         (value.line, value.end_line)
     }
@@ -424,7 +447,10 @@ mod tests {
 
     #[test]
     fn scalars_mean_what_kubernetes_tools_read() {
-        let Ok(tree) = parse("[yes, 'yes', 0644, 0x10, 1e3, 1.5, 1.2.3, ~, !!str 5, -5, 2024-01-01]") else {
+        let Ok(tree) = parse(
+            "[yes, 'yes', 0644, 0x10, 1e3, 1.5, 1.2.3, ~, !!str 5, -5, 2024-01-01]",
+            &Work::alone(),
+        ) else {
             panic!()
         };
         let expected = serde_json::json!([true, "yes", 420, 16, 1000.0, 1.5, "1.2.3", null, "5", -5, "2024-01-01"]);
@@ -433,7 +459,7 @@ mod tests {
 
     #[test]
     fn aliases_and_merge_keys_are_expanded_within_a_budget() {
-        let Ok(tree) = parse("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n") else {
+        let Ok(tree) = parse("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", &Work::alone()) else {
             panic!()
         };
         assert_eq!(
@@ -445,7 +471,7 @@ mod tests {
             let before = format!("*a{}, ", n - 1).repeat(10);
             bomb.push_str(&format!("a{n}: &a{n} [{}]\n", before.trim_end_matches(", ")));
         }
-        let Ok(tree) = parse(&bomb) else { panic!() };
+        let Ok(tree) = parse(&bomb, &Work::alone()) else { panic!() };
         assert_eq!(tree.to_json(&tree.documents[0], &mut EXPANDED_MAX.clone()), None);
     }
 }

@@ -131,10 +131,29 @@ impl Node {
     }
 }
 
+/// Marks that a value of compact JSON brings along: two quotes for itself, two for its key, a colon and a comma, shared by key and value.
+pub(crate) const MARKS_PER_VALUE: usize = 4;
+
+/// How many letters of a text can begin or end something. The parser reads an outermost `[…]` or `{…}` to its end before it hands out the
+/// first value of it, so that a limit on values would be asked when all the work is done.
+pub(crate) fn marks(text: &str) -> usize {
+    let is_mark = |byte: &u8| {
+        matches!(
+            byte,
+            b',' | b'[' | b']' | b'{' | b'}' | b':' | b'&' | b'*' | b'!' | b'?' | b'"' | b'\''
+        )
+    };
+    text.bytes().filter(|byte| is_mark(byte)).count()
+}
+
 /// Parses a text into its documents' root nodes.
 pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>> {
     if text.len() > limits.bytes {
         let message = format!("the file has {} bytes, more than the limit of {}", text.len(), limits.bytes);
+        return Err(EditError::new(EditErrorKind::TooLarge, message, "split it, or change it by hand"));
+    }
+    if marks(text) > limits.nodes.saturating_mul(MARKS_PER_VALUE) {
+        let message = format!("the file has more than {} values", limits.nodes);
         return Err(EditError::new(EditErrorKind::TooLarge, message, "split it, or change it by hand"));
     }
     if let Some(line) = lone_carriage_return(text) {

@@ -1,79 +1,102 @@
 //! Whatever the bytes are, there is an answer, and it never holds a secret.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
+use changes::guard::{Effect, GuardOptions, Guards};
+use domain::{ChangeSet, FileChange, FileMode, NewFile, Tier};
 use proptest::prelude::*;
 
-use crate::{guards, inspect, never_shown, short};
+use crate::slow_inputs::{SLOW_RULES, Slow, slow_inputs};
+use crate::{guards, inspect, never_shown, path, short};
 
 /// Without optimisation a twentieth: expressions run a hundred times slower there.
-const fn many(count: usize) -> usize {
-    if cfg!(debug_assertions) { count / 20 } else { count }
-}
+const BYTES: usize = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
 
-/// Inputs that cost readers dearly, by name.
-fn hostile() -> Vec<(&'static str, String)> {
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for n in 1..12 {
-        let refs = vec![format!("*a{}", n - 1); 10].join(", ");
-        let _ = writeln!(bomb, "a{n}: &a{n} [{refs}]");
-    }
-    let anchors: String = (0..200).map(|n| format!("&a{n} [")).collect();
-    vec![
-        (
-            "a bomb in each of many documents",
-            format!("---\n{}", bomb.lines().take(6).collect::<Vec<_>>().join("\n")).repeat(many(3_000)),
-        ),
-        ("aliases that explode", bomb),
-        ("deep flow lists", "[".repeat(many(500_000))),
-        ("deep flow mappings", "{a: ".repeat(many(200_000))),
-        ("deep block lists", "- ".repeat(many(300_000))),
-        ("deep keys", "? ".repeat(many(300_000))),
-        ("deep JSON", format!("{}1{}", "[".repeat(many(100_000)), "]".repeat(many(100_000)))),
-        ("nested anchors", anchors),
-        ("many small values", "- 1\n".repeat(many(300_000))),
-        ("many keys", (0..many(100_000)).map(|n| format!("k{n}: 1\n")).collect()),
-        ("one endless plain scalar", "a ".repeat(many(700_000))),
-        ("one endless quoted scalar", format!("\"{}", "\\n".repeat(many(700_000)))),
-        ("one endless line of keywords", "password token secret ".repeat(many(60_000))),
-        ("assignments without end", "password=".repeat(many(150_000))),
-        ("entropy everywhere", "token: aaaaaaaaaaaa1\n".repeat(many(70_000))),
-        ("addresses without end", "https://a:".repeat(many(130_000))),
-        ("begin without end", "-----BEGIN PRIVATE KEY-----".repeat(many(50_000))),
-        ("base64 without end", "QUJD".repeat(many(350_000))),
-        ("base64 lines", format!("{}\n", "QUJD".repeat(16)).repeat(many(20_000))),
-        ("tokens without end", "eyJabcdefghijk.".repeat(many(90_000))),
-        ("templates without end", "a: {{ {{ {{\n".repeat(many(100_000))),
-        ("documents without end", "---\n".repeat(many(350_000))),
-        ("tags without end", "!a ".repeat(many(400_000))),
-        ("comments", "# x\n".repeat(many(350_000))),
-        ("tabs", "\t".repeat(1_400_000)),
-        ("merge keys", "a: &a {<<: *a}\n".repeat(many(20_000))),
-        ("carriage returns", "a: 1\r".repeat(many(250_000))),
-        ("anchored lists in a row", "- &a [*a]\n".repeat(many(100_000))),
-        (
-            "a list within itself",
-            "apiVersion: v1\nkind: List\nitems: &x\n- {apiVersion: v1, kind: List, items: *x}\n".to_owned(),
-        ),
-        (
-            "a template within itself",
-            "apiVersion: v1\nkind: SealedSecret\nspec: &x\n  template: &y {a: *x, b: *y}\n".to_owned(),
-        ),
-        ("numbers", format!("a: {}", "9".repeat(1_000_000))),
-    ]
+/// What the changes of this file are held against: built-in rules and an operator's slow ones.
+fn slow_rules() -> Guards {
+    Guards::new(&GuardOptions {
+        secret_rules: Some(("rules.toml".to_owned(), SLOW_RULES.to_owned())),
+        ..GuardOptions::default()
+    })
+    .expect("the slow rules")
 }
 
 #[test]
 fn hostile_input_is_always_answered() {
-    let guards = guards();
-    for (name, text) in hostile() {
-        for at in ["a.yaml", "a.json", "charts/x/templates/a.yaml", "a.tf", "a.txt"] {
-            let start = std::time::Instant::now();
+    let guards = slow_rules();
+    for Slow { name, path, text } in slow_inputs(BYTES) {
+        for at in [path, "a.yaml", "charts/x/templates/a.yaml", "a.tf"] {
             let report = inspect(&guards, at, None, Some(text.as_bytes()));
-            // Printed for people: a busy machine makes no promise about time.
-            println!("{name} as {at}: {:?}, {} findings", start.elapsed(), report.findings.len());
-            assert_eq!(report.checks.len(), 6, "{name}");
+            assert_eq!(report.checks.len(), 6, "{name} as {at}");
         }
+    }
+}
+
+/// Files that differ by their names.
+fn files(count: usize, text: &str) -> ChangeSet {
+    let file = |nth: usize| {
+        let new = NewFile {
+            mode: FileMode::Regular,
+            bytes: text.as_bytes().to_vec(),
+        };
+        (path(&format!("apps/{nth:04}.yaml")), FileChange { old: None, new: Some(new) })
+    };
+    ChangeSet::new((0..count).map(file).collect())
+}
+
+#[test]
+fn what_is_beyond_the_budget_of_a_change_is_held_for_a_human_and_named() {
+    let guards = guards();
+    let text = "- {a: [1, 2, 3], b: \"\\x41\"}\n".repeat(1_000);
+    let report = guards.inspect(&files(100, &text), &BTreeMap::new());
+    let told: Vec<_> = report.findings.iter().filter(|finding| finding.rule == "guard.budget").collect();
+    assert_eq!(told.len(), 20, "{report:?}");
+    assert!(told.iter().all(|finding| finding.effect == Effect::Raise(Tier::Manual)), "{told:?}");
+    assert!(
+        told[0]
+            .message
+            .starts_with("too much to check, so it is held for a human: not looked through for "),
+        "{told:?}"
+    );
+    assert!(told[19].message.ends_with(" more files)"), "{told:?}");
+    assert_eq!(report.tier(), Some(Tier::Manual));
+    assert_eq!(
+        report,
+        guards.inspect(&files(100, &text), &BTreeMap::new()),
+        "the same answer each time"
+    );
+    let few = guards.inspect(&files(2, &text), &BTreeMap::new());
+    assert!(few.findings.iter().all(|finding| finding.rule != "guard.budget"), "{few:?}");
+}
+
+#[test]
+fn a_secret_in_a_small_file_is_found_beside_a_large_hostile_one() {
+    let hostile = "password: x1y2z3 {{ [ ".repeat(60_000);
+    let mut all: BTreeMap<_, _> = files(1, &hostile).iter().map(|(path, file)| (path.clone(), file.clone())).collect();
+    let small = files(1, "kind: Secret\napiVersion: v1\nstringData: {a: hunter2}\n");
+    let (_, file) = small.iter().next().expect("a file");
+    all.insert(path("zz/small.yaml"), file.clone());
+    let report = guards().inspect(&ChangeSet::new(all), &BTreeMap::new());
+    assert!(short(&report).contains(&"structure.secret:3:refuse".to_owned()), "{report:?}");
+}
+
+#[test]
+fn what_was_not_looked_at_cannot_be_configured_away() {
+    let id = || "guard.budget".to_owned();
+    let off = GuardOptions {
+        off: BTreeMap::from([(id(), "busy".to_owned())]),
+        ..GuardOptions::default()
+    };
+    let weak = GuardOptions {
+        effects: BTreeMap::from([(id(), Effect::Remark)]),
+        ..GuardOptions::default()
+    };
+    for options in [off, weak] {
+        let problems = Guards::new(&options).map(|_| ()).expect_err("it stays as it is");
+        assert_eq!(
+            problems[0].message,
+            "\"guard.budget\" cannot be changed: what was not looked at always asks people"
+        );
     }
 }
 

@@ -5,6 +5,8 @@ mod hostile;
 mod policies;
 mod rules;
 mod schemas;
+#[path = "../slow_inputs/mod.rs"]
+mod slow_inputs;
 mod table;
 
 use std::collections::BTreeMap;

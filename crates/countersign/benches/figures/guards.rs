@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::hosting::{Hosting, Size};
 use crate::lab::{Connections, Lab};
 use crate::report::{Goal, Report, Speaks, median};
+use crate::slow_inputs::{SLOW_RULES, Slow, slow_inputs};
 use crate::timing::{PAIRS, ms, timed};
 
 const EVALUATE: &str = "evaluate_20_files_all_checks_p50_ms";
@@ -160,29 +161,31 @@ fn secrets(report: &Report) -> Result<Vec<f64>> {
     Ok(runs)
 }
 
-/// Inputs made to be slow, each as the file that costs most; the slowest of each round.
+/// Inputs made to be slow, each as the file that costs most, and one change of a thousand such files; the slowest of each round.
 fn hostile(report: &Report) -> Result<Vec<f64>> {
     let guards = Guards::new(&GuardOptions {
-        // An operator's expression that other engines walk for ever.
-        secret_rules: Some((
-            "rules.toml".to_owned(),
-            "[[rules]]\nid = \"slow\"\nregex = '''(a+)+b|(x*)*y'''\n".to_owned(),
-        )),
+        secret_rules: Some(("rules.toml".to_owned(), SLOW_RULES.to_owned())),
         ..GuardOptions::default()
     });
     let guards = guards.map_err(|problems| anyhow!("{problems:?}"))?;
+    let mut inputs = Vec::new();
+    for Slow { name, path, text } in slow_inputs(1_000_000) {
+        inputs.push((name, ChangeSet::new(BTreeMap::from([added(path, &text)?]))));
+    }
+    let piece = "- {password: [x1y2z3, \"\\x41\"]}\n".repeat(250);
+    let thousand: Result<_> = (0..1_000).map(|nth| added(&format!("apps/{nth}/values.yaml"), &piece)).collect();
+    inputs.push(("a thousand files", ChangeSet::new(thousand?)));
     let mut runs = Vec::new();
     for round in 0..=5 {
         let (mut slowest, mut which) = (0.0, "");
-        for (name, path, text) in slow_inputs() {
-            let changes = one_file(path, &text)?;
+        for (name, changes) in &inputs {
             let began = Instant::now();
-            let answer = guards.inspect(&changes, &BTreeMap::new());
-            changes::summarize(&changes, &BTreeMap::new(), None);
+            let answer = guards.inspect(changes, &BTreeMap::new());
+            changes::summarize(changes, &BTreeMap::new(), None);
             let took = ms(began.elapsed());
             ensure!(!answer.checks.is_empty(), "{name} has no answer");
             if took > slowest {
-                (slowest, which) = (took, name);
+                (slowest, which) = (took, *name);
             }
         }
         if round > 0 {
@@ -193,69 +196,10 @@ fn hostile(report: &Report) -> Result<Vec<f64>> {
     Ok(runs)
 }
 
-/// Name, path and content; a megabyte each, which is what one file may have.
-fn slow_inputs() -> Vec<(&'static str, &'static str, String)> {
-    let million = |word: &str| word.repeat(1_000_000 / word.len());
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
-        let _ = writeln!(bomb, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", "));
-    }
-    vec![
-        (
-            "a bomb in each of many documents",
-            "a.yaml",
-            million(&format!("---\n{}\n", bomb.lines().take(6).collect::<Vec<_>>().join("\n"))),
-        ),
-        ("aliases that explode", "a.yaml", bomb),
-        ("deep lists", "a.yaml", million("[")),
-        ("deep mappings", "a.yaml", million("{a: ")),
-        ("deep block lists", "a.yaml", million("- ")),
-        ("deep keys", "a.yaml", million("? ")),
-        ("deep JSON", "a.json", million("[")),
-        ("JSON objects in objects", "a.json", million("{\"a\":")),
-        ("many values", "a.yaml", million("- 1\n")),
-        ("many keys", "a.yaml", (0..90_000).map(|n| format!("k{n}: 1\n")).collect()),
-        ("many JSON values", "a.json", format!("[{}1]", million("1,"))),
-        ("one quoted scalar", "a.yaml", format!("a: \"{}\"", million("\\n"))),
-        ("one endless scalar", "a.yaml", million("a ")),
-        ("keywords", "a.yaml", million("password token secret ")),
-        ("assignments", "a.txt", million("password=")),
-        ("secret-like keys", "a.yaml", million("password: x1y2z3\n")),
-        ("addresses", "a.txt", million("https://a:")),
-        ("keys that begin", "a.txt", million("-----BEGIN PRIVATE KEY-----")),
-        ("base64", "a.txt", million("QUJD")),
-        ("base64 lines", "a.yaml", million(&format!("{}\n", "QUJD".repeat(16)))),
-        ("tokens", "a.txt", million("eyJabcdefghijk.")),
-        ("templates", "charts/x/templates/a.yaml", million("a: {{ {{ {{\n")),
-        ("documents", "a.yaml", million("---\n")),
-        (
-            "manifests",
-            "a.yaml",
-            million("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n---\n"),
-        ),
-        ("anchors", "a.yaml", million("- &a [*a]\n")),
-        ("merge keys", "a.yaml", million("a: &a {<<: *a}\n")),
-        ("tags", "a.yaml", million("!a ")),
-        ("comments", "a.yaml", million("# x\n")),
-        ("carriage returns", "a.yaml", million("a: 1\r")),
-        ("a pattern that backtracks", "a.txt", million("a")),
-        (
-            "blanks",
-            "a.txt",
-            million("a                                                                                  b\n"),
-        ),
-        ("look-alikes", "a.txt", million("a\u{430} ")),
-        ("Terraform", "a.tf", million("password = \"x1y2\"\n")),
-    ]
-}
-
-fn one_file(path: &str, text: &str) -> Result<ChangeSet> {
-    let file = FileChange {
-        old: None,
-        new: Some(NewFile {
-            mode: FileMode::Regular,
-            bytes: text.as_bytes().to_vec(),
-        }),
+fn added(path: &str, text: &str) -> Result<(RepoPath, FileChange)> {
+    let new = NewFile {
+        mode: FileMode::Regular,
+        bytes: text.as_bytes().to_vec(),
     };
-    Ok(ChangeSet::new(BTreeMap::from([(path.parse()?, file)])))
+    Ok((path.parse()?, FileChange { old: None, new: Some(new) }))
 }

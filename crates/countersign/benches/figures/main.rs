@@ -23,6 +23,8 @@ mod own_share;
 mod process;
 mod raw_sqlite;
 mod report;
+#[path = "../../../changes/tests/slow_inputs/mod.rs"]
+mod slow_inputs;
 mod timing;
 
 use std::process::ExitCode;

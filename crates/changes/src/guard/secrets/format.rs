@@ -4,15 +4,13 @@
 //! error; what would silently change the meaning of a rule (a broken expression, a wrong type) is a problem with its line.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder};
 use serde::Serialize;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// Bytes that one compiled expression may take. Expressions with large counted repetitions need tens of megabytes.
-const REGEX_BYTES_MAX: usize = 64 << 20;
+use super::expression::Lazy;
+
 /// Length of an expression; the longest useful ones are far below.
 const REGEX_CHARS_MAX: usize = 8_192;
 /// Rules in one file.
@@ -40,31 +38,6 @@ impl std::fmt::Display for Problem {
             remedy,
         } = self;
         write!(f, "{file}:{line}: {message}; {remedy}")
-    }
-}
-
-/// An expression that is compiled at its first use: compiling a few hundred takes seconds.
-pub(super) struct Lazy {
-    source: String,
-    compiled: OnceLock<Option<Regex>>,
-}
-
-impl Lazy {
-    fn new(source: String) -> Self {
-        Self {
-            source,
-            compiled: OnceLock::new(),
-        }
-    }
-
-    /// `None` when it cannot be compiled within the limits.
-    pub fn get(&self) -> Option<&Regex> {
-        let compile = || {
-            // Classes such as `\w` mean ASCII in that format. Expressions that need Unicode get it.
-            let build = |unicode| RegexBuilder::new(&self.source).unicode(unicode).size_limit(REGEX_BYTES_MAX).build();
-            build(false).or_else(|_| build(true)).ok()
-        };
-        self.compiled.get_or_init(compile).as_ref()
     }
 }
 
@@ -261,7 +234,7 @@ impl Reader<'_> {
             );
         }
         if let (Some(group), Some(regex)) = (pattern.group, &pattern.regex) {
-            let groups = regex_syntax::parse(&regex.source).map_or(0, |hir| hir.properties().explicit_captures_len());
+            let groups = regex_syntax::parse(regex.source()).map_or(0, |hir| hir.properties().explicit_captures_len());
             if group > groups {
                 self.problem(
                     at,

@@ -2,6 +2,7 @@
 //!
 //! An inline comment that switches a rule off does not exist here: whoever writes the change would write the comment too.
 
+mod expression;
 mod format;
 mod window;
 
@@ -9,7 +10,11 @@ use aho_corasick::AhoCorasick;
 
 pub use format::Problem;
 
-use format::{Allowlist, Lazy, Pattern, RuleFile, Target};
+pub(super) use expression::Memory;
+
+use super::work::Work;
+use expression::{Lazy, NoAnswer};
+use format::{Allowlist, Pattern, RuleFile, Target};
 
 /// The patterns that always apply.
 const BUILT_IN: &str = include_str!("builtin.toml");
@@ -18,6 +23,12 @@ const HITS_PER_PATTERN: usize = 20;
 
 /// Matches of one pattern in one text that are looked at, those that an allowlist or the entropy rules out included.
 const MATCHES_PER_PATTERN: usize = 5_000;
+
+/// Work per byte of text that is searched for keywords, and per keyword that is found.
+const BYTE: usize = 4;
+const KEYWORD: usize = 30;
+/// What is not looked at when the work ends here.
+pub(super) const MISSED: &str = "secrets by their form";
 
 /// A place where a secret stands. Only the guard rails see it; the value is taken from the text when it must be compared, never shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,17 +112,24 @@ impl Engine {
         (0..self.patterns.len()).map(|nth| (self.id(nth), self.about(nth)))
     }
 
-    /// All secrets of a text at a path, in no order.
-    pub fn search(&self, path: &str, text: &[u8]) -> Hits {
+    /// All secrets of a text at a path, in no order. Ends early when the work does, which `work` then knows.
+    pub fn search(&self, path: &str, text: &[u8], memory: &mut Memory, work: &Work) -> Hits {
         let mut found = Hits::default();
-        let allowed_path = |list: &Allowlist| !list.all && matches_any(&list.paths, path.as_bytes());
-        if self.allow.iter().any(allowed_path) {
+        if !work.spend_on(MISSED, text.len().saturating_mul(BYTE)) {
+            return found;
+        }
+        let mut asked = Asked { path, text, memory, work };
+        if self.allow.iter().any(|list| !list.all && asked.any(&list.paths, path.as_bytes())) {
             return found;
         }
         let mut near: Vec<Option<Vec<usize>>> = vec![None; self.patterns.len()];
         if let Some(keywords) = &self.keywords {
             for word in keywords.find_overlapping_iter(text) {
-                for owner in &self.owners[word.pattern().as_usize()] {
+                let owners = &self.owners[word.pattern().as_usize()];
+                if !work.spend_on(MISSED, owners.len() * KEYWORD) {
+                    return found;
+                }
+                for owner in owners {
                     near[*owner].get_or_insert_default().push(word.start());
                 }
             }
@@ -121,76 +139,87 @@ impl Engine {
             if !pattern.keywords.is_empty() && places.is_none() {
                 continue;
             }
-            self.match_pattern(nth, path, text, places.as_deref(), &mut found);
+            match self.match_pattern(nth, &mut asked, places.as_deref(), &mut found.hits) {
+                Ok(()) => {}
+                Err(NoAnswer::Broken) => found.broken.push(nth),
+                Err(NoAnswer::Spent) => {
+                    work.miss(MISSED);
+                    break;
+                }
+            }
         }
         found
     }
 
-    fn match_pattern(&self, nth: usize, path: &str, text: &[u8], places: Option<&[usize]>, found: &mut Hits) {
+    fn match_pattern(&self, nth: usize, asked: &mut Asked<'_>, places: Option<&[usize]>, hits: &mut Vec<Hit>) -> Result<(), NoAnswer> {
         let pattern = &self.patterns[nth];
-        if let Some(only) = &pattern.path {
-            let Some(only) = only.get() else { return found.broken.push(nth) };
-            if !only.is_match(path.as_bytes()) {
-                return;
-            }
+        let (path, text) = (asked.path, asked.text);
+        if let Some(only) = &pattern.path
+            && !only.is_match(path.as_bytes(), asked.memory, asked.work)?
+        {
+            return Ok(());
         }
         let Some(regex) = &pattern.regex else {
-            if !self.is_allowed(pattern, path, &[], &[], &[]) {
-                found.hits.push(Hit {
+            if !self.is_allowed(pattern, asked, &[], &[], &[]) {
+                hits.push(Hit {
                     pattern: nth,
                     start: 0,
                     end: 0,
                 });
             }
-            return;
+            return Ok(());
         };
-        let Some(regex) = regex.get() else { return found.broken.push(nth) };
         let (mut left, mut looks) = (HITS_PER_PATTERN, MATCHES_PER_PATTERN);
         for window in window::around(text, places) {
-            for captures in regex.captures_iter(&text[window.clone()]) {
-                let Some(whole) = captures.get(0) else { continue };
+            let part = &text[window.clone()];
+            let mut from = 0;
+            while from <= part.len() {
+                let Some(found) = regex.next_with_group(part, from, pattern.group, asked.memory, asked.work)? else {
+                    break;
+                };
+                from = found.whole.end + usize::from(found.whole.is_empty());
                 looks -= 1;
                 if looks == 0 {
-                    return found.broken.push(nth);
+                    return Err(NoAnswer::Broken);
                 }
-                let secret = match pattern.group {
-                    Some(group) => captures.get(group),
-                    None => captures.iter().skip(1).flatten().find(|group| !group.is_empty()),
-                };
-                let secret = secret.unwrap_or(whole);
-                if secret.is_empty() || (pattern.entropy > 0.0 && entropy(secret.as_bytes()) < pattern.entropy) {
+                let place = found.group.unwrap_or_else(|| found.whole.clone());
+                let (secret, whole) = (&part[place.clone()], &part[found.whole.clone()]);
+                if secret.is_empty() || (pattern.entropy > 0.0 && entropy(secret) < pattern.entropy) {
                     continue;
                 }
-                let line = window::line_of(text, window.start + whole.start());
-                if self.is_allowed(pattern, path, secret.as_bytes(), whole.as_bytes(), line) {
+                let line = window::line_of(text, window.start + found.whole.start);
+                if self.is_allowed(pattern, asked, secret, whole, line) {
                     continue;
                 }
-                found.hits.push(Hit {
+                hits.push(Hit {
                     pattern: nth,
-                    start: window.start + secret.start(),
-                    end: window.start + secret.end(),
+                    start: window.start + place.start,
+                    end: window.start + place.end,
                 });
                 left -= 1;
                 if left == 0 {
-                    return;
+                    return Ok(());
                 }
             }
         }
+        Ok(())
     }
 
-    fn is_allowed(&self, pattern: &Pattern, path: &str, secret: &[u8], whole: &[u8], line: &[u8]) -> bool {
-        let allows = |list: &Allowlist| {
+    fn is_allowed(&self, pattern: &Pattern, asked: &mut Asked<'_>, secret: &[u8], whole: &[u8], line: &[u8]) -> bool {
+        let mut allows = |list: &Allowlist| {
             let target = match list.target {
                 Target::Secret => secret,
                 Target::Match => whole,
                 Target::Line => line,
             };
             let lower = secret.to_ascii_lowercase();
-            let stopped = || list.stopwords.iter().any(|word| contains(&lower, word.as_bytes()));
+            // Words are compared at each place; where the work ends, nothing is allowed.
+            let stopped = asked.work.spend(lower.len().saturating_mul(list.stopwords.len()))
+                && list.stopwords.iter().any(|word| contains(&lower, word.as_bytes()));
             let by = [
-                (list.regexes.is_empty(), matches_any(&list.regexes, target)),
-                (list.paths.is_empty(), matches_any(&list.paths, path.as_bytes())),
-                (list.stopwords.is_empty(), stopped()),
+                (list.regexes.is_empty(), asked.any(&list.regexes, target)),
+                (list.paths.is_empty(), asked.any(&list.paths, asked.path.as_bytes())),
+                (list.stopwords.is_empty(), stopped),
             ];
             if list.all {
                 by.iter().all(|(absent, holds)| *absent || *holds)
@@ -198,13 +227,23 @@ impl Engine {
                 by.iter().any(|(_, holds)| *holds)
             }
         };
-        pattern.allow.iter().chain(&self.allow).any(allows)
+        pattern.allow.iter().chain(&self.allow).any(&mut allows)
     }
 }
 
-/// An expression that cannot be compiled allows nothing.
-fn matches_any(all: &[Lazy], text: &[u8]) -> bool {
-    all.iter().any(|lazy| lazy.get().is_some_and(|regex| regex.is_match(text)))
+/// What one search is about.
+struct Asked<'a> {
+    path: &'a str,
+    text: &'a [u8],
+    memory: &'a mut Memory,
+    work: &'a Work,
+}
+
+impl Asked<'_> {
+    /// Whether one of the expressions matches. One that has no answer allows nothing.
+    fn any(&mut self, all: &[Lazy], text: &[u8]) -> bool {
+        all.iter().any(|lazy| lazy.is_match(text, self.memory, self.work) == Ok(true))
+    }
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

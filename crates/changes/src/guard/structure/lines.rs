@@ -8,8 +8,15 @@ use super::words::{is_reference, is_secret, likeness};
 /// Longest line that is looked at here; the secret patterns look at all of it.
 const LINE_MAX: usize = 4_096;
 
+/// Work per byte and per line.
+const BYTE: usize = 5;
+const LINE: usize = 250;
+
 /// Lines `KEY=value`, `key = "value"`, `key: value`.
 pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    if !spend(text, sink) {
+        return;
+    }
     for (nth, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.len() > LINE_MAX || line.starts_with(['#', ';']) || line.starts_with("//") {
@@ -25,6 +32,9 @@ pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner:
 
 /// A template or a file that is no YAML: keys with literals, and what stands below data and stringData of a Secret.
 pub(in crate::guard) fn template(text: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    if !spend(text, sink) {
+        return;
+    }
     let mut first = 1;
     for document in text.split("\n---") {
         let secret = document
@@ -85,6 +95,9 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
 }
 
 fn secret_line(key: &str, line: usize, value: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    if sink.is_full("structure.secret") {
+        return;
+    }
     sink.hide(value);
     let message = format!("a Secret holds {} literally", quoted(key));
     sink.put_unless_standing(
@@ -97,6 +110,9 @@ fn secret_line(key: &str, line: usize, value: &str, owner: &Owner, sink: &mut Si
 
 /// Terraform: literals under secret-like names, whatever block they stand in; a provider block says so.
 pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
+    if !spend(text, sink) {
+        return;
+    }
     let mut blocks: Vec<String> = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let body = line.trim();
@@ -115,7 +131,7 @@ pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
             if value.starts_with('"') && !value.starts_with("\"${") {
                 let like = likeness(key);
                 let value = literal(value);
-                if like.is_some_and(|like| is_secret(like, value, false)) {
+                if like.is_some_and(|like| is_secret(like, value, false)) && !sink.is_full("structure.terraform") {
                     sink.hide(value);
                     let place = blocks.last().map_or_else(String::new, |block| format!(" in {block}"));
                     let message = format!("a literal under {}{place}", quoted(key));
@@ -142,6 +158,12 @@ pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
             blocks.truncate(blocks.len().saturating_sub(closes - opens));
         }
     }
+}
+
+/// Whether the lines of a text may be looked at.
+fn spend(text: &str, sink: &Sink<'_>) -> bool {
+    let lines = text.bytes().filter(|byte| *byte == b'\n').count();
+    sink.work.spend_on(super::MISSED, text.len() * BYTE + lines * LINE)
 }
 
 fn found(key: &str, value: &str, line: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {

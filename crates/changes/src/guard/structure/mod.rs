@@ -37,6 +37,13 @@ const NESTED_MAX: usize = 2;
 /// Aliases that are followed in one file, so that a tangle of them ends.
 const STEPS_MAX: usize = 150_000;
 
+/// Work per value, per option of a command, and per byte of one.
+const STEP: usize = 200;
+const OPTION: usize = 300;
+const OPTION_BYTE: usize = 60;
+/// What is not looked at when the work ends here.
+pub(super) const MISSED: &str = "secrets by their place";
+
 /// Looks through all documents of a file.
 pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
     let mut walk = Walk {
@@ -260,6 +267,9 @@ impl<'w> Walk<'w, '_> {
             self.left = 0;
             return;
         }
+        if !self.sink.work.spend_on(MISSED, STEP) {
+            return;
+        }
         self.depth += 1;
         self.below(node, key);
         self.depth -= 1;
@@ -344,6 +354,9 @@ impl<'w> Walk<'w, '_> {
         for item in items {
             let item = self.tree.resolve(item);
             let Some(text) = item.text() else { continue };
+            if !self.sink.work.spend_on(MISSED, OPTION + text.len() * OPTION_BYTE) {
+                return;
+            }
             if let Some(name) = option.take()
                 && !text.starts_with('-')
                 && likeness(&name).is_some_and(|like| is_secret(like, text, false))
@@ -358,7 +371,7 @@ impl<'w> Walk<'w, '_> {
             }
             for captures in option_pattern().into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
                 let (name, value) = (&captures[1], captures.get(2).map_or("", |value| value.as_str()));
-                if likeness(name).is_some_and(|like| is_secret(like, value, true)) {
+                if likeness(name).is_some_and(|like| is_secret(like, value, true)) && !self.sink.is_full("structure.args") {
                     self.sink.hide(value);
                     self.found(
                         "structure.args",
@@ -385,7 +398,7 @@ impl<'w> Walk<'w, '_> {
         }
         // A quoted text is folded, so that only its first line is known; a block's lines are its own.
         let shift = self.shift + node.line - 1;
-        match tree::parse(text) {
+        match tree::parse(text, self.sink.work) {
             Ok(inner) if inner.documents.iter().any(|document| !matches!(document.kind, Kind::Scalar { .. })) => {
                 let mut walk = Walk {
                     tree: &inner,
