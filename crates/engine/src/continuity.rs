@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{CommitId, Delivery, Effect, Proposal, RepositoryName, Timestamp};
+use domain::{CommitId, Delivery, Effect, PersonRef, Proposal, RepositoryName, Timestamp};
 use gitworker::{Ancestry, GitError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -205,31 +205,32 @@ impl Engine {
             },
         };
         if next != old {
-            let alarm = self.news(setup, old, next, continues).await?;
-            self.keep_line(setup, next, alarm).await?;
+            let news = self.news(setup, old, next, continues).await?;
+            self.keep_line(setup, next, news).await?;
         }
         watched.keep(next, before);
         Ok((next, tip))
     }
 
     /// What everybody must hear of a line that changed.
-    async fn news(&self, setup: &RepositorySetup, old: Line, next: Line, continues: bool) -> Result<Option<String>, Unknown> {
+    async fn news(&self, setup: &RepositorySetup, old: Line, next: Line, continues: bool) -> Result<Option<News>, Unknown> {
         let branch = setup.branch();
         match (old.rewrite, next.rewrite) {
             (_, Some(rewrite)) => {
                 let gone = self.gone(setup, old.accepted, rewrite.tip).await?;
-                Ok(Some(format!(
+                Ok(Some(News::Rewritten(format!(
                     "branch {branch} was force-pushed: it no longer contains {} and is at {}. {gone}Nothing is sent to it until somebody has looked \
                      and pressed Retry push on a change that this blocks, or until it contains {} again",
                     old.accepted.short(),
                     rewrite.tip.short(),
                     old.accepted.short(),
-                )))
+                ))))
             }
-            (Some(_), None) if continues => Ok(Some(format!(
-                "branch {branch} contains {} again: what waits for it goes on; what was blocked meanwhile waits for Retry push",
+            (Some(_), None) if continues => Ok(Some(News::PutBack(format!(
+                "{}: branch {branch} contains {} again: what waits for it goes on; what was blocked meanwhile waits for Retry push",
+                setup.name,
                 old.accepted.short()
-            ))),
+            )))),
             (Some(_) | None, None) => Ok(None),
         }
     }
@@ -262,34 +263,18 @@ impl Engine {
         Ok(stored.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Stores the line, with the alarm and the cards that a rewrite or its end owes.
-    async fn keep_line(&self, setup: &RepositorySetup, line: Line, alarm: Option<String>) -> Result<(), Unknown> {
+    /// Stores the line, with what people must hear of it.
+    async fn keep_line(&self, setup: &RepositorySetup, line: Line, news: Option<News>) -> Result<(), Unknown> {
         let (key, now, repository) = (key(&setup.name, setup.branch()), self.now(), setup.name.clone());
         let text = serde_json::to_string(&line).map_err(|error| Unknown::Git(GitError::Internal(error.to_string())))?;
         self.store()
             .write(move |tx| {
                 Box::pin(async move {
                     tx.set_meta(&key, &text).await?;
-                    let Some(alarm) = alarm else { return Ok::<_, StoreError>(()) };
-                    tx.audit(Audit {
-                        proposal: None,
-                        actor: Actor::Service,
-                        event: "alarm".to_owned(),
-                        summary: alarm.clone(),
-                        details: json!({ "repository": repository, "line": line }),
-                        at: now,
-                    })
-                    .await?;
-                    for proposal in tx
-                        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit])
-                        .await?
-                    {
-                        if proposal.repository == repository {
-                            tx.schedule(Some(proposal.id), &Effect::EditCards, now).await?;
-                        }
+                    match news {
+                        Some(news) => tell(tx, &repository, line, Actor::Service, news, now).await,
+                        None => Ok::<_, StoreError>(()),
                     }
-                    let text = format!("{repository}\u{1f}{alarm}");
-                    tx.schedule(None, &Effect::Alarm { text }, now).await
                 })
             })
             .await?;
@@ -298,29 +283,72 @@ impl Engine {
 }
 
 /// A person retries a blocked delivery. If it was blocked because the branch was rewritten, the branch is taken as they were told it is: part of
-/// the same transaction, so that what is pushed afterwards rests on a recorded decision.
-pub(crate) async fn retried(tx: &mut Tx, blocked: &Proposal) -> Result<(), StoreError> {
-    let key = key(&blocked.repository, &blocked.branch);
+/// the same transaction, so that what is pushed afterwards rests on a recorded decision that everybody hears of.
+pub(crate) async fn retried(tx: &mut Tx, blocked: &Proposal, by: &PersonRef, actor: Actor, now: Timestamp) -> Result<(), StoreError> {
+    let (repository, branch) = (&blocked.repository, &blocked.branch);
+    let key = key(repository, branch);
     let Some(line) = tx.meta(&key).await?.and_then(|text| serde_json::from_str::<Line>(&text).ok()) else {
         return Ok(());
     };
-    let Some(rewrite) = line.rewrite else { return Ok(()) };
-    if blocked.note.as_deref() != Some(&blocked_words(&blocked.branch, line.accepted, rewrite.tip)) {
+    let Some(rewrite) = line.rewrite.filter(|rewrite| !rewrite.taken) else {
+        return Ok(());
+    };
+    if blocked.note.as_deref() != Some(&blocked_words(branch, line.accepted, rewrite.tip)) {
         return Ok(());
     }
     let taken = Line {
         rewrite: Some(Rewrite { taken: true, ..rewrite }),
         ..line
     };
-    match serde_json::to_string(&taken) {
-        Ok(text) => tx.set_meta(&key, &text).await,
-        Err(_) => Ok(()),
+    let Ok(text) = serde_json::to_string(&taken) else { return Ok(()) };
+    tx.set_meta(&key, &text).await?;
+    let news = format!(
+        "{repository}: {} took branch {branch} as it is at {}, without {}: every change goes on from there",
+        by.name,
+        rewrite.tip.short(),
+        line.accepted.short()
+    );
+    tell(tx, repository, taken, actor, News::Taken(news), now).await
+}
+
+/// What people must hear of a branch.
+enum News {
+    Rewritten(String),
+    PutBack(String),
+    Taken(String),
+}
+
+/// Records the news and owes its message, and the cards of all that waits for the branch.
+async fn tell(tx: &mut Tx, repository: &RepositoryName, line: Line, actor: Actor, news: News, now: Timestamp) -> Result<(), StoreError> {
+    let addressed = |text: &str| format!("{repository}\u{1f}{text}");
+    let (event, effect, summary) = match news {
+        News::Rewritten(text) => ("alarm", Effect::Alarm { text: addressed(&text) }, text),
+        News::PutBack(text) => ("branch_put_back", Effect::Tell { text: addressed(&text) }, text),
+        News::Taken(text) => ("branch_taken", Effect::Tell { text: addressed(&text) }, text),
+    };
+    tx.audit(Audit {
+        proposal: None,
+        actor,
+        event: event.to_owned(),
+        summary,
+        details: json!({ "repository": repository, "line": line }),
+        at: now,
+    })
+    .await?;
+    for proposal in tx
+        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit])
+        .await?
+    {
+        if proposal.repository == *repository {
+            tx.schedule(Some(proposal.id), &Effect::EditCards, now).await?;
+        }
     }
+    tx.schedule(None, &effect, now).await
 }
 
 fn blocked_words(branch: &str, accepted: CommitId, tip: CommitId) -> String {
     format!(
-        "branch {branch} was force-pushed: it no longer contains {} and is at {}; look before you retry: Retry push takes it as it is",
+        "branch {branch} was force-pushed: it no longer contains {} and is at {}; look before you retry: Retry push takes it as it is, for every change",
         accepted.short(),
         tip.short()
     )

@@ -77,12 +77,15 @@ impl Word {
             at: now,
         };
         ledger::ask_again(tx, book, &mut proposal, &self.event, now).await?;
-        let retries = matches!(self.event, Event::Retry { .. });
+        let retries = match &self.event {
+            Event::Retry { by } => Some(by.clone()),
+            _ => None,
+        };
         match domain::decide(&proposal, self.event, &policy, now) {
             Ok(transition) => {
                 audit.summary.clone_from(&transition.summary);
-                if retries {
-                    crate::continuity::retried(tx, &proposal).await?;
+                if let Some(by) = &retries {
+                    crate::continuity::retried(tx, &proposal, by, audit.actor.clone(), now).await?;
                 }
                 let next = tx.apply(&transition, audit).await?;
                 ledger::follow(tx, book, Some(&proposal), &next, None, now).await?;

@@ -50,6 +50,9 @@ async fn a_rewrite_that_was_seen_while_people_thought_blocks_the_approval() -> R
     assert_eq!(lab.repo.tip().as_deref(), Some(before.as_str()), "nothing was pushed");
     lab.tap(BOB, id, "Retry").await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.said(CHAT, 0, &["bob took branch main as it is at", &before[..7]]).await?;
+    let audit = lab.whole_audit().await?;
+    assert_eq!(audit.iter().filter(|(event, _)| event == "branch_taken").count(), 1, "{audit:#?}");
     // Taken by a human: the next one needs nobody's leave.
     let next = lab.propose("Thrice", &[(VALUES, Some("replicaCount: 3\n"))]).await?;
     lab.tap(ALICE, next, "Approve").await?;
