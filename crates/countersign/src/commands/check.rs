@@ -187,7 +187,7 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
         let names = without(Some(&grant.key.environment.repository))?;
         Some((
             grant.line,
-            format!("the grant of runbook {} has no effect", grant.key.runbook),
+            format!("the grant lets runbook {} run by itself", grant.key.runbook),
             names,
         ))
     });

@@ -152,7 +152,7 @@ async fn check_warns_of_trust_that_can_never_be_kept() {
     assert_eq!(said.code, Some(0), "{said:?}");
     for words in [
         "rule \"proven runbooks\" lets restart, scale run by themselves, but repository homelab has no Argo CD that tells how a run ends",
-        "the grant of runbook scale has no effect, but repository homelab has no Argo CD",
+        "the grant lets runbook scale run by itself, but repository homelab has no Argo CD",
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
