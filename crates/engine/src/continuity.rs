@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
+use crate::workers::addressed;
 use crate::{Engine, RepositorySetup};
 
 /// Lost deliveries that an alarm names.
@@ -115,7 +116,8 @@ impl Engine {
     /// sure of that. While the remote has not answered since the start, what was stored counts.
     pub(crate) async fn is_rewritten(&self, setup: &RepositorySetup) -> bool {
         if setup.git.cached_tip().is_none() {
-            return matches!(self.stored_line(setup).await, Ok(Some(line)) if line.rewrite.is_some());
+            let open = |line: Line| line.rewrite.is_some_and(|rewrite| !rewrite.taken);
+            return matches!(self.stored_line(setup).await, Ok(Some(line)) if open(line));
         }
         match self.ground(setup, false).await {
             Ok(ground) => matches!(ground, Ground::Blocked(_)),
@@ -320,11 +322,28 @@ enum News {
 
 /// Records the news and owes its message, and the cards of all that waits for the branch.
 async fn tell(tx: &mut Tx, repository: &RepositoryName, line: Line, actor: Actor, news: News, now: Timestamp) -> Result<(), StoreError> {
-    let addressed = |text: &str| format!("{repository}\u{1f}{text}");
     let (event, effect, summary) = match news {
-        News::Rewritten(text) => ("alarm", Effect::Alarm { text: addressed(&text) }, text),
-        News::PutBack(text) => ("branch_put_back", Effect::Tell { text: addressed(&text) }, text),
-        News::Taken(text) => ("branch_taken", Effect::Tell { text: addressed(&text) }, text),
+        News::Rewritten(text) => (
+            "alarm",
+            Effect::Alarm {
+                text: addressed(repository, &text),
+            },
+            text,
+        ),
+        News::PutBack(text) => (
+            "branch_put_back",
+            Effect::Tell {
+                text: addressed(repository, &text),
+            },
+            text,
+        ),
+        News::Taken(text) => (
+            "branch_taken",
+            Effect::Tell {
+                text: addressed(repository, &text),
+            },
+            text,
+        ),
     };
     tx.audit(Audit {
         proposal: None,

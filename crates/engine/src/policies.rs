@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use domain::{ChangeSet, CommitId, Effect, RepositoryName, RunbookName};
+use domain::{ChangeSet, CommitId, Effect, RepositoryName, RunbookName, Timestamp};
 use gitworker::{Entry, GitError};
 use serde_json::json;
-use store::{Actor, Audit, RepositoryPolicy, StoreError};
+use store::{Actor, Audit, RepositoryPolicy, StoreError, Tx};
 
 use crate::book::{AtTip, Book, REPOSITORY_POLICY_BYTES_MAX, Theirs};
 use crate::shelves::Known;
+use crate::workers::addressed;
 use crate::{Engine, FileProblem, RepositorySetup};
 
 /// Problems that one message names; the others are counted.
@@ -222,20 +223,7 @@ impl Engine {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.put_repository_policy(&name, &put, now).await?;
-                    tx.audit(Audit {
-                        proposal: None,
-                        actor: Actor::Service,
-                        event: event.to_owned(),
-                        summary: format!("{name}: {text}"),
-                        details,
-                        at: now,
-                    })
-                    .await?;
-                    if alarm {
-                        let text = format!("{name}\u{1f}{text}");
-                        tx.schedule(None, &Effect::Alarm { text }, now).await?;
-                    }
-                    Ok::<_, StoreError>(())
+                    tell_rules(tx, &name, (event, &text), details, alarm, now).await
                 })
             })
             .await?;
@@ -329,14 +317,43 @@ async fn newest(setup: &RepositorySetup) -> Result<Option<CommitId>, GitError> {
     }
 }
 
-/// The message about a policy that is not valid.
-fn trouble(theirs: &Theirs, at: &str) -> String {
-    let shown: Vec<String> = theirs.trouble.iter().take(PROBLEMS_TOLD).map(said).collect();
-    let shown = shown.join("; ");
-    let more = match theirs.trouble.len().saturating_sub(PROBLEMS_TOLD) {
+/// Records what became of the rules that a repository carries itself; with an alarm where people must hear of it.
+pub(crate) async fn tell_rules(
+    tx: &mut Tx,
+    repository: &RepositoryName,
+    (event, text): (&str, &str),
+    details: serde_json::Value,
+    alarm: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.audit(Audit {
+        proposal: None,
+        actor: Actor::Service,
+        event: event.to_owned(),
+        summary: format!("{repository}: {text}"),
+        details,
+        at: now,
+    })
+    .await?;
+    if alarm {
+        let text = addressed(repository, text);
+        tx.schedule(None, &Effect::Alarm { text }, now).await?;
+    }
+    Ok(())
+}
+
+/// The first problems in words, and how many more there are.
+pub(crate) fn some_of(problems: &[FileProblem]) -> String {
+    let shown: Vec<String> = problems.iter().take(PROBLEMS_TOLD).map(said).collect();
+    let more = match problems.len().saturating_sub(PROBLEMS_TOLD) {
         0 => String::new(),
         more => format!("; and {}", domain::counted(more, "more problem", "more problems")),
     };
+    format!("{}{more}", shown.join("; "))
+}
+
+/// The message about a policy that is not valid.
+fn trouble(theirs: &Theirs, at: &str) -> String {
     let meanwhile = match theirs.valid {
         Some((_, commit)) => format!(
             "The last valid one, of commit {}, goes on routing, and nothing is standard",
@@ -345,7 +362,8 @@ fn trouble(theirs: &Theirs, at: &str) -> String {
         None => "No earlier one is known, so a human commits every change".to_owned(),
     };
     format!(
-        "the policy {}{at} is not valid: {shown}{more}. {meanwhile} until it is mended",
-        theirs.path
+        "the policy {}{at} is not valid: {}. {meanwhile} until it is mended",
+        theirs.path,
+        some_of(&theirs.trouble)
     )
 }

@@ -5,18 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use changes::Runbook;
-use domain::{ChangeSet, CommitId, Effect, RepositoryName, RunbookName, Sha256Hash};
+use domain::{ChangeSet, CommitId, RepositoryName, RunbookName, Sha256Hash};
 use gitworker::{Entry, Folder, FolderQuery, GitError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{Actor, Audit, StoreError};
+use store::StoreError;
 
 use crate::book::{Book, REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX, RUNBOOK_SUFFIX, Shelf, parsed_runbook as parsed};
-use crate::policies::said;
+use crate::policies::{some_of, tell_rules};
 use crate::{Engine, FileProblem, RepositorySetup};
-
-/// Problems that one message names; the others are counted.
-const PROBLEMS_TOLD: usize = 3;
 
 /// What people know of a repository's runbooks; kept across restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,20 +113,7 @@ impl Engine {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.set_meta(&key(&name), &put).await?;
-                    tx.audit(Audit {
-                        proposal: None,
-                        actor: Actor::Service,
-                        event: event.to_owned(),
-                        summary: format!("{name}: {text}"),
-                        details,
-                        at: now,
-                    })
-                    .await?;
-                    if alarm {
-                        let text = format!("{name}\u{1f}{text}");
-                        tx.schedule(None, &Effect::Alarm { text }, now).await?;
-                    }
-                    Ok::<_, StoreError>(())
+                    tell_rules(tx, &name, (event, &text), details, alarm, now).await
                 })
             })
             .await?;
@@ -224,14 +208,9 @@ fn listed(known: &Known) -> String {
 
 /// The message about runbooks that are not valid.
 fn wrong(shelf: &Shelf, trouble: &[FileProblem], at: &str) -> String {
-    let shown: Vec<String> = trouble.iter().take(PROBLEMS_TOLD).map(said).collect();
-    let more = match trouble.len().saturating_sub(PROBLEMS_TOLD) {
-        0 => String::new(),
-        more => format!("; and {}", domain::counted(more, "more problem", "more problems")),
-    };
     format!(
-        "not every runbook in {}{at} can be used: {}{more}. What is named here is not run until it is mended; the others are",
+        "not every runbook in {}{at} can be used: {}. What is named here is not run until it is mended; the others are",
         shelf.path,
-        shown.join("; ")
+        some_of(trouble)
     )
 }

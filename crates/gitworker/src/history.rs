@@ -78,13 +78,8 @@ pub(crate) fn last_touching(
     paths: &[RepoPath],
     cap: usize,
 ) -> Result<Vec<Touch>, GitError> {
-    tree::require(repo, to)?;
-    tree::require(repo, from)?;
-    let mut walk = repo.revwalk()?;
-    walk.push(tree::oid(to))?;
-    walk.hide(tree::oid(from))?;
     let mut touches = Vec::new();
-    for id in walk.take(WALK_MAX) {
+    for id in between(repo, from, to)? {
         if touches.len() >= cap {
             break;
         }
@@ -131,16 +126,26 @@ fn touch(commit: &Commit<'_>) -> Result<Touch, GitError> {
     })
 }
 
-/// [`Repository::commits_since`](crate::Repository::commits_since).
-pub(crate) fn commits_since(repo: &Repository, from: CommitId, to: CommitId) -> Result<Vec<NewCommit>, GitError> {
+/// The commits that are reachable from `to` and not from `from`, newest first. Both must be in the mirror.
+pub(crate) fn between<'r>(
+    repo: &'r Repository,
+    from: CommitId,
+    to: CommitId,
+) -> Result<impl Iterator<Item = Result<Oid, git2::Error>> + 'r, GitError> {
     tree::require(repo, from)?;
     tree::require(repo, to)?;
-    let mainline = mainline(repo, from, to)?;
     let mut walk = repo.revwalk()?;
     walk.push(tree::oid(to))?;
     walk.hide(tree::oid(from))?;
+    Ok(walk.take(WALK_MAX))
+}
+
+/// [`Repository::commits_since`](crate::Repository::commits_since).
+pub(crate) fn commits_since(repo: &Repository, from: CommitId, to: CommitId) -> Result<Vec<NewCommit>, GitError> {
+    let walk = between(repo, from, to)?;
+    let mainline = mainline(repo, from, to)?;
     let mut found = Vec::new();
-    for id in walk.take(WALK_MAX) {
+    for id in walk {
         let commit = repo.find_commit(id?)?;
         let paths = own_paths(repo, &commit)?;
         if paths.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{CommitId, Timestamp};
 use git2::{Commit, Oid};
 
-use crate::history::{WALK_MAX, lossy, time};
+use crate::history::{between, lossy, time};
 use crate::tree::{self, Found};
 use crate::{GitError, Repository};
 
@@ -62,17 +62,13 @@ struct Before {
 }
 
 fn undoings(repo: &git2::Repository, from: CommitId, to: CommitId, candidates: &[CommitId]) -> Result<Vec<Undoing>, GitError> {
-    tree::require(repo, from)?;
-    tree::require(repo, to)?;
+    let walk = between(repo, from, to)?;
     let mut before = Vec::new();
     for candidate in candidates {
         before.extend(before_of(repo, *candidate)?);
     }
-    let mut walk = repo.revwalk()?;
-    walk.push(tree::oid(to))?;
-    walk.hide(tree::oid(from))?;
     let mut found = Vec::new();
-    for id in walk.take(WALK_MAX) {
+    for id in walk {
         let commit = repo.find_commit(id?)?;
         let by = tree::commit_id(commit.id())?;
         let mut undone: Vec<Undone> = named(&lossy(commit.message_bytes())).into_iter().map(Undone::Named).collect();

@@ -29,6 +29,14 @@ async fn seen(lab: &Lab) -> Result<(String, String)> {
     Ok((before, commit))
 }
 
+/// Another history takes the branch's place, in which a change of [`VALUES`] would conflict.
+fn conflicting_history(lab: &Lab, before: &str) -> Result<()> {
+    lab.repo.force_push(before)?;
+    let other = Change::write(VALUES, "replicaCount: 77\ntheme:\n  colour: red\n");
+    lab.repo.commit_on_top(&[other], "Another history", "Mallory")?;
+    Ok(())
+}
+
 async fn alarmed(lab: &Lab) -> Result<()> {
     let alarm = lab.said(CHAT, 0, &["was force-pushed", "Nothing is sent to it"]).await?;
     assert!(!alarm.silent);
@@ -109,13 +117,7 @@ async fn a_branch_that_is_put_back_goes_on_by_itself_and_costs_no_proposal() -> 
     let (before, lost) = seen(&lab).await?;
     let id = lab.propose("Twice", &SOME).await?;
     lab.card(id, "Approve").await?;
-    // For a while another history, in which the change would conflict.
-    lab.repo.force_push(&before)?;
-    lab.repo.commit_on_top(
-        &[Change::write(VALUES, "replicaCount: 77\ntheme:\n  colour: red\n")],
-        "Another history",
-        "Mallory",
-    )?;
+    conflicting_history(&lab, &before)?;
     alarmed(&lab).await?;
     lab.repo.force_push(&lost)?;
     lab.said(CHAT, 0, &["again: what waits for it goes on"]).await?;
@@ -131,12 +133,7 @@ async fn retry_looks_at_the_branch_as_it_is_now() -> Result<()> {
     let (before, lost) = seen(&lab).await?;
     let id = lab.propose("Twice", &SOME).await?;
     lab.card(id, "Approve").await?;
-    lab.repo.force_push(&before)?;
-    lab.repo.commit_on_top(
-        &[Change::write(VALUES, "replicaCount: 77\ntheme:\n  colour: red\n")],
-        "Another history",
-        "Mallory",
-    )?;
+    conflicting_history(&lab, &before)?;
     lab.tap(ALICE, id, "Approve").await?;
     blocked(&lab, id).await?;
     lab.repo.force_push(&lost)?;

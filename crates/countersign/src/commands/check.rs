@@ -131,33 +131,27 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
+    let policy_file = shown(settings.policy.file.display().to_string());
     say!(
-        "ok policy {}: {}, {}, hash {}",
-        shown(settings.policy.file.display().to_string()),
+        "ok policy {policy_file}: {}, {}, hash {}",
         counted(rules, "rule", "rules"),
         counted(people, "person", "people"),
         book.policy.hash().short()
     );
     for warning in book.policy.warnings(chrono::Utc::now()) {
-        println!(
-            "warning: {}:{}: {}\n  remedy: {}",
-            shown(settings.policy.file.display().to_string()),
-            warning.line,
-            warning.message,
-            warning.remedy
-        );
+        warn(&policy_file, warning.line, &warning.message, &warning.remedy);
     }
-    unwatched(settings, &book.policy, &shown(settings.policy.file.display().to_string()), None);
+    unwatched(settings, &book.policy, &policy_file, None);
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
         let grants = book.policy.grants().iter().filter(|grant| grant.key.runbook == *name);
         for grant in grants.filter(|grant| grant.key.hash != runbook.content_hash()) {
-            println!(
-                "warning: {}:{}: the grant of runbook {name} is void: its file was edited since\n  remedy: look at the edit, then write hash = \"{}\", or remove the grant",
-                shown(settings.policy.file.display().to_string()),
-                grant.line,
+            let message = format!("the grant of runbook {name} is void: its file was edited since");
+            let remedy = format!(
+                "look at the edit, then write hash = \"{}\", or remove the grant",
                 runbook.content_hash()
             );
+            warn(&policy_file, grant.line, &message, &remedy);
         }
     }
     told_guards(book.guards());
@@ -192,11 +186,14 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
         ))
     });
     for (line, what, names) in rules.chain(grants) {
-        println!(
-            "warning: {file}:{line}: {what}, but repository {names} has no Argo CD that tells how a run ends: runs there ask people\n  remedy: name an \
-             [[argocd]] instance as the repository's `argocd`, or make the rule prompted and remove the grant"
-        );
+        let message = format!("{what}, but repository {names} has no Argo CD that tells how a run ends: runs there ask people");
+        let remedy = "name an [[argocd]] instance as the repository's `argocd`, or make the rule prompted and remove the grant";
+        warn(file, line, &message, remedy);
     }
+}
+
+fn warn(file: &str, line: usize, message: &str, remedy: &str) {
+    println!("warning: {file}:{line}: {message}\n  remedy: {remedy}");
 }
 
 fn join(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
@@ -221,15 +218,10 @@ async fn told_generators(settings: &Settings, book: &Book, shown: &dyn Fn(String
     let store = super::open(&settings.database).await?;
     let generators = store.read().generators().await;
     store.close().await;
+    let policy_file = shown(settings.policy.file.display().to_string());
     let enrolled = generators?.into_iter().map(|one| one.person.id).collect();
     for warning in book.policy.lacks_generators(&enrolled, chrono::Utc::now()) {
-        println!(
-            "warning: {}:{}: {}\n  remedy: {}",
-            shown(settings.policy.file.display().to_string()),
-            warning.line,
-            warning.message,
-            warning.remedy
-        );
+        warn(&policy_file, warning.line, &warning.message, &warning.remedy);
     }
     Ok(())
 }
@@ -248,10 +240,7 @@ fn told_guards(guards: &changes::guard::Guards) {
         say!("note: the rule {rule} is switched off: {reason}");
     }
     for remark in guards.remarks() {
-        println!(
-            "warning: {}:{}: {}\n  remedy: {}",
-            remark.file, remark.line, remark.message, remark.remedy
-        );
+        warn(&remark.file, remark.line, &remark.message, &remark.remedy);
     }
 }
 

@@ -4,9 +4,10 @@ use domain::{CommitId, Effect, ProposalId};
 use serde_json::json;
 use store::StoreError;
 
-use super::follow::{audit, demote};
+use super::follow::{audit, demote, hold};
 use super::offers::void_offer;
 use crate::Engine;
+use crate::workers::addressed;
 
 /// A commit that takes a run back.
 #[derive(Debug, Clone)]
@@ -46,13 +47,8 @@ impl Engine {
                     );
                     let details = json!({ "commit": back.by, "runbook": key.runbook, "hash": key.hash });
                     audit(tx, Some(id), "run_taken_back", text.clone(), details, now).await?;
-                    for hold in &holds {
-                        if tx.put_hold(hold).await? {
-                            let summary = format!("runbook {} does not run on {} until a human lifts it", hold.runbook, hold.path);
-                            audit(tx, Some(id), "runbook_held", summary, json!({ "path": hold.path }), now).await?;
-                        }
-                    }
-                    let alarm = format!("{}\u{1f}{text}", key.environment.repository);
+                    hold(tx, &holds, now).await?;
+                    let alarm = addressed(&key.environment.repository, &text);
                     tx.schedule(None, &Effect::Alarm { text: alarm }, now).await?;
                     demote(tx, &book, key, now).await?;
                     void_offer(tx, &book, key, now).await?;

@@ -73,7 +73,7 @@ fn undone(before: Option<&Proposal>, next: &Proposal) -> bool {
 }
 
 /// Stops a runbook on the paths of a run that was reverted.
-async fn hold(tx: &mut Tx, holds: &[Hold], now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn hold(tx: &mut Tx, holds: &[Hold], now: Timestamp) -> Result<(), StoreError> {
     for hold in holds {
         if tx.put_hold(hold).await? {
             let summary = format!("runbook {} does not run on {} until a human lifts it", hold.runbook, hold.path);

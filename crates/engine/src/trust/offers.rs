@@ -16,7 +16,7 @@ use super::follow::audit;
 use super::{since, standing};
 use crate::checked::Manner;
 use crate::intake::Resolved;
-use crate::workers::Ran;
+use crate::workers::{Ran, addressed};
 use crate::{Agent, Book, Checked, Engine, PolicyHome, RepositorySetup};
 
 /// In whose name the service proposes. No agent can have it.
@@ -175,7 +175,7 @@ impl Engine {
             evidence = grant.evidence,
             lines = grant.lines(),
         );
-        let told = format!("{}\u{1f}{text}", grant.key.environment.repository);
+        let told = addressed(&grant.key.environment.repository, &text);
         self.store()
             .write(move |tx| {
                 Box::pin(async move {

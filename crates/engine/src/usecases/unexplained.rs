@@ -7,6 +7,7 @@ use serde_json::json;
 use store::{Actor, Audit, RefusedReports};
 
 use super::propose::check_hour;
+use crate::workers::addressed;
 use crate::{Agent, Engine, Problem, RepositorySetup};
 
 /// Messages about one agent's refused reports in an hour: enough to be heard, too few to wear people out.
@@ -59,7 +60,7 @@ impl Engine {
                     })
                     .await?;
                     if let Some(more) = said {
-                        let text = format!("{repository}\u{1f}{text}{more}");
+                        let text = addressed(&repository, &format!("{text}{more}"));
                         tx.schedule(None, &Effect::Alarm { text }, now).await?;
                     }
                     Ok::<_, Problem>(())

@@ -9,10 +9,11 @@ use serde_json::json;
 use store::{Actor, Audit, StoreError, Unexplained};
 use tokio_util::sync::CancellationToken;
 
+use super::messages::addressed;
 use crate::{Engine, RepositorySetup};
 
 /// How long a commit may wait for whoever explains it: agents report within ten minutes of their push.
-const EXPLAIN_SECONDS: i64 = 600;
+pub(super) const EXPLAIN_SECONDS: i64 = 600;
 /// Guarded paths kept of one commit.
 const PATHS_MAX: usize = 50;
 /// Longest subject and author kept, in characters.
@@ -197,7 +198,7 @@ impl Engine {
                                     at: now,
                                 })
                                 .await?;
-                                let text = format!("{repository}\u{1f}{text}");
+                                let text = addressed(&repository, &text);
                                 tx.schedule(None, &Effect::Alarm { text }, now).await
                             })
                         })

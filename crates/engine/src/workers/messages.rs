@@ -1,6 +1,6 @@
 //! What Telegram is owed: cards, edits, notices, alarms.
 
-use domain::{Decision, Delivery, Proposal, ProposalId, Tier};
+use domain::{Decision, Delivery, Proposal, ProposalId, RepositoryName, Tier};
 use store::{Card as StoredCard, CardKind, CardState, NewCard, StoreError};
 use telegram::{ChatId, MessageId, Nonce, Notice, RenderOptions, SendError};
 
@@ -35,6 +35,19 @@ const MENU: [(&str, &str); 20] = [
     ("whoami", "your numeric id and roles"),
     ("help", "how this works"),
 ];
+
+/// Between a repository's name and the text that is for its chats. No name and no text that people read holds it.
+const ADDRESS_END: char = '\u{1f}';
+
+/// The text of an effect without a proposal that is for the chats of one repository, instead of all.
+pub(crate) fn addressed(repository: &RepositoryName, text: &str) -> String {
+    format!("{repository}{ADDRESS_END}{text}")
+}
+
+/// The repository's name before a text, and the text.
+fn address(text: &str) -> Option<(&str, &str)> {
+    text.split_once(ADDRESS_END)
+}
 
 impl Engine {
     /// Posts the current revision's card or note to its chats; each chat once.
@@ -368,7 +381,7 @@ impl Engine {
     pub(super) async fn post_alarm(&self, id: Option<ProposalId>, text: &str) -> Ran {
         metrics::counter!("countersign_alarms_total").increment(1);
         let Some(telegram) = self.telegram() else { return Ran::Done };
-        let (repository, text) = match (id, text.split_once('\u{1f}')) {
+        let (repository, text) = match (id, address(text)) {
             (None, Some((repository, text))) => (repository.parse().ok(), text),
             (Some(id), _) => match self.store().read().proposal(id).await {
                 Ok(proposal) => (proposal.map(|proposal| proposal.repository), text),
@@ -397,10 +410,7 @@ impl Engine {
     /// Something that asks for no tap, with sound: behind a repository's name, to that repository's chats.
     pub(super) async fn post_told(&self, text: &str) -> Ran {
         let Some(telegram) = self.telegram() else { return Ran::Done };
-        let (repository, text) = match text.split_once('\u{1f}') {
-            Some((repository, text)) => (Some(repository), text),
-            None => (None, text),
-        };
+        let (repository, text) = address(text).map_or((None, text), |(repository, text)| (Some(repository), text));
         let setups = self
             .repositories()
             .filter(|setup| repository.is_none_or(|only| only == setup.name.as_str()));

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 
 pub(crate) use effects::{Held, Owners, Ran};
+pub(crate) use messages::addressed;
 pub(crate) use reverted::Looks;
 pub(crate) use sync::{Baselines, touched};
 pub(crate) use used::Used;

@@ -9,12 +9,10 @@ use std::time::Duration;
 use domain::{CommitId, Origin, ProposalId, RepositoryName, Tier, Timestamp};
 use gitworker::{GitError, Undoing, Undone};
 
+use super::drift::EXPLAIN_SECONDS;
 use crate::trust::TakenBack;
 use crate::{Engine, RepositorySetup};
 
-/// How long a commit of a machine may wait for whoever explains it: an agent may push a run that puts back what another one changed, and
-/// reports it within ten minutes.
-const EXPLAIN_SECONDS: i64 = 600;
 /// Longest author told, in characters.
 const AUTHOR_MAX: usize = 60;
 
@@ -104,6 +102,7 @@ impl Engine {
             }
             let restored = matches!(undoing.of, Undone::Restored(_));
             let since = look.waiting.get(&undoing.by).copied().unwrap_or(now);
+            // An agent may push a run that puts back what another one changed, and report it afterwards.
             if restored && of_machine(setup, &undoing.committer) && now - since < chrono::Duration::seconds(EXPLAIN_SECONDS) {
                 waiting.insert(undoing.by, since);
                 continue;
