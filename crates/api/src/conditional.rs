@@ -1,20 +1,46 @@
 //! Versions and waiting in HTTP's own words: `ETag`, `If-Match`, `If-None-Match` (RFC 9110), `Prefer: wait` (RFC 7240).
 //!
-//! The `ETag` of a document is `"v7"` for version 7. It is strong: any visible change raises the version.
+//! The `ETag` of a document is `"v7"` for version 7, and `"v7.5f3a0c91"` while the document tells more than is stored: what the change waits
+//! for, and which others touch its files. It is strong: any visible change changes the tag. A change is meant for a version alone.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use domain::Sha256Hash;
 use engine::Problem;
 
-/// The entity tag of a version, as text.
-pub fn etag_text(version: u64) -> String {
-    format!("\"v{version}\"")
-}
+/// Digits that tell apart what is told beside one version.
+const BESIDE_DIGITS: usize = 8;
 
-/// The entity tag of a version.
-pub fn etag(version: u64) -> HeaderValue {
-    // Only digits vary, so the text is always a valid header value.
-    HeaderValue::from_str(&etag_text(version)).unwrap_or_else(|_| HeaderValue::from_static("\"v0\""))
+/// An entity tag of ours, without its quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityTag(String);
+
+impl EntityTag {
+    /// The tag of a version of which nothing more is told.
+    pub fn of(version: u64) -> Self {
+        Self(format!("v{version}"))
+    }
+
+    /// The tag of a version with what is told beside it; empty parts tell nothing.
+    pub fn beside(version: u64, told: &[&str]) -> Self {
+        if told.iter().all(|part| part.is_empty()) {
+            return Self::of(version);
+        }
+        let mut digits = Sha256Hash::of(told.join("\0").as_bytes()).to_string();
+        digits.truncate(BESIDE_DIGITS);
+        Self(format!("v{version}.{digits}"))
+    }
+
+    /// As the header has it.
+    pub fn text(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
+    /// As a header's value.
+    pub fn value(&self) -> HeaderValue {
+        // Only digits vary, so the text is always a valid header value.
+        HeaderValue::from_str(&self.text()).unwrap_or_else(|_| HeaderValue::from_static("\"v0\""))
+    }
 }
 
 /// What `If-None-Match` names.
@@ -22,16 +48,16 @@ pub fn etag(version: u64) -> HeaderValue {
 pub enum Known {
     /// `*`: any version.
     Any,
-    /// These versions; tags that are not ours are left out, since they match nothing.
-    Versions(Vec<u64>),
+    /// These versions by their tags; tags that are not ours are left out, since they match nothing.
+    Versions(Vec<(u64, EntityTag)>),
 }
 
 impl Known {
-    /// Whether the caller has this version already.
-    pub fn has(&self, version: u64) -> bool {
+    /// Whether the caller has exactly this already.
+    pub fn has(&self, tag: &EntityTag) -> bool {
         match self {
             Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version),
+            Self::Versions(versions) => versions.iter().any(|(_, known)| known == tag),
         }
     }
 
@@ -39,7 +65,7 @@ impl Known {
     pub fn newest(&self) -> Option<u64> {
         match self {
             Self::Any => None,
-            Self::Versions(versions) => versions.iter().max().copied(),
+            Self::Versions(versions) => versions.iter().map(|(version, _)| *version).max(),
         }
     }
 }
@@ -55,7 +81,8 @@ pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Known>, Problem> {
     if tags.iter().any(|tag| tag.text == "*") {
         return Ok(Some(Known::Any));
     }
-    Ok(Some(Known::Versions(tags.iter().filter_map(Tag::version).collect())))
+    let ours = tags.into_iter().filter_map(|tag| Some((tag.version()?, EntityTag(tag.text))));
+    Ok(Some(Known::Versions(ours.collect())))
 }
 
 /// Reads `If-Match`: the version that a change is meant for. A weak or foreign tag is version 0, which no document ever has, so it
@@ -128,7 +155,11 @@ struct Tag {
 
 impl Tag {
     fn version(&self) -> Option<u64> {
-        let digits = self.text.strip_prefix('v')?;
+        let after = self.text.strip_prefix('v')?;
+        let (digits, beside) = after.split_once('.').unwrap_or((after, "00000000"));
+        if beside.len() != BESIDE_DIGITS || !beside.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return None;
+        }
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
         plain.then(|| digits.parse().ok()).flatten()
     }
@@ -182,6 +213,10 @@ fn split_tags(value: &str) -> Option<Vec<Tag>> {
 mod tests {
     use super::*;
 
+    fn versions(numbers: &[u64]) -> Known {
+        Known::Versions(numbers.iter().map(|number| (*number, EntityTag::of(*number))).collect())
+    }
+
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
@@ -218,8 +253,13 @@ mod tests {
         for (values, expected) in [
             (&[][..], Ok(None)),
             (&["*"], Ok(Some(Known::Any))),
-            (&["\"v7\""], Ok(Some(Known::Versions(vec![7])))),
-            (&["W/\"v7\", \"x\"", "\"v9\""], Ok(Some(Known::Versions(vec![7, 9])))),
+            (&["\"v7\""], Ok(Some(versions(&[7])))),
+            (
+                &["\"v7.5f3a0c91\""],
+                Ok(Some(Known::Versions(vec![(7, EntityTag("v7.5f3a0c91".to_owned()))]))),
+            ),
+            (&["\"v7.5F3A0C91\", \"v7.5f\", \"v7.\""], Ok(Some(versions(&[])))),
+            (&["W/\"v7\", \"x\"", "\"v9\""], Ok(Some(versions(&[7, 9])))),
             (&["v7"], Err(400)),
         ] {
             assert_eq!(
@@ -228,8 +268,12 @@ mod tests {
                 "{values:?}"
             );
         }
-        assert_eq!(Known::Versions(vec![7, 9]).newest(), Some(9));
-        assert!(Known::Any.has(3) && !Known::Versions(vec![7]).has(3));
+        assert_eq!(versions(&[7, 9]).newest(), Some(9));
+        assert!(Known::Any.has(&EntityTag::of(3)) && !versions(&[7]).has(&EntityTag::of(3)));
+        // What is told beside a version is part of what the caller has.
+        let told = |words: &[&str]| EntityTag::beside(7, words);
+        assert_eq!(told(&["", ""]), EntityTag::of(7));
+        assert!(!versions(&[7]).has(&told(&["waits", ""])) && told(&["waits", ""]) != told(&["", "waits"]));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct ProposalDocument {
     /// A sentence about the present state: why it is blocked, failed, or waits.
     pub note: Option<String>,
     /// Other proposals on their way that touch a file of this one, as of now: whichever lands first, the others are compared with it and
-    /// shown again. Null unless this one proposal is read; a new version is not made for it.
+    /// shown again. Null unless this one proposal is read; it makes another `ETag` but no new version.
     #[schema(value_type = Option<Vec<String>>)]
     pub overlaps: Option<Vec<ProposalId>>,
     /// Whose approvals are asked, and how many of the current content are there.

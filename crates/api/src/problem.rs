@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::conditional::etag;
+use crate::conditional::EntityTag;
 use crate::document::FindingDocument;
 use engine::Problem;
 
@@ -109,7 +109,7 @@ pub fn render(response: &mut axum::response::Response, request_id: Uuid) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(version) = problem.version {
-        headers.insert(ETAG, etag(version));
+        headers.insert(ETAG, EntityTag::of(version).value());
     }
     if problem.status == 401 {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"countersign\""));

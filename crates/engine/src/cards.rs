@@ -50,26 +50,34 @@ impl Engine {
             card.chips = CHIPS.iter().map(|chip| (*chip).to_owned()).collect();
         }
         if let Some(stored) = stored
-            && (proposal.decision == Decision::Pending || proposal.delivery == Delivery::Queued)
             && !proposal.is_over()
         {
-            card.codes = self.codes_awaited(stored.id, proposal);
-            let passing = proposal.delivery == Delivery::Queued;
-            let action = if passing { Action::SendAnyway } else { Action::Approve };
-            let mut steps = self.open_steps(stored.id);
-            steps.retain(|step| step.action == action);
-            card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
-                action,
-                worst: if passing {
-                    format!("passes {}", crate::orders::names(&self.freezes_of(proposal)))
-                } else {
-                    worst_line(&card)
-                },
-                who: steps.into_iter().map(|step| step.who).collect(),
-                until,
-            });
+            self.fill_steps(&mut card, stored, proposal).await?;
         }
         Ok(card)
+    }
+
+    /// What people are asked once more on this card.
+    async fn fill_steps(&self, card: &mut Card, stored: &StoredCard, proposal: &Proposal) -> Result<(), StoreError> {
+        let (action, worst) = match proposal.delivery {
+            _ if proposal.decision == Decision::Pending => (Action::Approve, worst_line(card)),
+            Delivery::Queued => (
+                Action::SendAnyway,
+                format!("passes {}", crate::orders::names(&self.freezes_of(proposal))),
+            ),
+            Delivery::PushBlocked => (Action::Retry, self.retry_takes(proposal).await?.unwrap_or_default()),
+            _ => return Ok(()),
+        };
+        card.codes = self.codes_awaited(stored.id, proposal);
+        let mut steps = self.open_steps(stored.id);
+        steps.retain(|step| step.action == action);
+        card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
+            action,
+            worst,
+            who: steps.into_iter().map(|step| step.who).collect(),
+            until,
+        });
+        Ok(())
     }
 
     /// A link to the newest card of the same chat that shows a later revision.
@@ -210,7 +218,8 @@ impl Engine {
 
     /// What people ordered about it: stops over what is not sent yet, and freezes that somebody let it pass.
     async fn fill_orders(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
-        let mut said: Vec<String> = card.note.take().into_iter().collect();
+        let stored = card.note.take();
+        let mut said: Vec<String> = self.put_back(proposal).or(stored).into_iter().collect();
         let wait = match (proposal.delivery, proposal.tier()) {
             (Delivery::None, Tier::Prompted) => Some("what is approved waits for its end"),
             (Delivery::None | Delivery::AwaitingCommit, Tier::Manual) => Some("please commit nothing before its end"),
@@ -236,7 +245,7 @@ impl Engine {
     }
 
     /// What stands in the way of a delivery at the remote, where the proposal's own words do not say so.
-    fn branch_words(&self, proposal: &Proposal) -> Option<String> {
+    pub(crate) fn branch_words(&self, proposal: &Proposal) -> Option<String> {
         match proposal.delivery {
             Delivery::None | Delivery::AwaitingCommit => {
                 let setup = self.repository(&proposal.repository)?;

@@ -14,6 +14,8 @@ use store::StoreError;
 use crate::intake::{facts_of, risk_of, unavailable};
 use crate::{Engine, Problem, RepositorySetup};
 
+/// Bytes that are looked at where they are: going to another thread and back costs more. Even a hostile text of this size is soon read.
+const INLINE_MAX: usize = 8 * 1024;
 /// Findings of one revision that are kept, worst first; nobody reads more.
 const FINDINGS_MAX: usize = 100;
 
@@ -103,10 +105,18 @@ impl Engine {
     ) -> Result<(Facts, Checked), Problem> {
         let old = old_contents(setup, base, change).await?;
         let applications = self.touched_names(setup, change);
-        let (guards, branch, work) = (self.book().guards().clone(), setup.branch().to_owned(), change.clone());
-        // Reading has a budget, but a large change is more than a moment's work.
-        let checked = tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), manner));
-        let checked = checked.await.map_err(|error| {
+        let guards = self.book().guards().clone();
+        let checked = if size_of_all(change, &old) <= INLINE_MAX {
+            let here = || check(&guards, setup.branch(), change, &old, applications.as_deref(), manner);
+            // Unwind safety: nothing that is left half done is looked at again.
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(here)).map_err(|_| "it panicked".to_owned())
+        } else {
+            let (branch, work) = (setup.branch().to_owned(), change.clone());
+            // Reading has a budget, but a large change is more than a moment's work.
+            let aside = tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), manner));
+            aside.await.map_err(|error| error.to_string())
+        };
+        let checked = checked.map_err(|error| {
             tracing::error!(%error, repository = %setup.name, "a change could not be checked");
             Problem::internal("check this change")
         })?;
@@ -167,6 +177,12 @@ impl Engine {
                 .collect()
         })
     }
+}
+
+/// Bytes of a change, old and new.
+fn size_of_all(change: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> usize {
+    let new = change.iter().filter_map(|(_, file)| Some(file.new.as_ref()?.bytes.len()));
+    new.chain(old.values().map(Vec::len)).sum()
 }
 
 /// The old contents of the files that a change modifies or deletes.

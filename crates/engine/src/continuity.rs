@@ -47,6 +47,9 @@ struct Line {
     accepted: CommitId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewrite: Option<Rewrite>,
+    /// The last rewrite that was undone: what it blocked says that it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undone: Option<Undone>,
 }
 
 /// The branch no longer contains the accepted tip.
@@ -58,6 +61,24 @@ struct Rewrite {
     /// Somebody has taken the branch as it was then. It is accepted as soon as it is seen not to have been put back.
     #[serde(default)]
     taken: bool,
+}
+
+/// A rewrite that is over, because the branch was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Undone {
+    /// What the branch did not contain then, and contains again.
+    accepted: CommitId,
+    /// Where it was.
+    tip: CommitId,
+}
+
+impl Line {
+    /// The rewrite that a retry of this change takes: the one that blocked it, while nobody has taken it.
+    fn taken_by_retry_of(&self, blocked: &Proposal) -> Option<Rewrite> {
+        let rewrite = self.rewrite.filter(|rewrite| !rewrite.taken)?;
+        let words = blocked_words(&blocked.branch, self.accepted, rewrite.tip);
+        (blocked.note.as_deref() == Some(words.as_str())).then_some(rewrite)
+    }
 }
 
 /// What a delivery finds.
@@ -133,6 +154,33 @@ impl Engine {
         self.rewritten_words(setup, self.0.branches.0.get(&setup.name)?.now().line?)
     }
 
+    /// What became of the rewrite that blocked a change, if the branch was put back since.
+    pub(crate) fn put_back(&self, blocked: &Proposal) -> Option<String> {
+        let line = self.0.branches.0.get(&blocked.repository)?.now().line?;
+        let (undone, note) = (line.undone.filter(|_| line.rewrite.is_none())?, blocked.note.as_ref()?);
+        let (branch, accepted) = (&blocked.branch, undone.accepted);
+        (*note == blocked_words(branch, accepted, undone.tip)).then(|| {
+            let accepted = accepted.short();
+            format!("branch {branch} was force-pushed and put back: it contains {accepted} again; Retry push sends this change")
+        })
+    }
+
+    /// What a retry of this change takes with it: the words for whoever is asked whether they mean it. `None` where it is an ordinary retry.
+    pub(crate) async fn retry_takes(&self, blocked: &Proposal) -> Result<Option<String>, StoreError> {
+        let stored = self.store().read().meta(&key(&blocked.repository, &blocked.branch)).await?;
+        let taken = stored.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(taken
+            .and_then(|line: Line| Some((line, line.taken_by_retry_of(blocked)?)))
+            .map(|(line, rewrite)| {
+                format!(
+                    "takes {} as it is at {}, without {}, for every change",
+                    blocked.branch,
+                    rewrite.tip.short(),
+                    line.accepted.short()
+                )
+            }))
+    }
+
     /// The next look asks the remote: somebody says that it can be used again.
     pub(crate) fn ask_again_of(&self, name: &RepositoryName) {
         if let Some(watched) = self.0.branches.0.get(name) {
@@ -173,6 +221,7 @@ impl Engine {
             let first = Line {
                 accepted: tip,
                 rewrite: None,
+                undone: None,
             };
             self.keep_line(setup, first, None).await?;
             watched.keep(first, before);
@@ -187,9 +236,17 @@ impl Engine {
         let going_on = Line {
             accepted: tip,
             rewrite: None,
+            ..old
         };
         let next = match old.rewrite {
-            _ if continues => going_on,
+            Some(Rewrite { tip, .. }) if continues => Line {
+                undone: Some(Undone {
+                    accepted: old.accepted,
+                    tip,
+                }),
+                ..going_on
+            },
+            None if continues => going_on,
             Some(known) if follows(setup, known.tip, tip).await? => {
                 if known.taken {
                     going_on
@@ -292,12 +349,9 @@ pub(crate) async fn retried(tx: &mut Tx, blocked: &Proposal, by: &PersonRef, act
     let Some(line) = tx.meta(&key).await?.and_then(|text| serde_json::from_str::<Line>(&text).ok()) else {
         return Ok(());
     };
-    let Some(rewrite) = line.rewrite.filter(|rewrite| !rewrite.taken) else {
+    let Some(rewrite) = line.taken_by_retry_of(blocked) else {
         return Ok(());
     };
-    if blocked.note.as_deref() != Some(&blocked_words(branch, line.accepted, rewrite.tip)) {
-        return Ok(());
-    }
     let taken = Line {
         rewrite: Some(Rewrite { taken: true, ..rewrite }),
         ..line
@@ -355,7 +409,7 @@ async fn tell(tx: &mut Tx, repository: &RepositoryName, line: Line, actor: Actor
     })
     .await?;
     for proposal in tx
-        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit])
+        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit, Delivery::PushBlocked])
         .await?
     {
         if proposal.repository == *repository {

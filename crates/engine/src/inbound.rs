@@ -339,7 +339,7 @@ impl Engine {
                 Ok(Toast::say("the diff is below the card"))
             }
             Action::Cancel | Action::Dismiss => self.tapped_event(tap, card.proposal, Event::Cancel { by: person }, None).await,
-            Action::Retry => self.tapped_event(tap, card.proposal, Event::Retry { by: person }, None).await,
+            Action::Retry => self.retry_or_ask(tap, card, proposal, person).await,
             Action::Chip(index) => {
                 let text = CHIPS.get(usize::from(index)).copied().unwrap_or("other").to_owned();
                 self.tapped_event(tap, card.proposal, Event::Reason { by: person, text }, None)

@@ -203,6 +203,9 @@ impl Repository {
     /// # Errors
     /// [`GitError::UnknownCommit`].
     pub async fn read(&self, commit: CommitId, paths: &[RepoPath]) -> Result<BTreeMap<RepoPath, Entry>, GitError> {
+        if paths.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let paths = paths.to_vec();
         self.run(move |repo| crate::tree::read(repo, commit, &paths)).await
     }

@@ -32,18 +32,46 @@ fn key(agent: &AgentName) -> String {
     format!("refused_cards:{agent}")
 }
 
+macro_rules! count_asked {
+    () => {
+        "insert into asked (agent, chat, at) select ?1, card.value, ?2 from json_each(?3) card
+         where (select count(*) from (select 1 from asked indexed by asked_by_agent where agent = ?1 and at > ?4 limit ?5)) < ?5
+         and not exists (select 1 from json_each(?3) one where
+             (select count(*) from (select 1 from asked indexed by asked_by_chat where chat = one.value and at > ?4 limit ?6)) >= ?6)
+         returning chat"
+    };
+}
+
+#[cfg(test)]
+pub(crate) const COUNT_ASKED: &str = count_asked!();
+
 impl Tx {
-    /// Counts one card of an agent in each of these chats.
-    pub async fn put_asked(&mut self, agent: &AgentName, chats: &[i64], at: Timestamp) -> Result<(), StoreError> {
-        self.execute(
-            sqlx::query("delete from asked where at < ?; insert into asked (agent, chat, at) select ?, value, ? from json_each(?)")
-                .bind(sql::micros(at - KEPT))
-                .bind(agent.as_str())
-                .bind(sql::micros(at))
-                .bind(sql::encode("chats", &chats)?),
-        )
-        .await?;
-        Ok(())
+    /// Counts one card of an agent in each of these chats, unless the agent or one of the chats had as many in the hour before as it may;
+    /// answers whether it was counted.
+    pub async fn put_asked(
+        &mut self,
+        agent: &AgentName,
+        chats: &[i64],
+        at: Timestamp,
+        of_agent: u64,
+        in_chat: u64,
+    ) -> Result<bool, StoreError> {
+        if chats.is_empty() {
+            return Ok(true);
+        }
+        // One round trip for all of it: this stands between an agent and its answer.
+        let counted = self
+            .returned(
+                sqlx::query(concat!(count_asked!(), "; delete from asked where at < ?4"))
+                    .bind(agent.as_str())
+                    .bind(sql::micros(at))
+                    .bind(sql::encode("chats", &chats)?)
+                    .bind(sql::micros(at - KEPT))
+                    .bind(sql::big(of_agent))
+                    .bind(sql::big(in_chat)),
+            )
+            .await?;
+        Ok(!counted.is_empty())
     }
 
     /// Replaces what is kept about an agent's refused cards.

@@ -33,6 +33,7 @@ const HOT: &[(&str, &str)] = hot![
     overlaps::OVERLAPS,
     asked::ASKED_BY_AGENT,
     asked::ASKED_IN_CHAT,
+    asked::COUNT_ASKED,
     unexplained::UNEXPLAINED,
     unexplained::UNSETTLED,
     decisions::DECIDED,
@@ -214,6 +215,8 @@ async fn hot_questions_never_walk_through_history() {
     OVERLAPS: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     ASKED_BY_AGENT: SEARCH asked USING COVERING INDEX asked_by_agent (agent=? AND at>?)
     ASKED_IN_CHAT: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
+    COUNT_ASKED: SEARCH asked USING COVERING INDEX asked_by_agent (agent=? AND at>?)
+    COUNT_ASKED: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
     UNEXPLAINED: SEARCH unexplained USING INDEX unexplained_newest (repository=?)
     UNSETTLED: SEARCH unexplained USING INDEX unexplained_unsettled (repository=? AND found_at<?)
     DECIDED: SEARCH decisions USING INDEX decisions_by_person (person=? AND at>?)

@@ -402,6 +402,7 @@ async fn a_rewritten_branch_is_shown_to_a_human_before_anything_goes_on_it() -> 
         "nothing was pushed on the rewritten branch"
     );
     lab.tap(BOB, id, "Retry").await?;
+    lab.tap(BOB, id, "Yes, retry").await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     lab.invariants().await
 }

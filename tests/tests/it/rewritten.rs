@@ -37,6 +37,17 @@ fn conflicting_history(lab: &Lab, before: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes the branch as it is: asked twice, since that is for every change.
+async fn take(lab: &Lab, user: i64, id: ProposalId) -> Result<()> {
+    let asked = lab.tap(user, id, "Retry").await?;
+    assert!(
+        asked.text().contains("for every change") && asked.text().contains("tap Yes"),
+        "{asked:?}"
+    );
+    lab.tap(user, id, "Yes, retry").await?;
+    Ok(())
+}
+
 async fn alarmed(lab: &Lab) -> Result<()> {
     let alarm = lab.said(CHAT, 0, &["was force-pushed", "Nothing is sent to it"]).await?;
     assert!(!alarm.silent);
@@ -52,11 +63,19 @@ async fn a_rewrite_that_was_seen_while_people_thought_blocks_the_approval() -> R
     lab.repo.force_push(&before)?;
     alarmed(&lab).await?;
     lab.card_saying(id, "was force-pushed").await?;
+    let told = lab.engine.told_note(&lab.proposal(id).await?).unwrap_or_default();
+    assert!(told.contains("was force-pushed"), "agents read it, too: {told}");
     lab.tap(ALICE, id, "Approve").await?;
     let note = blocked(&lab, id).await?.note.unwrap_or_default();
     assert!(note.contains(&lost[..7]) && note.contains("Retry push takes it as it is"), "{note}");
     assert_eq!(lab.repo.tip().as_deref(), Some(before.as_str()), "nothing was pushed");
     lab.tap(BOB, id, "Retry").await?;
+    lab.card_saying(id, "Are you sure?").await?;
+    // Another's step is not one's own, and Back takes nothing.
+    assert!(lab.tap(ALICE, id, "Yes, retry").await?.text().contains("for every change"));
+    lab.tap(ALICE, id, "Back").await?;
+    assert_eq!(lab.proposal(id).await?.delivery, Delivery::PushBlocked);
+    lab.tap(BOB, id, "Yes, retry").await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     lab.said(CHAT, 0, &["bob took branch main as it is at", &before[..7]]).await?;
     let audit = lab.whole_audit().await?;
@@ -137,6 +156,10 @@ async fn retry_looks_at_the_branch_as_it_is_now() -> Result<()> {
     lab.tap(ALICE, id, "Approve").await?;
     blocked(&lab, id).await?;
     lab.repo.force_push(&lost)?;
+    // The card says that it is over, and what is left to do is one tap.
+    lab.card_saying(id, "force-pushed and put back").await?;
+    let told = lab.engine.told_note(&lab.proposal(id).await?).unwrap_or_default();
+    assert!(told.contains("it contains") && !told.contains("no longer"), "{told}");
     lab.tap(BOB, id, "Retry").await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     lab.invariants().await
@@ -158,14 +181,14 @@ async fn retry_takes_only_what_people_were_told() -> Result<()> {
     let other = lab
         .repo
         .commit_on_top(&[Change::write("README.md", "two\n")], "Another history", "Olivia")?;
-    lab.tap(BOB, id, "Retry").await?;
+    take(&lab, BOB, id).await?;
     let again = lab
         .until(id, "blocked again", |p| {
             p.delivery == Delivery::PushBlocked && p.note.as_deref().is_some_and(|note| note.contains(&other[..7]))
         })
         .await?;
     assert_eq!(lab.repo.tip().as_deref(), Some(other.as_str()), "{:?}", again.note);
-    lab.tap(BOB, id, "Retry").await?;
+    take(&lab, BOB, id).await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     lab.invariants().await
 }

@@ -245,7 +245,7 @@ async fn while_stopped_no_pull_request_is_opened_and_agents_are_told() -> Result
             &[("infrastructure/terraform/main.tf", Some("variable \"nodes\" {\n  default = 4\n}\n"))],
         )
         .await?;
-    let note = lab.engine.proposal(&agent, id).await?.note.unwrap_or_default();
+    let note = lab.engine.told_note(&lab.engine.proposal(&agent, id).await?).unwrap_or_default();
     assert!(note.contains("alice stopped tier manual"), "{note}");
     resumed(&lab, 1).await?;
     let proposal = lab.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;

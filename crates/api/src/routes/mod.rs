@@ -18,12 +18,12 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::conditional::{etag, etag_text};
+use crate::conditional::EntityTag;
 use crate::document::{ProposalDocument, address};
 use crate::face::Face;
 use crate::idempotency::{EXISTING, IDEMPOTENT_REPLAYED, Pass, key};
 use crate::problem::Refusal;
-use engine::{Answer, Checked, Created, Idempotency};
+use engine::{Answer, Checked, Created, Engine, Idempotency};
 
 /// What every handler returns.
 pub type Answered = Result<Response, Refusal>;
@@ -58,11 +58,15 @@ pub fn telegram() -> Router<Face> {
 fn claim(face: &Face, agent: &AgentName, headers: &HeaderMap, fingerprint: Sha256Hash) -> Result<(Idempotency, Pass), Refusal> {
     let key = key(headers)?;
     let pass = face.in_flight.enter(agent, &key)?;
-    let render = Arc::new(|proposal: &Proposal, checked: Option<&Checked>| Answer {
-        status: StatusCode::CREATED.as_u16(),
-        body: document_text(proposal, checked),
-        etag: Some(etag_text(proposal.version)),
-        location: Some(address(proposal.id)),
+    let engine = face.engine.clone();
+    let render = Arc::new(move |proposal: &Proposal, checked: Option<&Checked>| {
+        let told = Told::of(&engine, proposal, None);
+        Answer {
+            status: StatusCode::CREATED.as_u16(),
+            etag: Some(told.tag.text()),
+            body: json_text(&told.document(proposal, checked)),
+            location: Some(address(proposal.id)),
+        }
     });
     Ok((Idempotency { key, fingerprint, render }, pass))
 }
@@ -104,18 +108,40 @@ fn replayed(answer: &Answer) -> Response {
     response
 }
 
-/// A proposal's document with its address and tag.
-async fn document(face: &Face, status: StatusCode, proposal: &Proposal) -> Answered {
-    document_beside(face, status, proposal, None).await
+/// What is told of a proposal beside what is stored, as of now, and the tag of both.
+struct Told {
+    note: Option<String>,
+    overlaps: Option<Vec<domain::ProposalId>>,
+    tag: EntityTag,
 }
 
-/// The same, with the other open proposals on its files.
-async fn document_beside(face: &Face, status: StatusCode, proposal: &Proposal, overlaps: Option<Vec<domain::ProposalId>>) -> Answered {
+impl Told {
+    fn of(engine: &Engine, proposal: &Proposal, overlaps: Option<Vec<domain::ProposalId>>) -> Self {
+        let note = engine.told_note(proposal);
+        let others: Vec<_> = overlaps.iter().flatten().map(domain::ProposalId::to_string).collect();
+        let tag = EntityTag::beside(proposal.version, &[note.as_deref().unwrap_or_default(), &others.join(" ")]);
+        Self { note, overlaps, tag }
+    }
+
+    fn document(self, proposal: &Proposal, checked: Option<&Checked>) -> ProposalDocument {
+        let mut document = ProposalDocument::with(proposal, checked);
+        document.note = self.note.or(document.note);
+        document.overlaps = self.overlaps;
+        document
+    }
+}
+
+/// A proposal's document with its address and tag.
+async fn document(face: &Face, status: StatusCode, proposal: &Proposal) -> Answered {
+    document_told(face, status, proposal, Told::of(&face.engine, proposal, None)).await
+}
+
+/// The same, with what is told of it now.
+async fn document_told(face: &Face, status: StatusCode, proposal: &Proposal, told: Told) -> Answered {
     let checked = face.engine.checked(proposal).await.map_err(engine::Problem::from)?;
-    let mut found = ProposalDocument::with(proposal, checked.as_ref());
-    found.overlaps = overlaps;
-    let mut response = json(status, &found);
-    response.headers_mut().insert(ETAG, etag(proposal.version));
+    let tag = told.tag.value();
+    let mut response = json(status, &told.document(proposal, checked.as_ref()));
+    response.headers_mut().insert(ETAG, tag);
     if status == StatusCode::CREATED {
         locate(response.headers_mut(), proposal.id);
     }
@@ -127,10 +153,6 @@ fn locate(headers: &mut HeaderMap, id: domain::ProposalId) {
     if let Ok(value) = HeaderValue::from_str(&address(id)) {
         headers.insert(LOCATION, value);
     }
-}
-
-fn document_text(proposal: &Proposal, checked: Option<&Checked>) -> String {
-    json_text(&ProposalDocument::with(proposal, checked))
 }
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {

@@ -11,8 +11,8 @@ use domain::{Decision, Delivery, Outcome, Proposal, ProposalId, RepositoryName};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Answered, acceptable, document_beside, json, text};
-use crate::conditional::{Known, Wait, etag, if_none_match, wait};
+use super::{Answered, Told, acceptable, document_told, json, text};
+use crate::conditional::{Known, Wait, if_none_match, wait};
 use crate::document::{ProposalDocument, ProposalsDocument, words};
 use crate::extract::{Asked, Caller, Named};
 use crate::face::Face;
@@ -73,11 +73,24 @@ pub async fn read(
     let known = if_none_match(&headers)?;
     let wait = wait(query.wait, &headers, face.limits.wait_seconds);
     let until = query.until.map_or(Until::Change, Until::from);
-    let proposal = match wait {
-        Some(wait) => waited(&face, &agent, id, known.as_ref().and_then(Known::newest), until, wait, draining).await,
-        None => face.engine.proposal(&agent, id).await,
+    let unseen = match (&known, until) {
+        (Some(known), Until::Change) if wait.is_some() => tells_news(&face, &agent, id, known).await?,
+        _ => None,
+    };
+    let proposal = match (unseen, wait) {
+        (Some(unseen), _) => Ok(unseen),
+        (None, Some(wait)) => waited(&face, &agent, id, known.as_ref().and_then(Known::newest), until, wait, draining).await,
+        (None, None) => face.engine.proposal(&agent, id).await,
     };
     current(&face, &proposal?, known.as_ref(), wait).await
+}
+
+/// The proposal, if it tells something else by now of the version that the caller has: what a change waits for makes no new version.
+async fn tells_news(face: &Face, agent: &Agent, id: ProposalId, known: &Known) -> Result<Option<Proposal>, Problem> {
+    let proposal = face.engine.proposal(agent, id).await?;
+    let told = Told::of(&face.engine, &proposal, Some(face.engine.overlaps(id).await?));
+    let news = known.newest() == Some(proposal.version) && !known.has(&told.tag);
+    Ok(news.then_some(proposal))
 }
 
 /// Waits, unless the service is being stopped: then the caller gets what there is.
@@ -105,16 +118,13 @@ async fn waited(
 
 /// 304 when the caller has exactly this, else the document.
 async fn current(face: &Face, proposal: &Proposal, known: Option<&Known>, wait: Option<Wait>) -> Answered {
-    let mut response = match known {
-        Some(known) if known.has(proposal.version) => {
-            let mut response = StatusCode::NOT_MODIFIED.into_response();
-            response.headers_mut().insert(ETAG, etag(proposal.version));
-            response
-        }
-        _ => {
-            let overlaps = face.engine.overlaps(proposal.id).await?;
-            document_beside(face, StatusCode::OK, proposal, Some(overlaps)).await?
-        }
+    let told = Told::of(&face.engine, proposal, Some(face.engine.overlaps(proposal.id).await?));
+    let mut response = if known.is_some_and(|known| known.has(&told.tag)) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(ETAG, told.tag.value());
+        response
+    } else {
+        document_told(face, StatusCode::OK, proposal, told).await?
     };
     response
         .headers_mut()
@@ -199,7 +209,12 @@ pub async fn list(
     let link = next_cursor
         .as_deref()
         .and_then(|cursor| next_link(uri.query().unwrap_or_default(), cursor));
-    let proposals = proposals.iter().map(ProposalDocument::from).collect();
+    let listed = |proposal: &Proposal| {
+        let mut document = ProposalDocument::from(proposal);
+        document.note = face.engine.told_note(proposal).or(document.note);
+        document
+    };
+    let proposals = proposals.iter().map(listed).collect();
     let mut response = json(StatusCode::OK, &ProposalsDocument { proposals, next_cursor });
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);

@@ -1,7 +1,7 @@
 //! The second step before something grave. Each person has one of their own: nobody confirms on another's behalf, and nobody's open step
 //! ties anybody else's hands. It lives in memory for two minutes; after that, or after a restart, a tap on Yes asks again.
 
-use domain::{Decision, Effect, Eligibility, PersonRef, Proposal, Refusal, ReviewVerdict, Risk, Timestamp, UserId};
+use domain::{Decision, Delivery, Effect, Eligibility, Event, PersonRef, Proposal, Refusal, ReviewVerdict, Risk, Timestamp, UserId};
 use store::{Card as StoredCard, CardKind, StoreError};
 use telegram::{Action, Tap};
 
@@ -88,6 +88,27 @@ impl Engine {
         Ok(Toast::alert(format!("{why}{look}")))
     }
 
+    /// A retry is one tap, unless it takes a rewritten branch as it is: that is for every change, and asked again.
+    pub(super) async fn retry_or_ask(&self, tap: &Tap, card: &StoredCard, proposal: &Proposal, person: PersonRef) -> Result<Toast, Dead> {
+        let takes = match proposal.delivery {
+            Delivery::PushBlocked => self.retry_takes(proposal).await?,
+            _ => None,
+        };
+        let Some(takes) = takes else {
+            return self.tapped_event(tap, card.proposal, Event::Retry { by: person }, None).await;
+        };
+        if !self.book().policy.may_handle(proposal, person.id, self.now()) {
+            return Err(Dead::Refused(Refusal::NotEligible.to_string()));
+        }
+        self.consume_once(tap).await?;
+        self.open_own(card.id, person, Action::Retry);
+        self.owe_step(card.proposal).await?;
+        Ok(Toast::alert(cut(
+            &format!("This {takes}. Look at its history first; if you mean it, tap Yes."),
+            190,
+        )))
+    }
+
     /// Yes: counts for whoever has a step of their own; anybody else is asked first.
     pub(super) async fn confirm(
         &self,
@@ -105,7 +126,13 @@ impl Engine {
             return Ok(Toast::alert("Read the question first, then tap Yes."));
         }
         let step = self.taken_step(card.id, person.id);
-        if proposal.delivery == domain::Delivery::Queued {
+        if proposal.delivery == Delivery::PushBlocked {
+            return match step.filter(|step| step.action == Action::Retry) {
+                Some(_) => self.tapped_event(tap, card.proposal, Event::Retry { by: person }, None).await,
+                None => self.retry_or_ask(tap, card, proposal, person).await,
+            };
+        }
+        if proposal.delivery == Delivery::Queued {
             return match step.filter(|step| step.action == Action::SendAnyway) {
                 Some(_) => self.pass_tapped(tap, card, person).await,
                 None => self.ask_to_pass(tap, card, proposal, person).await,

@@ -28,18 +28,16 @@ pub(super) async fn count(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Result<(), Timestamp>, StoreError> {
+    let (of_agent, in_chat) = (limits.hourly_cards_per_agent, limits.hourly_cards_per_chat);
+    if tx.put_asked(agent, chats, now, of_agent, in_chat).await? {
+        return Ok(Ok(()));
+    }
     let hour = chrono::Duration::hours(1);
-    let mut until = tx.asked_by_agent(agent, now - hour, limits.hourly_cards_per_agent).await?;
+    let mut until = tx.asked_by_agent(agent, now - hour, of_agent).await?;
     for chat in chats {
-        until = until.max(tx.asked_in_chat(*chat, now - hour, limits.hourly_cards_per_chat).await?);
+        until = until.max(tx.asked_in_chat(*chat, now - hour, in_chat).await?);
     }
-    match until {
-        Some(oldest) => Ok(Err(oldest + hour)),
-        None => {
-            tx.put_asked(agent, chats, now).await?;
-            Ok(Ok(()))
-        }
-    }
+    Ok(Err(until.unwrap_or(now) + hour))
 }
 
 impl Engine {

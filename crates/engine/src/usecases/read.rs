@@ -20,25 +20,29 @@ impl Engine {
         let found = self.store().read().proposal(id).await?;
         found
             .filter(|proposal| proposal.agent == agent.name)
-            .map(|proposal| self.as_told(proposal))
             .ok_or_else(|| Problem::not_found("proposal"))
     }
 
-    /// What an agent reads while its change waits: the note says for what. Told only, never stored: the version stays what it is.
-    fn as_told(&self, mut proposal: Proposal) -> Proposal {
-        let waiting = matches!(proposal.delivery, Delivery::None | Delivery::AwaitingCommit) && !proposal.is_over();
-        let said = if proposal.delivery == Delivery::Queued {
-            self.may_send(&proposal).err().map(|holds| domain::said(&holds))
-        } else if waiting {
-            let stops: Vec<_> = self.stops_over(&proposal).iter().map(domain::Stop::why).collect();
-            (!stops.is_empty()).then(|| format!("will wait: {}", stops.join("; ")))
-        } else {
-            None
-        };
-        if let Some(said) = said {
-            proposal.note = Some(proposal.note.map_or_else(|| said.clone(), |note| format!("{note}; {said}")));
+    /// What an agent reads as the note instead of the stored one: what a change waits for (stops, freezes, a branch or a remote that is not as
+    /// it should be) is told, never stored, so the version stays what it is. `None`: the stored note says it all.
+    pub fn told_note(&self, proposal: &Proposal) -> Option<String> {
+        if proposal.is_over() {
+            return None;
         }
-        proposal
+        if let Some(instead) = self.put_back(proposal) {
+            return Some(instead);
+        }
+        let held = match proposal.delivery {
+            Delivery::Queued => self.may_send(proposal).err().map(|holds| domain::said(&holds)),
+            Delivery::None | Delivery::AwaitingCommit => {
+                let stops: Vec<_> = self.stops_over(proposal).iter().map(domain::Stop::why).collect();
+                (!stops.is_empty()).then(|| format!("will wait: {}", stops.join("; ")))
+            }
+            Delivery::Committing | Delivery::PushBlocked | Delivery::Pushed | Delivery::Syncing | Delivery::Ended => None,
+        };
+        let said: Vec<String> = held.into_iter().chain(self.branch_words(proposal)).collect();
+        let all = proposal.note.iter().cloned().chain(said.iter().cloned());
+        (!said.is_empty()).then(|| all.collect::<Vec<_>>().join("; "))
     }
 
     /// One proposal, as soon as it is what the caller waits for, or after the time given (60 s at most).
@@ -108,7 +112,6 @@ impl Engine {
             since: None,
         };
         let (proposals, next) = self.store().read().list(&filter, cursor, listing.limit.clamp(1, 100)).await?;
-        let proposals = proposals.into_iter().map(|proposal| self.as_told(proposal)).collect();
         Ok((proposals, next.map(|cursor| cursor.to_string())))
     }
 

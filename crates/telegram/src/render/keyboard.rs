@@ -41,7 +41,7 @@ pub(super) fn keyboard(card: &Card, options: &RenderOptions, complete: bool) -> 
     rows.extend(pairs(
         secondary
             .into_iter()
-            .filter(|a| card.buttons.contains(a))
+            .filter(|a| card.buttons.contains(a) && card.confirm.as_ref().is_none_or(|step| step.action != *a))
             .flat_map(|a| press(a, label(a), options))
             .collect(),
     ));
