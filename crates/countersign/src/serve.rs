@@ -57,15 +57,13 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 async fn reload(service: &Service) {
-    let engine = service.engine().clone();
-    match tokio::task::spawn_blocking(move || engine.reload_book()).await {
-        Ok(Ok(true)) => tracing::info!(policy = %service.engine().book().policy.hash().short(), "policy and runbooks were read anew"),
-        Ok(Ok(false)) => tracing::info!("policy and runbooks are unchanged"),
-        Ok(Err(problems)) => {
+    match service.engine().follow_files().await {
+        Ok(true) => tracing::info!(policy = %service.engine().book().policy.hash().short(), "policy and runbooks were read anew"),
+        Ok(false) => tracing::info!("policy and runbooks are unchanged"),
+        Err(problems) => {
             let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             tracing::error!("the policy or a runbook on disk is not valid; the last valid one stays in force: {text}");
         }
-        Err(error) => tracing::error!(%error, "the policy could not be read"),
     }
 }
 

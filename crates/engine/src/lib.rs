@@ -12,6 +12,7 @@ mod hub;
 mod inbound;
 mod intake;
 pub mod orders;
+mod own_files;
 mod policies;
 mod problem;
 mod requests;
@@ -83,6 +84,8 @@ struct Inner {
     delayed: Mutex<BTreeMap<domain::ProposalId, String>>,
     /// The policies that repositories carry themselves.
     following: policies::Following,
+    /// What people know of the service's own files.
+    own_files: own_files::OwnFiles,
     /// Up to where each branch was looked at for reverts.
     looks: workers::Looks,
     /// The owners of the branches, once they run.
@@ -141,6 +144,7 @@ impl Engine {
             moved: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             following: policies::Following::default(),
+            own_files: own_files::OwnFiles::default(),
             looks: workers::Looks::default(),
             owners: OnceLock::new(),
             used: workers::Used::default(),

@@ -275,6 +275,8 @@ pub struct Health {
     pub invalid_policies: Vec<RepositoryName>,
     /// The repositories of whose own runbooks one is not valid at the tip: it is not run.
     pub invalid_runbooks: Vec<RepositoryName>,
+    /// Whether one of the service's own files is not valid on disk: what was in force stays in force.
+    pub broken_files: bool,
     /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
     /// What is wrong with Telegram, in words that anybody may read.

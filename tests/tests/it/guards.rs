@@ -161,7 +161,7 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_old_ones_in_force() -
         "nothing changed"
     );
     files.write("rego/a.rego", "package main\n\ndeny[msg] {\n  input.kind ==\n}\n")?;
-    let problems = lab.engine.reload_book().err().context("a broken policy was taken")?;
+    let problems = lab.engine.follow_files().await.err().context("a broken policy was taken")?;
     ensure!(
         problems[0].file.ends_with("rego/a.rego") && problems[0].line > 1 && !problems[0].remedy.is_empty(),
         "{problems:?}"
@@ -171,12 +171,24 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_old_ones_in_force() -
         ["rego.deny refuse"],
         "the old one is in force"
     );
+    // People hear of it once, however often it is looked at; whoever watches the service sees it, too.
+    let alarm = lab
+        .said(CHAT, 0, &["ALARM", "rego/a.rego", "What was in force stays in force"])
+        .await?;
+    ensure!(!alarm.silent && lab.engine.health().await.broken_files, "{alarm:?}");
+    ensure!(lab.engine.follow_files().await.is_err(), "still broken");
     files.write(
         "rego/a.rego",
         "package main\n\nimport rego.v1\n\nwarn contains \"look\" if input.kind == \"ConfigMap\"\n",
     )?;
-    ensure!(lab.engine.reload_book().map_err(|problems| anyhow!("{problems:?}"))?, "it changed");
+    // The service looks by itself from time to time, too: whoever comes first.
+    lab.engine.follow_files().await.map_err(|problems| anyhow!("{problems:?}"))?;
     assert_eq!(found(&evaluate(&lab, at, CONFIG_MAP).await?), ["rego.warn remark"]);
+    lab.said(CHAT, 0, &["service's own files", "valid again"]).await?;
+    ensure!(!lab.engine.health().await.broken_files, "mended");
+    let audit = lab.whole_audit().await?;
+    let told = |event: &str| audit.iter().filter(|(found, _)| found == event).count();
+    assert_eq!((told("files_invalid"), told("files_valid")), (1, 1), "{audit:#?}");
     lab.invariants().await
 }
 

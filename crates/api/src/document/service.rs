@@ -157,6 +157,8 @@ impl HealthDocument {
         let troubles = troubles.map(|(repository, trouble)| format!("repository {repository}: {trouble}"));
         let policy = |name| format!("repository {name}: the policy on its branch is not valid, so nothing is standard");
         let runbooks = |name| format!("repository {name}: a runbook on its branch is not valid, so it is not run");
+        let own_files =
+            || "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force".to_owned();
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -168,6 +170,7 @@ impl HealthDocument {
             not_ready,
             warnings: (troubles.chain(health.invalid_policies.iter().map(policy)))
                 .chain(health.invalid_runbooks.iter().map(runbooks))
+                .chain(health.broken_files.then(own_files))
                 .collect(),
             telegram: health
                 .telegram
@@ -205,6 +208,7 @@ mod tests {
             repository_troubles: vec![("homelab".parse().expect("a name"), "its remote cannot be reached".to_owned())],
             invalid_policies: vec!["homelab".parse().expect("a name")],
             invalid_runbooks: Vec::new(),
+            broken_files: true,
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -219,7 +223,8 @@ mod tests {
           ],
           "warnings": [
             "repository homelab: its remote cannot be reached",
-            "repository homelab: the policy on its branch is not valid, so nothing is standard"
+            "repository homelab: the policy on its branch is not valid, so nothing is standard",
+            "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force"
           ],
           "telegram": {
             "name": "telegram",
@@ -247,6 +252,7 @@ mod tests {
             repository_troubles: Vec::new(),
             invalid_policies: Vec::new(),
             invalid_runbooks: Vec::new(),
+            broken_files: false,
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

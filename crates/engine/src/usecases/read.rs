@@ -190,6 +190,7 @@ impl Engine {
             repository_troubles,
             invalid_policies: self.invalid_policies(),
             invalid_runbooks: self.invalid_runbooks(),
+            broken_files: self.has_broken_files(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

@@ -126,15 +126,13 @@ impl Engine {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(BOOK_EVERY) => {}
             }
-            let engine = self.clone();
-            let reloaded = tokio::task::spawn_blocking(move || engine.reload_book()).await;
-            match reloaded {
-                Ok(Ok(true)) => {
+            match self.follow_files().await {
+                Ok(true) => {
                     tracing::info!(policy = %self.book().policy.hash().short(), "policy, runbooks and guard rails were read anew");
                     told = None;
                 }
-                Ok(Ok(false)) => told = None,
-                Ok(Err(problems)) => {
+                Ok(false) => told = None,
+                Err(problems) => {
                     let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                     if told.as_ref() != Some(&text) {
                         tracing::error!(
@@ -143,7 +141,6 @@ impl Engine {
                         told = Some(text);
                     }
                 }
-                Err(error) => tracing::error!(%error, "the policy could not be read"),
             }
             self.tell_policies().await;
             let granted = self.granted(&self.book());
