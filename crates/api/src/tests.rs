@@ -5,6 +5,7 @@ mod asking;
 mod fixture;
 mod guards;
 mod refusals;
+mod second_factors;
 mod service;
 
 /// The OpenAPI description as a JSON Schema that validates documents of one of its components.

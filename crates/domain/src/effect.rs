@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentName, RepositoryName, Timestamp};
+use crate::{AgentName, OrderId, RepositoryName, Timestamp};
 
 /// One side effect owed to the world. Stored with the state that owes it, executed outside any transaction, safe to run twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,9 +47,34 @@ pub enum Effect {
         /// The topic in it; 0 for none.
         thread: i64,
     },
-    /// Tell something in every chat, with sound: people stopped or resumed something.
+    /// Tell something in every chat, with sound: what people stopped is over.
     Announce {
         /// What.
+        text: String,
+    },
+    /// Tell every chat of a stop or lock, with a button that ends it; bring what tells of it already up to what stands now.
+    TellOrder {
+        /// Which.
+        order: OrderId,
+    },
+    /// Show people the lines that accept an offer of a promotion, as long as it is open.
+    TellOffer {
+        /// Its number.
+        offer: u64,
+        /// Where: its chats are told.
+        repository: RepositoryName,
+        /// What is offered, and where the lines belong.
+        text: String,
+        /// The lines, as they are to be pasted.
+        lines: String,
+        /// How to turn it down.
+        after: String,
+    },
+    /// An offer is over: the messages that tell of it say how from now on.
+    CloseOffer {
+        /// Its number.
+        offer: u64,
+        /// What became of it.
         text: String,
     },
     /// Tell people, in one message that is edited, how often an agent was refused because it had asked too much.
@@ -85,6 +110,9 @@ impl Effect {
             Self::Tell { .. } => "tell",
             Self::Digest { .. } => "digest",
             Self::Announce { .. } => "announce",
+            Self::TellOrder { .. } => "tell_order",
+            Self::TellOffer { .. } => "tell_offer",
+            Self::CloseOffer { .. } => "close_offer",
             Self::Quota { .. } => "quota",
             Self::MarkReverted => "mark_reverted",
             Self::WeighTrust => "weigh_trust",

@@ -38,5 +38,5 @@ pub use proposal::{
 };
 pub use refusal::Refusal;
 pub use states::{Decision, Delivery, Landed, Outcome, Risk, SecondFactor, Tier};
-pub use stops::{Lock, RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, StopRequest, Subject};
+pub use stops::{Lock, Order, OrderId, RESUME_PEOPLE, RESUME_SECONDS, ResumeVote, Resumption, Scope, Stop, StopRequest, Subject};
 pub use words::{counted, span};

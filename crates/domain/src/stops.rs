@@ -128,12 +128,16 @@ fn counted(votes: &mut Vec<ResumeVote>, vote: ResumeVote, may: impl Fn(UserId) -
     let now = vote.at;
     votes.retain(|known| known.by.id != vote.by.id);
     votes.push(vote);
-    let fresh = |vote: &&ResumeVote| (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds());
-    let people: BTreeSet<UserId> = votes.iter().filter(fresh).map(|vote| vote.by.id).filter(|id| may(*id)).collect();
+    let fresh = votes.iter().filter(|vote| is_fresh(vote, now));
+    let people: BTreeSet<UserId> = fresh.map(|vote| vote.by.id).filter(|id| may(*id)).collect();
     match RESUME_PEOPLE.saturating_sub(people.len()) {
         0 => Resumption::Over,
         missing => Resumption::Missing(missing),
     }
+}
+
+fn is_fresh(vote: &ResumeVote, now: Timestamp) -> bool {
+    (0..RESUME_SECONDS).contains(&(now - vote.at).num_seconds())
 }
 
 /// Somebody took their own rights away: while it stands they are in no group, so that nothing they approved counts, nor anything they do now.
@@ -156,6 +160,80 @@ impl Lock {
     pub fn restore(&mut self, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
         let own = self.person.id;
         counted(&mut self.votes, vote, |id| id != own && may(id))
+    }
+}
+
+/// Names an order that two people can end. A number is never given twice, so a button of an old message never means a new order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderId {
+    /// A stop, by its number.
+    Stop(u64),
+    /// A lock, by its number.
+    Lock(u64),
+}
+
+/// An order that stands until two people end it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// Nothing that it covers is sent.
+    Stop(Stop),
+    /// Somebody without rights, who cannot be one of the two.
+    Lock(Lock),
+}
+
+impl Order {
+    /// What names it.
+    pub const fn id(&self) -> OrderId {
+        match self {
+            Self::Stop(stop) => OrderId::Stop(stop.id),
+            Self::Lock(lock) => OrderId::Lock(lock.id),
+        }
+    }
+
+    /// In a sentence: `stop 3 (all)`, `the lock of alice`.
+    pub fn named(&self) -> String {
+        match self {
+            Self::Stop(stop) => format!("stop {} ({})", stop.id, stop.scope),
+            Self::Lock(lock) => format!("the lock of {}", lock.person.name),
+        }
+    }
+
+    /// What people write to end it.
+    pub fn command(&self) -> String {
+        match self {
+            Self::Stop(stop) => format!("/resume {}", stop.id),
+            Self::Lock(lock) => format!("/unlock {}", lock.person.name),
+        }
+    }
+
+    /// Whose rights it took away: they cannot ask for its end.
+    pub const fn whose(&self) -> Option<UserId> {
+        match self {
+            Self::Stop(_) => None,
+            Self::Lock(lock) => Some(lock.person.id),
+        }
+    }
+
+    /// Everybody who wants it to end, in order.
+    pub fn votes(&self) -> &[ResumeVote] {
+        match self {
+            Self::Stop(stop) => &stop.votes,
+            Self::Lock(lock) => &lock.votes,
+        }
+    }
+
+    /// Counts the wishes that it ends, with a new one: [`Stop::resume`], [`Lock::restore`].
+    pub fn end(&mut self, vote: ResumeVote, may: impl Fn(UserId) -> bool) -> Resumption {
+        match self {
+            Self::Stop(stop) => stop.resume(vote, may),
+            Self::Lock(lock) => lock.restore(vote, may),
+        }
+    }
+
+    /// The wishes that count at `now`.
+    pub fn fresh(&self, now: Timestamp) -> impl Iterator<Item = &ResumeVote> {
+        self.votes().iter().filter(move |vote| is_fresh(vote, now))
     }
 }
 

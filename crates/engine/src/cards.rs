@@ -268,13 +268,19 @@ impl Engine {
         let policy = self.book().policy.clone();
         let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
         let standing = policy.standing(&proposal.revision.route, agent, &approvers, self.now());
+        // Whoever taps should know beforehand what it takes.
+        let code = if proposal.decision == Decision::Pending && proposal.revision.route.asks_code() {
+            ", each with a code"
+        } else {
+            ""
+        };
         let places = standing.places.into_iter().map(|place| {
             let have = proposal.approvals().filter(|review| place.have.contains(&review.by.id));
             let eligible = place.eligible.iter().filter_map(|id| policy.person(*id));
             Requirement {
                 have: have.map(|review| (signed(review), review.at)).collect(),
                 eligible: eligible.map(|person| person.name.clone()).collect(),
-                group: place.label,
+                group: format!("{}{code}", place.label),
                 quorum: place.quorum,
             }
         });

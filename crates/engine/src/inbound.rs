@@ -16,6 +16,7 @@ mod codes;
 mod commands;
 mod looking;
 mod orders;
+mod posts;
 mod steps;
 mod trust;
 
@@ -248,12 +249,9 @@ impl Engine {
             return Err(refuse("this chat is not configured for approvals"));
         }
         let (action, nonce) = telegram::decode(&tap.data).map_err(|_| refuse("this button is not one of ours"))?;
-        let card = self
-            .store()
-            .read()
-            .card_by_nonce(&nonce.to_string())
-            .await?
-            .ok_or_else(|| refuse("this button is not known"))?;
+        let Some(card) = self.store().read().card_by_nonce(&nonce.to_string()).await? else {
+            return self.judged_post(telegram, tap, action, &nonce.to_string(), (chat, message)).await;
+        };
         let card = self.adopted(card, chat, message).await?;
         let proposal = self
             .store()
@@ -267,13 +265,18 @@ impl Engine {
                 proposal.revision.number
             )));
         }
+        let person = self.tapping(tap)?;
+        self.act_on_tap(telegram, tap, action, &card, &proposal, person).await
+    }
+
+    /// Who taps: somebody of the policy, under their own account.
+    fn tapping(&self, tap: &Tap) -> Result<PersonRef, Dead> {
+        let refuse = |why: &str| Dead::Refused(why.to_owned());
         if !tap.from.is_person() {
             return Err(refuse("only a person can decide, under their own account"));
         }
-        let Some(person) = self.person(&tap.from) else {
-            return Err(refuse("you are not among the people of this policy; /whoami tells your id"));
-        };
-        self.act_on_tap(telegram, tap, action, &card, &proposal, person).await
+        self.person(&tap.from)
+            .ok_or_else(|| refuse("you are not among the people of this policy; /whoami tells your id"))
     }
 
     /// The card's message must be this one. After a lost answer the message's id is unknown: then this one is adopted, if the chat is right
@@ -349,6 +352,9 @@ impl Engine {
             Action::Demote => self.tapped_demote(tap, proposal, person).await,
             Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
             Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
+            Action::DiffOf(_) | Action::RevertOf(_) | Action::DemoteOf(_) | Action::Resume | Action::Unlock => {
+                Err(Dead::Refused("this button is of another message".to_owned()))
+            }
         }
     }
 
@@ -500,16 +506,21 @@ impl Engine {
 
     async fn send_diff(&self, telegram: &TelegramSetup, card: &StoredCard, proposal: &Proposal) -> Result<(), Dead> {
         let shown = self.card(proposal, Some(card)).await?;
-        let document = telegram::full_diff(&shown);
-        let (queue, chat, thread) = (telegram.queue.clone(), ChatId(card.chat), card.thread.map(telegram::ThreadId));
-        let reply = card.message.map(MessageId);
+        self.post_diff(telegram, &shown, (card.chat, card.thread, card.message));
+        Ok(())
+    }
+
+    /// Sends a diff below the message that it was asked for at: chat, topic, message.
+    fn post_diff(&self, telegram: &TelegramSetup, shown: &telegram::Card, (chat, thread, message): (i64, Option<i64>, Option<i64>)) {
+        let document = telegram::full_diff(shown);
+        let (queue, chat, thread) = (telegram.queue.clone(), ChatId(chat), thread.map(telegram::ThreadId));
+        let reply = message.map(MessageId);
         // Best effort, outside the answer's time: a second tap sends it again.
         tokio::spawn(async move {
             if let Err(error) = queue.send_document(chat, thread, document, false, reply).await {
                 tracing::warn!(%error, "a diff could not be sent");
             }
         });
-        Ok(())
     }
 
     /// A reply to a card: a code for an approval, or the reason of whoever rejected it.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{
-    Delivery, Effect, Event, Freeze, Lock, PersonRef, Policy, Proposal, ProposalId, ResumeVote, Resumption, Stop, StopRequest, Timestamp,
-    UserId, decide,
+    Delivery, Effect, Event, Freeze, Order, OrderId, PersonRef, Policy, Proposal, ProposalId, ResumeVote, Resumption, Stop, StopRequest,
+    Timestamp, UserId, decide,
 };
 use serde_json::json;
 use store::{Actor, Audit, Override, Store, StoreError, Tx};
@@ -56,15 +56,15 @@ pub enum Stopped {
     Standing(Stop),
 }
 
-/// What became of `/resume` or `/unlock`.
+/// What became of a wish that a stop or a lock ends.
 #[derive(Debug, Clone)]
-pub enum Ended<T> {
+pub enum Ended {
     /// It is over.
-    Over(T),
+    Over(Order),
     /// So many more people must ask for it.
-    Missing(T, usize),
+    Missing(Order, usize),
     /// Several stand: which one?
-    Which(Vec<T>),
+    Which(Vec<Order>),
     /// No such one stands.
     Nothing,
     /// This person may not ask for it; a refused attempt is in the audit log.
@@ -107,12 +107,8 @@ pub async fn stop(store: &Store, by: Orderer, request: StopRequest, now: Timesta
                     now,
                 ))
                 .await?;
-                let text = format!(
-                    "⛔ {}.\nNothing that it covers is sent; approvals are kept. /resume {} by two people ends it.",
-                    stop.why(),
-                    stop.id
-                );
-                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                let order = OrderId::Stop(stop.id);
+                tx.schedule(None, &Effect::TellOrder { order }, now).await?;
                 Ok(Stopped::New(stop))
             })
         })
@@ -123,42 +119,113 @@ pub async fn stop(store: &Store, by: Orderer, request: StopRequest, now: Timesta
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn resume(
-    store: &Store,
-    by: Orderer,
-    number: Option<u64>,
-    policy: Arc<Policy>,
-    now: Timestamp,
-) -> Result<Ended<Stop>, StoreError> {
+pub async fn resume(store: &Store, by: Orderer, number: Option<u64>, policy: Arc<Policy>, now: Timestamp) -> Result<Ended, StoreError> {
     store
         .write(move |tx| {
             Box::pin(async move {
                 let mut standing = tx.standing_stops().await?;
                 standing.retain(|stop| number.is_none_or(|number| stop.id == number));
-                let Some(mut stop) = standing.pop() else {
-                    return Ok::<_, StoreError>(Ended::Nothing);
-                };
-                if !standing.is_empty() {
-                    standing.push(stop);
-                    return Ok(Ended::Which(standing));
-                }
-                let may = entitled(tx, &policy).await?;
-                if !may(by.person.id) {
-                    refused(tx, by, "resume", format!("may not ask for stop {} to end", stop.id), now).await?;
-                    return Ok(Ended::NotEntitled);
-                }
-                let end = stop.resume(vote(&by, now), &may);
-                let (over, words) = told(&end, &by, &format!("stop {} ({})", stop.id, stop.scope));
-                tx.set_stop(&stop, over.then_some(now)).await?;
-                let details = json!({ "stop": stop.id, "scope": stop.scope, "over": over });
-                end_told(tx, by, "resume", "▶️", words, details, over, now).await?;
-                Ok(match end {
-                    Resumption::Over => Ended::Over(stop),
-                    Resumption::Missing(missing) => Ended::Missing(stop, missing),
-                })
+                wished(tx, by, standing.into_iter().map(Order::Stop).collect(), &policy, now).await
             })
         })
         .await
+}
+
+/// One person's wish that somebody gets their rights back; `name` may be left out while only one is locked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unlock(store: &Store, by: Orderer, name: Option<String>, policy: Arc<Policy>, now: Timestamp) -> Result<Ended, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut standing = tx.standing_locks().await?;
+                standing.retain(|lock| name.as_ref().is_none_or(|name| lock.person.name.eq_ignore_ascii_case(name)));
+                wished(tx, by, standing.into_iter().map(Order::Lock).collect(), &policy, now).await
+            })
+        })
+        .await
+}
+
+/// The same wish by the button of the message that tells of exactly this order. `update` is the tap, taken in within the same transaction;
+/// `None` is answered when it was taken in before.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn tapped(
+    store: &Store,
+    update: i64,
+    by: Orderer,
+    order: OrderId,
+    policy: Arc<Policy>,
+    now: Timestamp,
+) -> Result<Option<Ended>, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                if !tx.consume_update(update, now).await? {
+                    return Ok::<_, StoreError>(None);
+                }
+                let standing = tx.order(order).await?.filter(|(_, ended)| ended.is_none()).map(|(order, _)| order);
+                wished(tx, by, standing.into_iter().collect(), &policy, now).await.map(Some)
+            })
+        })
+        .await
+}
+
+/// Counts one person's wish that the one order which they mean ends.
+async fn wished(tx: &mut Tx, by: Orderer, mut standing: Vec<Order>, policy: &Policy, now: Timestamp) -> Result<Ended, StoreError> {
+    let Some(mut order) = standing.pop() else {
+        return Ok(Ended::Nothing);
+    };
+    if !standing.is_empty() {
+        standing.push(order);
+        return Ok(Ended::Which(standing));
+    }
+    let (event, mark) = match order {
+        Order::Stop(_) => ("resume", "▶️"),
+        Order::Lock(_) => ("unlock", "🔓"),
+    };
+    let may = entitled(tx, policy).await?;
+    if order.whose() == Some(by.person.id) || !may(by.person.id) {
+        let words = format!("may not ask for the end of {}", order.named());
+        tx.audit(audit(None, by.actor, &format!("refused_{event}"), words, json!({}), now))
+            .await?;
+        return Ok(Ended::NotEntitled);
+    }
+    let vote = ResumeVote {
+        by: by.person.clone(),
+        at: now,
+    };
+    let end = order.end(vote, &may);
+    let over = end == Resumption::Over;
+    let ended_at = over.then_some(now);
+    let details = match &order {
+        Order::Stop(stop) => {
+            tx.set_stop(stop, ended_at).await?;
+            json!({ "stop": stop.id, "scope": stop.scope, "over": over })
+        }
+        Order::Lock(lock) => {
+            tx.set_lock(lock, ended_at).await?;
+            json!({ "lock": lock.id, "person": lock.person.name, "over": over })
+        }
+    };
+    let (name, what) = (&by.person.name, order.named());
+    let words = match end {
+        Resumption::Over => format!("{what} is over: {name} was the second to ask for it"),
+        Resumption::Missing(missing) => format!("{name} asks for the end of {what}: {missing} more within the hour"),
+    };
+    // The chats hear of the end, and of a wish that nobody in them could know of.
+    if over || by.person.id == OPERATOR {
+        let text = format!("{mark} {words}.");
+        tx.schedule(None, &Effect::Announce { text }, now).await?;
+    }
+    tx.schedule(None, &Effect::TellOrder { order: order.id() }, now).await?;
+    tx.audit(audit(None, by.actor, event, words, details, now)).await?;
+    Ok(match end {
+        Resumption::Over => Ended::Over(order),
+        Resumption::Missing(missing) => Ended::Missing(order, missing),
+    })
 }
 
 /// Takes a person's own rights away, and what they approved of all that is not sent yet. Answers whether that is new.
@@ -187,56 +254,12 @@ pub async fn lock(store: &Store, person: PersonRef, policy: Arc<Policy>, now: Ti
                         tx.apply(&transition, entry).await?;
                     }
                 }
-                let text = format!(
-                    "🔒 {0} gave up all rights: nothing that {0} approves counts, nor anything approved before that is not sent yet.\n\
-                 /unlock {0} by two others gives them back.",
-                    person.name
-                );
-                tx.schedule(None, &Effect::Announce { text }, now).await?;
+                let standing = tx.standing_locks().await?;
+                if let Some(lock) = standing.iter().find(|lock| lock.person.id == person.id) {
+                    let order = OrderId::Lock(lock.id);
+                    tx.schedule(None, &Effect::TellOrder { order }, now).await?;
+                }
                 Ok(true)
-            })
-        })
-        .await
-}
-
-/// One person's wish that somebody gets their rights back; `name` may be left out while only one is locked.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn unlock(
-    store: &Store,
-    by: Orderer,
-    name: Option<String>,
-    policy: Arc<Policy>,
-    now: Timestamp,
-) -> Result<Ended<Lock>, StoreError> {
-    store
-        .write(move |tx| {
-            Box::pin(async move {
-                let mut standing = tx.standing_locks().await?;
-                standing.retain(|lock| name.as_ref().is_none_or(|name| lock.person.name.eq_ignore_ascii_case(name)));
-                let Some(mut lock) = standing.pop() else {
-                    return Ok::<_, StoreError>(Ended::Nothing);
-                };
-                if !standing.is_empty() {
-                    standing.push(lock);
-                    return Ok(Ended::Which(standing));
-                }
-                let may = entitled(tx, &policy).await?;
-                if lock.person.id == by.person.id || !may(by.person.id) {
-                    let words = format!("may not give {} their rights back", lock.person.name);
-                    refused(tx, by, "unlock", words, now).await?;
-                    return Ok(Ended::NotEntitled);
-                }
-                let end = lock.restore(vote(&by, now), &may);
-                let (over, words) = told(&end, &by, &format!("the lock of {}", lock.person.name));
-                tx.set_lock(&lock, over.then_some(now)).await?;
-                let details = json!({ "lock": lock.id, "person": lock.person.name, "over": over });
-                end_told(tx, by, "unlock", "🔓", words, details, over, now).await?;
-                Ok(match end {
-                    Resumption::Over => Ended::Over(lock),
-                    Resumption::Missing(missing) => Ended::Missing(lock, missing),
-                })
             })
         })
         .await
@@ -319,48 +342,6 @@ async fn locked(tx: &mut Tx) -> Result<BTreeSet<UserId>, StoreError> {
 async fn entitled(tx: &mut Tx, policy: &Policy) -> Result<impl Fn(UserId) -> bool + use<>, StoreError> {
     let policy = policy.without(&locked(tx).await?);
     Ok(move |id: UserId| id == OPERATOR || policy.may_resume(id))
-}
-
-fn vote(by: &Orderer, now: Timestamp) -> ResumeVote {
-    ResumeVote {
-        by: by.person.clone(),
-        at: now,
-    }
-}
-
-/// Whether it is over, and how people hear of it.
-fn told(end: &Resumption, by: &Orderer, what: &str) -> (bool, String) {
-    let name = &by.person.name;
-    match end {
-        Resumption::Over => (true, format!("{what} is over: {name} was the second to ask for it")),
-        Resumption::Missing(missing) => (false, format!("{name} asks for the end of {what}: {missing} more within the hour")),
-    }
-}
-
-/// The audit row; and the chats, where it is over, or where nobody in them could know that it was asked for.
-#[expect(clippy::too_many_arguments, reason = "one call in two places, each with all of it")]
-async fn end_told(
-    tx: &mut Tx,
-    by: Orderer,
-    event: &str,
-    mark: &str,
-    words: String,
-    details: serde_json::Value,
-    over: bool,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    if over || by.person.id == OPERATOR {
-        let text = format!("{mark} {words}.");
-        tx.schedule(None, &Effect::Announce { text }, now).await?;
-    }
-    tx.audit(audit(None, by.actor, event, words, details, now)).await?;
-    Ok(())
-}
-
-async fn refused(tx: &mut Tx, by: Orderer, what: &str, words: String, now: Timestamp) -> Result<(), StoreError> {
-    tx.audit(audit(None, by.actor, &format!("refused_{what}"), words, json!({}), now))
-        .await?;
-    Ok(())
 }
 
 fn audit(proposal: Option<ProposalId>, actor: Actor, event: &str, summary: String, details: serde_json::Value, at: Timestamp) -> Audit {

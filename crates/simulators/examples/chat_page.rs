@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         git_remote: folder.path().to_owned(),
         branch: "main".to_owned(),
         applications: Arc::new(applications),
+        codes: Arc::new(Vec::new),
         users: vec![ALICE, 1002, 1003],
         headline: "An agent proposes, a human approves, git carries it".to_owned(),
     })

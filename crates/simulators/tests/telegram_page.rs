@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulators::page::{ApplicationRow, Page, PageOptions};
+use simulators::page::{ApplicationRow, CodeRow, Page, PageOptions};
 use simulators::telegram::{Chat, ChatKind, TapOutcome, TelegramOptions, TelegramSim, User};
 
 const GROUP: i64 = -1001;
@@ -46,6 +46,12 @@ impl Demo {
             git_remote: remote.path().to_owned(),
             branch: "main".to_owned(),
             applications: Arc::new(move || shown.lock().expect("rows").clone()),
+            codes: Arc::new(|| {
+                vec![CodeRow {
+                    user: ALICE,
+                    code: "042042".to_owned(),
+                }]
+            }),
             users: vec![ALICE],
             headline: "demo".to_owned(),
         });
@@ -188,6 +194,8 @@ async fn applications_appear_when_they_change() {
     };
     demo.rows.lock().expect("rows").push(row);
     demo.panel("applications", |rows| rows[0]["health"] == "Healthy").await;
+    demo.panel("codes", |rows| rows == &json!([{ "user": ALICE, "code": "042042" }]))
+        .await;
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ impl Tx {
         .await
     }
 
-    /// Stores an offer of a promotion; `proposal` is the change to the policy that would make it true.
+    /// Stores an offer of a promotion and answers its number; `proposal` is the change to the policy that would make it true.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when an offer is open for this record.
@@ -128,10 +128,12 @@ impl Tx {
         proposal: Option<ProposalId>,
         offered_at: Timestamp,
         expires_at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.execute(
+    ) -> Result<u64, StoreError> {
+        self.returned_id(
+            "offer",
             sqlx::query(
-                "insert into grants (runbook, hash, repository, class, proposal, offered_at, expires_at) values (?, ?, ?, ?, ?, ?, ?)",
+                "insert into grants (runbook, hash, repository, class, proposal, offered_at, expires_at) values (?, ?, ?, ?, ?, ?, ?)
+                 returning id",
             )
             .bind(key.runbook.as_str())
             .bind(key.hash.to_string())
@@ -141,8 +143,7 @@ impl Tx {
             .bind(sql::micros(offered_at))
             .bind(sql::micros(expires_at)),
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Notes that the policy holds a promotion of this record that ends then. When that is what an open offer would have come to, the offer
@@ -464,22 +465,30 @@ pub(crate) async fn grants(connection: &mut SqliteConnection, key: &LedgerKey) -
     rows.into_iter().map(decode).collect()
 }
 
-pub(crate) const OFFER: &str = "select proposal, offered_at, expires_at from grants
+pub(crate) const OFFER: &str = "select id, proposal, offered_at, expires_at from grants
  where hash = ? and repository = ? and class = ? and granted_at is null and declined_at is null";
 
 pub(crate) async fn open_offer(connection: &mut SqliteConnection, key: &LedgerKey) -> Result<Option<OpenOffer>, StoreError> {
-    let row: Option<(Option<String>, i64, i64)> = keyed!(sqlx::query_as(OFFER), key)
+    let row: Option<(i64, Option<String>, i64, i64)> = keyed!(sqlx::query_as(OFFER), key)
         .fetch_optional(connection)
         .await
         .map_err(sql::failed)?;
-    row.map(|(proposal, offered_at, expires_at)| {
+    row.map(|(id, proposal, offered_at, expires_at)| {
         Ok(OpenOffer {
+            id: sql::count(id),
             proposal: proposal.as_deref().map(sql::id).transpose()?,
             offered_at: sql::time(offered_at)?,
             expires_at: sql::time(expires_at)?,
         })
     })
     .transpose()
+}
+
+pub(crate) const OFFER_STANDS: &str = "select exists (select 1 from grants where id = ? and granted_at is null and declined_at is null)";
+
+pub(crate) async fn offer_stands(connection: &mut SqliteConnection, offer: u64) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar(OFFER_STANDS).bind(sql::big(offer)).fetch_one(connection).await;
+    found.map_err(sql::failed)
 }
 
 pub(crate) const DECLINED: &str = "select max(declined_at) from grants where hash = ? and repository = ? and class = ?";

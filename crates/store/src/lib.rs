@@ -21,6 +21,7 @@ mod overlaps;
 #[cfg(test)]
 mod plans;
 mod policies;
+mod posts;
 mod proposals;
 mod reads;
 mod recover;
@@ -38,7 +39,7 @@ pub use error::{Duplicate, StoreError};
 pub use lock::ServeLock;
 pub use model::{
     Actor, Agent, Audit, AuditReport, AuditRow, Card, CardKind, CardState, Changed, Claimed, Cursor, LedgerRecord, ListFilter, NewCard,
-    OpenOffer, Ordered, Override, Owed, Pruned, Scopes, StandardRun, Standing, StoredAnswer,
+    NewPost, OpenOffer, Ordered, Override, Owed, Post, Pruned, Scopes, StandardRun, Standing, StoredAnswer, Told,
 };
 pub use overlaps::Overlap;
 pub use policies::RepositoryPolicy;

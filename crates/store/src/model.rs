@@ -315,6 +315,63 @@ pub struct Card {
     pub shown_at: Option<Timestamp>,
 }
 
+/// What a message tells of that is no proposal's card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// A stop, by its number.
+    Stop(u64),
+    /// A lock, by its number.
+    Lock(u64),
+    /// The offer of a promotion, by its number.
+    Offer(u64),
+}
+
+impl From<domain::OrderId> for Told {
+    fn from(order: domain::OrderId) -> Self {
+        match order {
+            domain::OrderId::Stop(id) => Self::Stop(id),
+            domain::OrderId::Lock(id) => Self::Lock(id),
+        }
+    }
+}
+
+/// A message with buttons that is no proposal's card, to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPost {
+    /// What it tells of; none for a digest.
+    pub told: Option<Told>,
+    /// The runs of a digest, in the order of its buttons.
+    pub runs: Vec<ProposalId>,
+    /// The chat it goes to.
+    pub chat: i64,
+    /// The topic it goes to.
+    pub thread: Option<i64>,
+    /// What its buttons carry: 22 characters of base64url, 128 random bits.
+    pub nonce: String,
+    /// When it was stored, just before sending.
+    pub sent_at: Timestamp,
+}
+
+/// A message with buttons that is no proposal's card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// Its row.
+    pub id: i64,
+    /// What it tells of; none for a digest.
+    pub told: Option<Told>,
+    /// The runs of a digest, in the order of its buttons.
+    pub runs: Vec<ProposalId>,
+    /// The chat it is in.
+    pub chat: i64,
+    /// The topic it is in.
+    pub thread: Option<i64>,
+    /// Telegram's message id, once confirmed or adopted.
+    pub message: Option<i64>,
+    /// What its buttons carry.
+    pub nonce: String,
+}
+
 /// An effect that a worker holds until its lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
@@ -408,6 +465,8 @@ pub struct StandardRun {
 /// An offer of a promotion that nobody has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOffer {
+    /// Its number.
+    pub id: u64,
     /// The change to the policy that would make it true.
     pub proposal: Option<ProposalId>,
     /// When it was made.

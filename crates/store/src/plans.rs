@@ -3,7 +3,8 @@
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::{
-    agents, answers, asked, audit, cards, decisions, effects, generators, ledger, open, overlaps, policies, proposals, stops, unexplained,
+    agents, answers, asked, audit, cards, decisions, effects, generators, ledger, open, overlaps, policies, posts, proposals, stops,
+    unexplained,
 };
 
 macro_rules! hot {
@@ -61,11 +62,18 @@ const HOT: &[(&str, &str)] = hot![
     ledger::GRANTS,
     ledger::DIGEST,
     ledger::OFFER,
+    ledger::OFFER_STANDS,
     ledger::IN_WINDOW,
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
     generators::GENERATOR,
+    posts::POST_BY_NONCE,
+    posts::POSTS_OF,
+    posts::DIGESTS_WITH,
+    posts::POSTED_RUNS,
+    stops::STOP,
+    stops::LOCK,
     stops::STOPS,
     stops::LOCKS,
     stops::OVERRIDES,
@@ -74,7 +82,7 @@ const HOT: &[(&str, &str)] = hot![
 ];
 
 /// Tables that grow with history or load, and the aliases that statements use for them.
-const BIG: [&str; 30] = [
+const BIG: [&str; 32] = [
     "proposals",
     "revisions",
     "contents",
@@ -105,6 +113,8 @@ const BIG: [&str; 30] = [
     "asked",
     "unexplained",
     "decisions",
+    "posts",
+    "posted_runs",
 ];
 /// Indexes that hold only what is under way: walking these costs no history.
 const UNDER_WAY: [&str; 6] = [
@@ -141,6 +151,8 @@ insert into trials (proposal, runbook, hash, repository, class, target, tier, pa
     select id, 'scale', digest, repository, 'production', '[]', 'prompted', '{}', created_at, created_at, iif(outcome is null, 'open', 'succeeded') from proposals;
 insert into standard_runs select id, 'scale', repository, '[]', created_at from proposals;
 insert into digests select -100, 0, id, created_at from proposals;
+insert into posts (told, chat, nonce, sent_at) select iif(rowid % 2, null, '{\"stop\":' || rowid || '}'), -100, id, rowid from proposals;
+insert into posted_runs select id, 0, nonce from posts where told is null;
 insert into shadows select id, digest, repository, 'production', 1 from proposals;
 insert into grants (runbook, hash, repository, class, offered_at, granted_at, expires_at)
     select 'scale', digest, repository, 'production', created_at, created_at, created_at from proposals;
@@ -258,6 +270,7 @@ async fn hot_questions_never_walk_through_history() {
     GRANTS: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     DIGEST: SEARCH digests USING COVERING INDEX sqlite_autoindex_digests_1 (chat=? AND thread=?)
     OFFER: SEARCH grants USING INDEX grants_open (hash=? AND repository=? AND class=?)
+    OFFER_STANDS: SEARCH grants USING INTEGER PRIMARY KEY (rowid=?)
     IN_WINDOW: SEARCH trials USING INDEX trials_in_window (repository=? AND closes_at>?)
     IN_WINDOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
@@ -265,6 +278,13 @@ async fn hot_questions_never_walk_through_history() {
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
     DECIDED: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
     GENERATOR: SEARCH generators USING INTEGER PRIMARY KEY (rowid=?)
+    POST_BY_NONCE: SEARCH posts USING INDEX sqlite_autoindex_posts_1 (nonce=?)
+    POSTS_OF: SEARCH posts USING INDEX posts_by_told (told=?)
+    DIGESTS_WITH: SEARCH posted_runs USING COVERING INDEX posted_runs_by_proposal (proposal=?)
+    DIGESTS_WITH: SEARCH posts USING INTEGER PRIMARY KEY (rowid=?)
+    POSTED_RUNS: SEARCH posted_runs USING PRIMARY KEY (post=?)
+    STOP: SEARCH stops USING INTEGER PRIMARY KEY (rowid=?)
+    LOCK: SEARCH locks USING INTEGER PRIMARY KEY (rowid=?)
     STOPS: SCAN stops USING INDEX stops_standing
     LOCKS: SCAN locks USING INDEX locks_standing
     OVERRIDES: SEARCH overrides USING PRIMARY KEY (proposal=?)

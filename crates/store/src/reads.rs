@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use domain::code::Generator;
 use domain::ledger::{Hold, LedgerKey, Shadow, Target, Trial};
 use domain::{
-    AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Orders, Proposal, ProposalId, RepositoryName, Revision, RunbookName, Sha256Hash,
-    Stop, Timestamp, UserId,
+    AgentName, ChangeSet, CommitId, Delivery, Facts, Lock, Order, OrderId, Orders, Proposal, ProposalId, RepositoryName, Revision,
+    RunbookName, Sha256Hash, Stop, Timestamp, UserId,
 };
 use sqlx::SqlitePool;
 
 use crate::model::{
-    Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, StandardRun, Standing, StoredAnswer,
+    Agent, AuditRow, Card, Cursor, LedgerRecord, ListFilter, OpenOffer, Ordered, Override, Owed, Post, StandardRun, Standing, StoredAnswer,
+    Told,
 };
 use crate::{
     Decided, Overlap, RefusedCards, RefusedReports, RepositoryPolicy, StoreError, Tx, Unexplained, agents, answers, asked, audit, cards,
-    decisions, effects, generators, ledger, overlaps, policies, proposals, reports, sql, stops, unexplained,
+    decisions, effects, generators, ledger, overlaps, policies, posts, proposals, reports, sql, stops, unexplained,
 };
 
 /// Reads outside of any transaction: each call sees the last commit. Cheap to make.
@@ -142,12 +143,22 @@ reads! {
     ledger::digest(chat: i64, thread: i64) -> Vec<ProposalId>;
     /// The holds that stand on a runbook in a repository.
     ledger::holds(runbook: &RunbookName, repository: &RepositoryName) -> Vec<Hold>;
+    /// Whether this offer of a promotion is open.
+    ledger::offer_stands(offer: u64) -> bool;
     /// The open offer of a promotion.
     ledger::open_offer(key: &LedgerKey) -> Option<OpenOffer>;
     /// The stops that stand, oldest first.
     stops::standing_stops() -> Vec<Stop>;
     /// The people who took their own rights away.
     stops::standing_locks() -> Vec<Lock>;
+    /// A stop or lock, and when it ended.
+    stops::order(order: OrderId) -> Option<(Order, Option<Timestamp>)>;
+    /// The message whose buttons carry this nonce, where that is no card.
+    posts::post_by_nonce(nonce: &str) -> Option<Post>;
+    /// The messages that tell of something, oldest first.
+    posts::posts_of(told: Told) -> Vec<Post>;
+    /// The digests that tell of a run, oldest first.
+    posts::digests_with(run: ProposalId) -> Vec<Post>;
     /// The freezes that a proposal was let pass.
     stops::overrides(proposal: ProposalId) -> Vec<Override>;
     /// Everything that people ordered and that stands.

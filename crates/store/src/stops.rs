@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Lock, Orders, PersonRef, ProposalId, ResumeVote, Scope, Stop, Timestamp, UserId};
+use domain::{Lock, Order, OrderId, Orders, PersonRef, ProposalId, ResumeVote, Scope, Stop, Timestamp, UserId};
 use sqlx::SqliteConnection;
 
 use crate::model::{Ordered, Override};
@@ -22,7 +22,7 @@ impl Tx {
             .bind(by.name.clone())
             .bind(sql::micros(at))
             .bind(reason.clone());
-        let id = self.returned_id(query).await?;
+        let id = self.returned_id("stop", query).await?;
         Ok(Stop {
             id,
             scope,
@@ -85,12 +85,13 @@ impl Tx {
         Ok(())
     }
 
-    async fn returned_id(&mut self, query: crate::tx::Statement<'_>) -> Result<u64, StoreError> {
+    /// The id that an insert answered.
+    pub(crate) async fn returned_id(&mut self, what: &'static str, query: crate::tx::Statement<'_>) -> Result<u64, StoreError> {
         use sqlx::Row as _;
         let rows = self.returned(query).await?;
         let id = rows.first().map(|row| row.try_get::<i64, _>(0).map_err(sql::failed)).transpose()?;
         id.map(sql::count).ok_or_else(|| StoreError::Missing {
-            what: "stop",
+            what,
             id: "just stored".to_owned(),
         })
     }
@@ -98,36 +99,61 @@ impl Tx {
 
 pub(crate) async fn standing_stops(connection: &mut SqliteConnection) -> Result<Vec<Stop>, StoreError> {
     let rows: Vec<StopColumns> = sqlx::query_as(STOPS).fetch_all(connection).await.map_err(sql::failed)?;
-    rows.into_iter()
-        .map(|(id, scope, by_id, by_name, at, reason, votes)| {
-            let name = id.to_string();
-            Ok(Stop {
-                id: sql::count(id),
-                scope: sql::decode("scope of stop", &name, &scope)?,
-                by: PersonRef {
-                    id: UserId(by_id),
-                    name: by_name,
-                },
-                at: sql::time(at)?,
-                reason,
-                votes: sql::decode::<Vec<ResumeVote>>("votes of stop", &name, &votes)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(stop).collect()
 }
 
 pub(crate) async fn standing_locks(connection: &mut SqliteConnection) -> Result<Vec<Lock>, StoreError> {
     let rows: Vec<LockColumns> = sqlx::query_as(LOCKS).fetch_all(connection).await.map_err(sql::failed)?;
-    rows.into_iter()
-        .map(|(id, person, name, at, votes)| {
-            Ok(Lock {
-                id: sql::count(id),
-                person: PersonRef { id: UserId(person), name },
-                at: sql::time(at)?,
-                votes: sql::decode::<Vec<ResumeVote>>("votes of lock", &id.to_string(), &votes)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(lock).collect()
+}
+
+pub(crate) async fn order(connection: &mut SqliteConnection, order: OrderId) -> Result<Option<(Order, Option<Timestamp>)>, StoreError> {
+    let (order, ended_at) = match order {
+        OrderId::Stop(id) => {
+            let found: Option<StopColumns> = one(connection, STOP, id).await?;
+            let Some(columns) = found else { return Ok(None) };
+            (Order::Stop(stop(columns)?), one(connection, STOP_ENDED, id).await?)
+        }
+        OrderId::Lock(id) => {
+            let found: Option<LockColumns> = one(connection, LOCK, id).await?;
+            let Some(columns) = found else { return Ok(None) };
+            (Order::Lock(lock(columns)?), one(connection, LOCK_ENDED, id).await?)
+        }
+    };
+    let ended_at: Option<(i64,)> = ended_at;
+    Ok(Some((order, ended_at.map(|(at,)| sql::time(at)).transpose()?)))
+}
+
+async fn one<T>(connection: &mut SqliteConnection, statement: &'static str, id: u64) -> Result<Option<T>, StoreError>
+where
+    T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+{
+    let row = sqlx::query_as(statement).bind(sql::big(id)).fetch_optional(connection).await;
+    row.map_err(sql::failed)
+}
+
+fn stop((id, scope, by_id, by_name, at, reason, votes): StopColumns) -> Result<Stop, StoreError> {
+    let name = id.to_string();
+    Ok(Stop {
+        id: sql::count(id),
+        scope: sql::decode("scope of stop", &name, &scope)?,
+        by: PersonRef {
+            id: UserId(by_id),
+            name: by_name,
+        },
+        at: sql::time(at)?,
+        reason,
+        votes: sql::decode::<Vec<ResumeVote>>("votes of stop", &name, &votes)?,
+    })
+}
+
+fn lock((id, person, name, at, votes): LockColumns) -> Result<Lock, StoreError> {
+    Ok(Lock {
+        id: sql::count(id),
+        person: PersonRef { id: UserId(person), name },
+        at: sql::time(at)?,
+        votes: sql::decode::<Vec<ResumeVote>>("votes of lock", &id.to_string(), &votes)?,
+    })
 }
 
 pub(crate) async fn overrides(connection: &mut SqliteConnection, proposal: ProposalId) -> Result<Vec<Override>, StoreError> {
@@ -186,6 +212,10 @@ fn passed((proposal, freeze, by_id, by_name, at): OverrideColumns) -> Result<(Pr
 
 pub(crate) const STOPS: &str = "select id, scope, by_id, by_name, at, reason, votes from stops where ended_at is null order by id";
 pub(crate) const LOCKS: &str = "select id, person, name, at, votes from locks where restored_at is null order by person";
+pub(crate) const STOP: &str = "select id, scope, by_id, by_name, at, reason, votes from stops where id = ?";
+pub(crate) const STOP_ENDED: &str = "select ended_at from stops where id = ? and ended_at is not null";
+pub(crate) const LOCK: &str = "select id, person, name, at, votes from locks where id = ?";
+pub(crate) const LOCK_ENDED: &str = "select restored_at from locks where id = ? and restored_at is not null";
 pub(crate) const OVERRIDES: &str = "select proposal, freeze, by_id, by_name, at from overrides where proposal = ? order by freeze";
 pub(crate) const OPEN_OVERRIDES: &str = "select overrides.proposal, overrides.freeze, overrides.by_id, overrides.by_name, overrides.at
      from proposals cross join overrides on overrides.proposal = proposals.id where proposals.outcome is null order by proposals.created_at, proposals.id";

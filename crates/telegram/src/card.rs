@@ -276,6 +276,23 @@ pub struct ConfirmStep {
     pub until: Timestamp,
 }
 
+/// A stop or a lock, as the message that tells of it shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderPost {
+    /// Who ordered what, and why in their words.
+    pub what: String,
+    /// What follows from it, in a sentence.
+    pub means: String,
+    /// What the button does: [`Action::Resume`] or [`Action::Unlock`].
+    pub ends: Action,
+    /// What people can write instead.
+    pub command: String,
+    /// Who wants it to end, of those whose wish counts.
+    pub wished: Vec<String>,
+    /// Since when it is over.
+    pub over: Option<Timestamp>,
+}
+
 /// Approvals that were tapped and wait for a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeStep {

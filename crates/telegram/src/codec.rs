@@ -43,6 +43,16 @@ pub enum Action {
     CopySha,
     /// Copies the commands of a manual change. Works inside the app: nothing comes back.
     CopyCommands,
+    /// Send the diff of the run with this index in a digest.
+    DiffOf(u8),
+    /// As [`Action::Revert`], for the run with this index in a digest.
+    RevertOf(u8),
+    /// As [`Action::Demote`], for the run with this index in a digest.
+    DemoteOf(u8),
+    /// One person's wish that a stop ends.
+    Resume,
+    /// One person's wish that somebody gets their rights back.
+    Unlock,
 }
 
 /// 16 random bytes that the database binds to (proposal, revision, digest, chat, send attempt).
@@ -97,6 +107,9 @@ pub fn encode(action: Action, nonce: &Nonce) -> String {
     match action {
         Action::Sync(index) => format!("v1:sync{index}:{nonce}"),
         Action::Chip(index) => format!("v1:chip{index}:{nonce}"),
+        Action::DiffOf(index) => format!("v1:diff{index}:{nonce}"),
+        Action::RevertOf(index) => format!("v1:revert{index}:{nonce}"),
+        Action::DemoteOf(index) => format!("v1:demote{index}:{nonce}"),
         other => format!("v1:{}:{nonce}", verb(other)),
     }
 }
@@ -112,7 +125,7 @@ pub fn decode(data: &str) -> Result<(Action, Nonce), InvalidData> {
     Ok((action, nonce.parse()?))
 }
 
-const PLAIN: [Action; 13] = [
+const PLAIN: [Action; 15] = [
     Action::Approve,
     Action::Reject,
     Action::FullDiff,
@@ -126,18 +139,20 @@ const PLAIN: [Action; 13] = [
     Action::Dismiss,
     Action::CopySha,
     Action::CopyCommands,
+    Action::Resume,
+    Action::Unlock,
 ];
 
 const fn verb(action: Action) -> &'static str {
     match action {
         Action::Approve => "approve",
         Action::Reject => "reject",
-        Action::FullDiff => "diff",
+        Action::FullDiff | Action::DiffOf(_) => "diff",
         Action::Cancel => "cancel",
         Action::SendAnyway => "anyway",
         Action::Retry => "retry",
-        Action::Revert => "revert",
-        Action::Demote => "demote",
+        Action::Revert | Action::RevertOf(_) => "revert",
+        Action::Demote | Action::DemoteOf(_) => "demote",
         Action::Sync(_) => "sync",
         Action::Confirm => "confirm",
         Action::Back => "back",
@@ -145,6 +160,8 @@ const fn verb(action: Action) -> &'static str {
         Action::Dismiss => "dismiss",
         Action::CopySha => "sha",
         Action::CopyCommands => "commands",
+        Action::Resume => "resume",
+        Action::Unlock => "unlock",
     }
 }
 
@@ -157,7 +174,12 @@ fn action(word: &str) -> Option<Action> {
     if let Some(found) = PLAIN.into_iter().find(|a| verb(*a) == word) {
         return Some(found);
     }
-    numbered("sync").map(Action::Sync).or_else(|| numbered("chip").map(Action::Chip))
+    numbered("sync")
+        .map(Action::Sync)
+        .or_else(|| numbered("chip").map(Action::Chip))
+        .or_else(|| numbered("diff").map(Action::DiffOf))
+        .or_else(|| numbered("revert").map(Action::RevertOf))
+        .or_else(|| numbered("demote").map(Action::DemoteOf))
 }
 
 #[cfg(test)]
@@ -167,7 +189,15 @@ mod tests {
     #[test]
     fn every_action_comes_back_and_fits() {
         let nonce = Nonce::from_bytes([0xfb; 16]);
-        for action in PLAIN.into_iter().chain([Action::Sync(0), Action::Sync(255), Action::Chip(7)]) {
+        let counted = [
+            Action::Sync(0),
+            Action::Sync(255),
+            Action::Chip(7),
+            Action::DiffOf(0),
+            Action::RevertOf(9),
+            Action::DemoteOf(255),
+        ];
+        for action in PLAIN.into_iter().chain(counted) {
             let data = encode(action, &nonce);
             assert!(data.len() <= DATA_BYTES_MAX, "{data}");
             assert_eq!(decode(&data), Ok((action, nonce)), "{data}");

@@ -26,7 +26,7 @@ mod queue;
 pub use calls::{Bot, CommandScope};
 pub use card::{
     ApplicationLine, Binary, Button, Card, CardKind, CheckLine, CheckMark, CodeStep, CommitLine, ConfirmStep, Decided, Document, Explained,
-    FileLine, Press, Progress, Rendered, Requirement, Style, Superseded,
+    FileLine, OrderPost, Press, Progress, Rendered, Requirement, Style, Superseded,
 };
 pub use client::{Client, ClientError, ClientOptions, Standing, Trouble};
 pub use codec::{Action, DATA_BYTES_MAX, InvalidData, Nonce, decode, encode};
@@ -36,5 +36,8 @@ pub use inbound::{ALLOWED_UPDATES, Command, Inbound, MASKS, Membership, Sender, 
 pub use poll::{PollOptions, poll};
 pub use probe::{Probe, probe};
 pub use queue::{Limits, Queue, SentMessage};
-pub use render::{Notice, PictureError, RenderOptions, Square, alarm, fate, full_diff, list, message, notice, picture, render};
+pub use render::{
+    DIGEST_RUNS_MAX, Notice, PictureError, RenderOptions, Square, alarm, digest, fate, full_diff, list, message, notice, offer, order,
+    picture, render,
+};
 pub use webhook::Webhook;

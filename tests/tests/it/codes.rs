@@ -81,6 +81,7 @@ async fn a_tap_asks_for_a_code_and_the_code_completes_that_approval() -> Result<
     let id = pending(&lab).await?;
     assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), NOT_ENROLLED);
     let seed = enrolled(&lab, ALICE, "alice").await?;
+    lab.card_saying(id, "Needs 1 of operators, each with a code: 0/1").await?;
     asked(&lab, ALICE, id).await?;
     let digest = lab.proposal(id).await?.revision.digest.short();
     lab.said(

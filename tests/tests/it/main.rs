@@ -13,6 +13,7 @@ mod guards;
 mod manual;
 mod observations;
 mod policies;
+mod posts;
 mod replaced;
 mod rewritten;
 mod runbooks;

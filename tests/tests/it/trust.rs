@@ -548,10 +548,33 @@ async fn an_offer_shows_the_lines_that_accept_it_and_what_was_earned_is_lost_at_
         .find(|part| part.contains("[[grants]]"))
         .context("no lines")?
         .to_owned();
+    // Ready to be copied, by a tap on it or on its button, exactly as it is pasted.
+    let block = told.html.split_once("<pre>").and_then(|(_, rest)| rest.split_once("</pre>"));
+    assert_eq!(
+        block.map(|(block, _)| block),
+        Some(lines.replace('"', "&quot;").as_str()),
+        "{}",
+        told.html
+    );
+    let copy = told.buttons().next().map(|button| button.action.clone());
+    assert_eq!(copy, Some(simulators::telegram::ButtonAction::CopyText(lines.clone())));
     let accepted = format!("{}\n{lines}\n", policy(None));
     lab.engine.put_in_force(book(&accepted, &runbook(AT_ONCE))?);
     let run = scaled(&lab, 3).await?;
     assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
+    // The offer does not stand for ever.
+    let edited = lab
+        .said(
+            CHAT,
+            told.id - 1,
+            &["✅ Accepted: runbook scale runs by itself in homelab/default to the end of"],
+        )
+        .await?;
+    assert!(edited.id == told.id && edited.keyboard.is_empty(), "{edited:#?}");
+    let day = lines.lines().find_map(|line| line.strip_prefix("until = ")).context("no day")?;
+    assert!(edited.text.contains(day), "{day}: {}", edited.text);
+    lab.command(ALICE, CHAT, "/notnow scale", &["No promotion of runbook scale is offered"])
+        .await?;
     asked(&lab, scaled(&lab, 9).await?, "outside of what was tried").await?;
     ensure!(
         lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_offered"),
@@ -572,9 +595,13 @@ async fn an_offer_is_turned_down_or_taken_back() -> Result<()> {
         ..LabOptions::default()
     })
     .await?;
-    lab.said(CHAT, 0, &["Runbook scale may run by itself"]).await?;
+    let told = lab.said(CHAT, 0, &["Runbook scale may run by itself"]).await?;
     lab.command(CAROL, CHAT, "/notnow scale", &["Only approvers of scale"]).await?;
     lab.command(ALICE, CHAT, "/notnow scale", &["goes on asking people"]).await?;
+    let edited = lab
+        .said(CHAT, told.id - 1, &["No longer offered: runbook scale", "alice turned it down"])
+        .await?;
+    assert_eq!(edited.id, told.id);
     lab.command(ALICE, CHAT, "/notnow scale", &["No promotion of runbook scale is offered"])
         .await?;
 
@@ -590,6 +617,15 @@ async fn an_offer_is_turned_down_or_taken_back() -> Result<()> {
     lab.ended(bad).await?;
     tried(&lab, bad, "failed", |trial| trial.result == TrialResult::SyncFailed).await?;
     ensure!(lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_void"));
+    lab.said(
+        CHAT,
+        0,
+        &[
+            "No longer offered: runbook scale",
+            "Taken back: the record of runbook scale no longer shows enough",
+        ],
+    )
+    .await?;
     lab.command(ALICE, CHAT, "/notnow scale", &["No promotion of runbook scale is offered"])
         .await?;
     lab.invariants().await
@@ -680,5 +716,45 @@ async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Res
     assert_eq!(run.tier(), Tier::Standard, "{}", run.revision.route.why);
     // What was earned holds for what was tried.
     asked(&lab, scaled(&lab, 9).await?, "outside of what was tried").await?;
+    lab.invariants().await
+}
+
+/// The policy is a file of the service: the offered lines, put where the offer says, promote at the next look at the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_pasted_into_the_policys_file_promote_in_place_of_an_earlier_grant() -> Result<()> {
+    let runbook = runbook(AT_ONCE);
+    let lab = Lab::with(LabOptions {
+        policy: policy(None),
+        runbook: runbook.clone(),
+        ..LabOptions::default()
+    })
+    .await?;
+    let house = lab.folder().join("house");
+    let (file, runbooks) = (house.join("policy.toml"), house.join("runbooks"));
+    std::fs::create_dir_all(&runbooks)?;
+    std::fs::write(runbooks.join("scale.toml"), &runbook)?;
+    std::fs::write(&file, policy(Some((&runbook, "2020-12-31"))))?;
+    lab.engine
+        .put_in_force(Book::load(&file, Some(&runbooks)).map_err(|problems| anyhow!("{problems:?}"))?);
+    let first = scaled(&lab, 5).await?;
+    lab.tap(ALICE, first, "Approve").await?;
+    lab.ended(first).await?;
+    record::seed(&lab, first, 14).await?;
+
+    let place = format!("put this in place of its [[grants]] entry in {}:", file.display());
+    let told = lab.said(CHAT, 0, &["Runbook scale may run by itself", &place]).await?;
+    let lines = told
+        .text
+        .split("\n\n")
+        .find(|part| part.starts_with("[[grants]]"))
+        .context("no lines")?;
+    // Beside the earlier entry they would say two things of one record.
+    let twice = format!("{}\n{lines}\n", std::fs::read_to_string(&file)?);
+    ensure!(Policy::parse(&twice).is_err_and(|problems| format!("{problems:?}").contains("stands there twice")));
+    std::fs::write(&file, format!("{}\n{lines}\n", policy(None)))?;
+    let edited = lab.said(CHAT, told.id - 1, &["✅ Accepted: runbook scale runs by itself"]).await?;
+    assert_eq!(edited.id, told.id);
+    let run = scaled(&lab, 3).await?;
+    assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
     lab.invariants().await
 }

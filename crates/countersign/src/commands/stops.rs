@@ -5,7 +5,7 @@
 
 use chrono::Utc;
 use clap::Args;
-use domain::{Lock, Stop, StopRequest};
+use domain::{Lock, Order, Stop, StopRequest};
 use engine::orders::{self, Ended, Orderer, Stopped};
 use serde_json::{Value, json};
 use store::Store;
@@ -75,7 +75,7 @@ pub(crate) async fn resume(arguments: Resume) -> Result<(), Failure> {
     let (store, policy) = beside(arguments.with.settings()?).await?;
     let done = orders::resume(&store, Orderer::operator(), arguments.number, policy, Utc::now()).await;
     store.close().await;
-    told(done?, "stop", described)
+    told(done?, "stop")
 }
 
 /// The operator's one wish that somebody gets their rights back.
@@ -83,7 +83,7 @@ pub(crate) async fn unlock(arguments: Unlock) -> Result<(), Failure> {
     let (store, policy) = beside(arguments.with.settings()?).await?;
     let done = orders::unlock(&store, Orderer::operator(), Some(arguments.name), policy, Utc::now()).await;
     store.close().await;
-    told(done?, "lock", locked)
+    told(done?, "lock")
 }
 
 /// The database, and the policy that says whose wishes count.
@@ -92,7 +92,7 @@ async fn beside(settings: Settings) -> Result<(Store, std::sync::Arc<domain::Pol
     Ok((open(&settings.database).await?, book.policy))
 }
 
-fn told<T>(ended: Ended<T>, what: &str, described: impl Fn(&T) -> Value) -> Result<(), Failure> {
+fn told(ended: Ended, what: &str) -> Result<(), Failure> {
     let (one, missing) = match ended {
         Ended::Over(one) => (one, 0),
         Ended::Missing(one, missing) => (one, missing),
@@ -109,7 +109,10 @@ fn told<T>(ended: Ended<T>, what: &str, described: impl Fn(&T) -> Value) -> Resu
             ));
         }
     };
-    let mut line = described(&one);
+    let mut line = match &one {
+        Order::Stop(stop) => described(stop),
+        Order::Lock(lock) => locked(lock),
+    };
     line["over"] = json!(missing == 0);
     line["people_missing"] = json!(missing);
     say!("{line}");

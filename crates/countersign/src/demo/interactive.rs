@@ -1,4 +1,4 @@
-//! The demo for a person: three proposals, one per tier, and a page to decide on.
+//! The demo for a person: a few proposals, at least one per tier, and a page to decide on.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,8 +33,9 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
         refused.place
     );
     say!(
-        "An agent ran one runbook and proposed three changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
+        "An agent ran one runbook and proposed four changes. Approve or reject on the page; watch the commit, the push and the sync on the card."
     );
+    say!("The cache's settings take a code, too: above the chat the page shows what the chosen person's authenticator app would show.");
     say!("The Terraform change waits for a human's commit. To be that human:\n");
     say!("  git clone -q {} homelab-demo && cd homelab-demo", world.repo.path.display());
     say!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
@@ -46,7 +47,7 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// One proposal per tier, and one that deletes something; the card to decide on comes last, so that it is what a person sees first.
+/// One proposal per tier, one that deletes something, and one whose approval takes a code; the card to decide on comes last, so that it is what a person sees first.
 /// Returns the manual one's id.
 async fn propose_all(agent: &Agent) -> Result<String> {
     let standard = agent
@@ -65,6 +66,13 @@ async fn propose_all(agent: &Agent) -> Result<String> {
             "Drop the cache's disruption budget",
             "With one replica it blocks every node drain.",
             &[(seed::CACHE, None)],
+        )
+        .await?;
+    agent
+        .propose(
+            "More memory for the cache",
+            "It evicts too early.",
+            &[(seed::CACHE_SETTINGS, Some(seed::CACHE_SETTINGS_AFTER))],
         )
         .await?;
     agent

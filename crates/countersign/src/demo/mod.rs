@@ -4,6 +4,7 @@
 //! real HTTP and real git. `--auto` presses the buttons by itself, tells the story line by line, and fails when any end is not what it must be.
 
 mod agent;
+mod apps;
 mod interactive;
 mod past;
 mod refused;

@@ -33,6 +33,14 @@ pub(super) const SHOP_SERVICE: &str = "kubernetes/applications/shop/service.yaml
 pub(super) const FREEZE: &str = "\n[[freezes]]\nname = \"sale\"\npaths = [\"kubernetes/applications/shop/service.yaml\"]\nstart = 2020-01-01\n\
     duration = \"1d\"\nrrule = \"FREQ=DAILY\"\noverride = \"platform\"\n";
 
+/// Where approvals take a code, by [`CODES`].
+pub(super) const CACHE_SETTINGS: &str = "kubernetes/applications/cache/configmap.yaml";
+pub(super) const CACHE_SETTINGS_AFTER: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cache\n  namespace: cache\ndata:\n  maxmemory: 512mb\n";
+
+/// What is added to the shipped policy, too: an approval there takes a code of one's own authenticator app.
+pub(super) const CODES: &str = "\n[[floors]]\npaths = [\"kubernetes/applications/cache/configmap.yaml\"]\nsecond_factor = \"totp\"\n";
+
 /// All files.
 pub(super) fn files() -> Vec<(&'static str, String, bool)> {
     vec![

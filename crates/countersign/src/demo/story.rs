@@ -1,5 +1,6 @@
 //! `demo --auto`: the story, told with times. Every end is checked; the first that is wrong fails the run.
 
+mod codes;
 mod orders;
 
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ pub(super) async fn run() -> Result<()> {
     teller.refused().await?;
     teller.stopped().await?;
     teller.frozen().await?;
+    teller.coded().await?;
     teller.offered().await?;
     teller.demoted().await?;
     teller.log()?;
@@ -242,7 +244,7 @@ impl Teller {
             );
         }
         say!();
-        ensure!(log.len() == 11, "the branch has {} commits instead of 11", log.len());
+        ensure!(log.len() == 12, "the branch has {} commits instead of 12", log.len());
         Ok(())
     }
 

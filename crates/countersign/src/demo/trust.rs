@@ -40,6 +40,11 @@ impl Teller {
             ensure!(Instant::now() < deadline, "the accepted promotion is not in force: {standing}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        let accepted = self.heard("✅ Accepted: runbook restart").await?;
+        self.say(
+            "service",
+            &format!("the offer says now: {}", accepted.lines().next().unwrap_or_default()),
+        );
         let run = self.restart("2026-03-01T11:00:00Z").await?;
         let id = self.expect_tier(&run, "standard")?;
         self.expect_end(&id, "synced").await?;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use simulators::argocd::{ApplicationSpec, ArgocdOptions, ArgocdSim, RepoBinding};
 use simulators::git::{BareRepo, GitOptions, GitRemote};
-use simulators::page::{ApplicationRow, Page, PageOptions};
+use simulators::page::{ApplicationRow, CodeRow, Page, PageOptions};
 use simulators::telegram::{Chat, ChatKind, TelegramOptions, TelegramSim, User};
 
+use super::apps::{Apps, CODE_KEY};
 use super::{past, seed};
 use crate::service::{Hooks, Service};
 use crate::settings::{ConfigFile, Layers, Settings};
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub argocd: Arc<ArgocdSim>,
     pub service: Service,
     pub token: String,
+    /// What stands in for people's authenticator apps.
+    pub apps: Arc<Apps>,
     _git: GitRemote,
 }
 
@@ -61,6 +64,7 @@ impl World {
         .map_err(|problems| anyhow!("{problems:?}"))?;
         let token = agent_token(&settings.database).await?;
         made_up_past(&settings).await?;
+        let apps = Arc::new(Apps::enrolled(&settings, CODE_KEY).await?);
         // A demonstration's cluster is quick, so belief may be too.
         let patience = argocd::verdict::Patience::hurried(10);
         let service = Service::start(
@@ -78,6 +82,7 @@ impl World {
             argocd: Arc::new(argocd),
             service,
             token,
+            apps,
             _git: git,
         })
     }
@@ -102,12 +107,23 @@ impl World {
             };
             argocd.applications().into_iter().map(row).collect()
         };
+        let apps = self.apps.clone();
+        let codes = move || {
+            let row = |user| {
+                Some(CodeRow {
+                    user,
+                    code: apps.code(user)?,
+                })
+            };
+            apps.people().filter_map(row).collect()
+        };
         Page::start(PageOptions {
             bind,
             telegram: self.telegram.clone(),
             git_remote: self.repo.path.clone(),
             branch: self.repo.branch.clone(),
             applications: Arc::new(rows),
+            codes: Arc::new(codes),
             users: vec![BOB, CAROL, STRANGER],
             headline: "Countersign: an agent proposes, you decide".to_owned(),
         })
@@ -166,11 +182,11 @@ fn configure(folder: &Path, url: &str, telegram: &TelegramSim, argocd: &ArgocdSi
     without_grant(&folder.join(POLICY), "restart")?;
     let policy = folder.join(POLICY);
     let shipped = std::fs::read_to_string(&policy)?;
-    std::fs::write(&policy, shipped + seed::FREEZE)?;
+    std::fs::write(&policy, shipped + seed::FREEZE + seed::CODES)?;
     let text = format!(
         "[server]\nbind = \"127.0.0.1:0\"\nmetrics_bind = \"127.0.0.1:0\"\n\
          [database]\npath = \"countersign.db\"\n\
-         [policy]\nfile = \"config/policy.toml\"\nrunbooks = \"config/runbooks\"\n\
+         [policy]\nfile = \"config/policy.toml\"\nrunbooks = \"config/runbooks\"\ncode_key = \"{CODE_KEY}\"\n\
          [git]\ncache_dir = \"mirrors\"\n\
          [telegram]\ntoken = \"{}\"\napi_url = \"{}\"\n\
          [limits]\nhasty_tap_milliseconds = 0\nsteady_tap_milliseconds = 0\nlanding_poll_seconds = 1\nmessages_per_chat_minute = 600\nmessages_per_chat_second = 20\nmessages_burst = 60\n\

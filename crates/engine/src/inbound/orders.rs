@@ -1,6 +1,6 @@
-//! Orders from the chat: `/stop`, `/stops`, `/resume`, `/override` and its button, `/lockme`, `/unlock`.
+//! Orders from the chat: `/stop`, `/stops`, `/resume` and its button, `/override` and its button, `/lockme`, `/unlock` and its button.
 
-use domain::{Delivery, Freeze, Proposal, StopRequest};
+use domain::{Delivery, Freeze, Order, OrderId, PersonRef, Proposal, StopRequest};
 use store::{Card as StoredCard, StoreError};
 use telegram::{Action, Command, Sender, Tap};
 
@@ -18,6 +18,9 @@ const STOP_FORMS: &str = "Write /stop alone to stop everything, or one of:\n\
 /stop runbook NAME WHY\n\
 /stop tier manual|prompted|standard WHY\n\
 WHY may be left out. /stop because WHY stops everything, too.";
+
+const NOT_ENTITLED_TO_RESUME: &str = "Only members of a group that approves changes can ask for the end of a stop.";
+const NOT_ENTITLED_TO_UNLOCK: &str = "Only others, members of a group that approves changes, can give somebody their rights back.";
 
 impl Engine {
     /// One order of somebody of the policy; the answer for the chat it was given in.
@@ -65,14 +68,11 @@ impl Engine {
         let ended = orders::resume(self.store(), by, number, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         Ok(match ended {
-            Ended::Over(stop) => format!("Stop {} ({}) is over: what waited for it goes now.", stop.id, stop.scope),
-            Ended::Missing(stop, missing) => format!(
-                "Noted. {missing} more must write /resume {} within the hour to end the stop of {}.",
-                stop.id, stop.scope
-            ),
             Ended::Which(_) => format!("Which one? Write /resume and its number.\n{}", self.standing_words()),
             Ended::Nothing => format!("No such stop stands.\n{}", self.standing_words()),
-            Ended::NotEntitled => "Only members of a group that approves changes can ask for the end of a stop.".to_owned(),
+            Ended::NotEntitled => NOT_ENTITLED_TO_RESUME.to_owned(),
+            Ended::Over(order) => over_words(&order),
+            Ended::Missing(order, missing) => missing_words(&order, missing),
         })
     }
 
@@ -98,16 +98,28 @@ impl Engine {
         let ended = orders::unlock(self.store(), by, name, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         Ok(match ended {
-            Ended::Over(lock) => format!(
-                "{} has all rights again; what was approved before has to be approved again.",
-                lock.person.name
-            ),
-            Ended::Missing(lock, missing) => {
-                format!("Noted. {missing} more must write /unlock {} within the hour.", lock.person.name)
-            }
             Ended::Which(_) => format!("Who? Write /unlock and a name.\n{}", self.standing_words()),
             Ended::Nothing => format!("Nobody of that name is locked.\n{}", self.standing_words()),
-            Ended::NotEntitled => "Only others, members of a group that approves changes, can give somebody their rights back.".to_owned(),
+            Ended::NotEntitled => NOT_ENTITLED_TO_UNLOCK.to_owned(),
+            Ended::Over(order) => over_words(&order),
+            Ended::Missing(order, missing) => missing_words(&order, missing),
+        })
+    }
+
+    /// The button of the message that tells of a stop or a lock: the same wish as the command's.
+    pub(super) async fn end_tapped(&self, tap: &Tap, order: OrderId, person: PersonRef) -> Result<Toast, Dead> {
+        let (by, policy, now) = (Orderer::person(person), self.book().whole(), self.now());
+        let ended = orders::tapped(self.store(), tap.update_id, by, order, policy, now).await?;
+        let ended = ended.ok_or(Dead::Seen)?;
+        self.follow_orders().await?;
+        Ok(match ended {
+            Ended::Over(order) => Toast::say(cut(&over_words(&order), 190)),
+            Ended::Missing(order, missing) => Toast::say(cut(&missing_words(&order, missing), 190)),
+            Ended::Nothing | Ended::Which(_) => Toast::alert("That is over already."),
+            Ended::NotEntitled => Toast::alert(match order {
+                OrderId::Stop(_) => NOT_ENTITLED_TO_RESUME,
+                OrderId::Lock(_) => NOT_ENTITLED_TO_UNLOCK,
+            }),
         })
     }
 
@@ -185,6 +197,24 @@ impl Engine {
         self.follow_orders().await?;
         Ok(passed.map_or_else(String::new, |passed| format!("{}: {}.", proposal.id.short(), pass_words(&passed))))
     }
+}
+
+fn over_words(order: &Order) -> String {
+    match order {
+        Order::Stop(stop) => format!("Stop {} ({}) is over: what waited for it goes now.", stop.id, stop.scope),
+        Order::Lock(lock) => format!(
+            "{} has all rights again; what was approved before has to be approved again.",
+            lock.person.name
+        ),
+    }
+}
+
+fn missing_words(order: &Order, missing: usize) -> String {
+    format!(
+        "Noted. {missing} more must write {} or tap the button within the hour to end {}.",
+        order.command(),
+        order.named()
+    )
 }
 
 fn pass_words(passed: &Passed) -> String {

@@ -214,8 +214,12 @@ impl Engine {
 
 /// Notes a grant at its first sight, with an audit row.
 async fn sight(tx: &mut Tx, key: &LedgerKey, until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    let open = tx.open_offer(key).await?;
     if !tx.sight_grant(key, until, now).await? {
         return Ok(());
+    }
+    if let Some(open) = open {
+        offers::taken(tx, key, open.id, until, now).await?;
     }
     let summary = format!(
         "the policy lets runbook {} ({}) run by itself in {} until {}",

@@ -16,7 +16,7 @@ use super::follow::audit;
 use super::{since, standing};
 use crate::checked::Manner;
 use crate::intake::Resolved;
-use crate::workers::{Ran, addressed};
+use crate::workers::Ran;
 use crate::{Agent, Book, Checked, Engine, PolicyHome, RepositorySetup};
 
 /// In whose name the service proposes. No agent can have it.
@@ -64,7 +64,10 @@ impl Engine {
             Some(PolicyHome::Repository(path)) => path.to_string(),
             None => "the policy".to_owned(),
         };
-        self.tell_promotion(&file, grant, offer).await?;
+        let grants = book.policy.for_repository(&setup.name).grants();
+        let same = |known: &&domain::Grant| known.key.runbook == key.runbook && known.key.environment == key.environment;
+        self.tell_promotion(&file, grants.iter().any(|known| same(&known)), grant, offer)
+            .await?;
         Ok(Ran::Done)
     }
 
@@ -158,6 +161,7 @@ impl Engine {
                         .await?;
                     tx.put_offer(&grant.key, Some(stored.id), offer.offered_at, grant.expires_at())
                         .await
+                        .map(drop)
                 })
             })
             .await?;
@@ -165,26 +169,36 @@ impl Engine {
         Ok(Ran::Done)
     }
 
-    async fn tell_promotion(&self, file: &str, grant: NewGrant, offer: Offer) -> Result<(), StoreError> {
+    /// `earlier`: whether the file grants the runbook something there already, which two entries for one record would make invalid.
+    async fn tell_promotion(&self, file: &str, earlier: bool, grant: NewGrant, offer: Offer) -> Result<(), StoreError> {
         let now = self.now();
+        let runbook = &grant.key.runbook;
+        let how = if earlier {
+            format!("To accept, put this in place of its [[grants]] entry in {file}:")
+        } else {
+            format!("To accept, add this at the end of {file}:")
+        };
         let text = format!(
-            "Runbook {runbook} may run by itself in {place}: {evidence}.\nTo accept, add this to {file}:\n\n{lines}\nTo turn it down: /notnow {runbook}. \
-             Whatever goes wrong meanwhile takes the offer back.",
-            runbook = grant.key.runbook,
-            place = grant.key.environment,
-            evidence = grant.evidence,
-            lines = grant.lines(),
+            "Runbook {runbook} may run by itself in {}: {}.\n{how}",
+            grant.key.environment, grant.evidence
         );
-        let told = addressed(&grant.key.environment.repository, &text);
+        let after = format!("To turn it down: /notnow {runbook}. Whatever goes wrong meanwhile takes the offer back.");
         self.store()
             .write(move |tx| {
                 Box::pin(async move {
                     if tx.open_offer(&grant.key).await?.is_some() {
                         return Ok::<_, StoreError>(());
                     }
-                    tx.put_offer(&grant.key, None, offer.offered_at, grant.expires_at()).await?;
+                    let number = tx.put_offer(&grant.key, None, offer.offered_at, grant.expires_at()).await?;
                     tx.audit(offered_audit(&grant, &offer, now)).await?;
-                    tx.schedule(None, &Effect::Tell { text: told }, now).await
+                    let effect = Effect::TellOffer {
+                        offer: number,
+                        repository: grant.key.environment.repository.clone(),
+                        text,
+                        lines: grant.lines(),
+                        after,
+                    };
+                    tx.schedule(None, &effect, now).await
                 })
             })
             .await?;
@@ -215,15 +229,52 @@ fn offered_audit(grant: &NewGrant, offer: &Offer, now: Timestamp) -> Audit {
     }
 }
 
+/// Ends the open offer of a record without a grant; what tells of it says why. Answers whether there was one.
+pub(super) async fn end_offer(tx: &mut Tx, key: &LedgerKey, why: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(open) = tx.open_offer(key).await? else { return Ok(false) };
+    tx.decline_offer(key, now).await?;
+    let text = format!(
+        "🔚 No longer offered: runbook {} by itself in {}.\n{why}",
+        key.runbook, key.environment
+    );
+    let effect = Effect::CloseOffer { offer: open.id, text };
+    tx.schedule(None, &effect, now).await?;
+    Ok(true)
+}
+
+/// The policy grants a record something from now on: an open offer of it is over, and what tells of it says so.
+pub(super) async fn taken(tx: &mut Tx, key: &LedgerKey, offer: u64, until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    // Somebody chose another last day: theirs holds, and nothing is open any more.
+    if tx.open_offer(key).await?.is_some_and(|open| open.id == offer) {
+        tx.decline_offer(key, now).await?;
+    }
+    let last = until - chrono::Duration::nanoseconds(1);
+    let text = format!(
+        "✅ Accepted: runbook {} runs by itself in {} to the end of {}.\n/demote {} takes it back.",
+        key.runbook,
+        key.environment,
+        last.format("%Y-%m-%d"),
+        key.runbook
+    );
+    tx.schedule(None, &Effect::CloseOffer { offer, text }, now).await
+}
+
 /// Takes an open offer back when the record no longer carries it, and ends its proposal.
 pub(super) async fn void_offer(tx: &mut Tx, book: &Book, key: &LedgerKey, now: Timestamp) -> Result<(), StoreError> {
     let Some(known) = tx.open_offer(key).await? else { return Ok(()) };
+    // Somebody may have accepted it a moment ago.
+    if let Some(written) = book.policy.grant(key) {
+        super::sight(tx, key, written.until, now).await?;
+        if tx.open_offer(key).await?.is_none() {
+            return Ok(());
+        }
+    }
     let record = tx.ledger_record(key, since(now)).await?;
     if standing(book, key, &record, now).is_some_and(|standing| standing.offer.is_some()) {
         return Ok(());
     }
-    tx.decline_offer(key, now).await?;
     let why = format!("the record of runbook {} no longer shows enough", key.runbook);
+    end_offer(tx, key, &format!("Taken back: {why}."), now).await?;
     audit(
         tx,
         known.proposal,

@@ -5,6 +5,7 @@ use domain::{Origin, PersonRef, Proposal, ProposalId, RepositoryName, RunbookNam
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
+use super::offers::end_offer;
 use super::{key_of, since};
 use crate::Engine;
 
@@ -46,7 +47,7 @@ impl Engine {
                         lifted_at: None,
                     };
                     tx.put_demotion(&key, &demotion).await?;
-                    tx.decline_offer(&key, now).await?;
+                    end_offer(tx, &key, &format!("{} took standard away.", by.name), now).await?;
                     let details = json!({ "runbook": key.runbook, "hash": key.hash, "environment": key.environment.to_string() });
                     tell(tx, id, &by, "runbook_demoted", said, details, now).await
                 })
@@ -103,7 +104,7 @@ impl Engine {
                 Box::pin(async move {
                     let mut declined = false;
                     for key in &keys {
-                        if tx.decline_offer(key, now).await? {
+                        if end_offer(tx, key, &format!("{} turned it down.", by.name), now).await? {
                             declined = true;
                             let summary = format!("{} turned the promotion of runbook {name} in {} down", by.name, key.environment);
                             let details = json!({ "runbook": key.runbook, "hash": key.hash, "environment": key.environment.to_string() });

@@ -1,14 +1,12 @@
-//! Notes of standard runs that a chat wants to hear of together: kept when they fall due, told as one message at the chat's time.
+//! Notes of standard runs that a chat wants to hear of together: kept when they fall due, told as one message at the chat's time, with the
+//! buttons of each run's own note.
 
-use domain::{Decision, Effect, Proposal};
-use store::StoreError;
-use telegram::{ChatId, SendError, ThreadId};
+use domain::{Decision, Effect, Proposal, ProposalId};
+use store::{Post, StoreError};
+use telegram::{ChatId, DIGEST_RUNS_MAX, Nonce, ThreadId};
 
 use super::effects::Ran;
 use crate::{Destination, Engine, TelegramSetup};
-
-/// Runs in one message: as many as a phone shows without much scrolling. More come in a further one.
-const RUNS_MAX: usize = 20;
 
 impl Engine {
     /// Keeps the note of a run that asked nobody, where a chat wants it later; true when it is kept. What has failed is told at once.
@@ -49,27 +47,27 @@ impl Engine {
             if waiting.is_empty() {
                 return Ran::Done;
             }
-            let told: Vec<_> = waiting.iter().take(RUNS_MAX).copied().collect();
-            let mut cards = Vec::new();
-            for id in &told {
-                let card = match self.store().read().proposal(*id).await {
-                    Ok(Some(proposal)) => self.card(&proposal, None).await,
-                    Ok(None) => continue,
-                    Err(error) => Err(error),
-                };
-                match card {
-                    Ok(card) => cards.push(card),
+            let (mut cards, mut gone) = (Vec::new(), Vec::new());
+            for id in waiting.iter().take(DIGEST_RUNS_MAX) {
+                match self.run_card(*id).await {
+                    Ok(Some(card)) => cards.push((*id, card)),
+                    Ok(None) => gone.push(*id),
                     Err(error) => return Ran::Failed(error.to_string()),
                 }
             }
-            let runs = domain::counted(waiting.len(), "run that asked nobody", "runs that asked nobody");
-            let title = format!("{runs}. /show ID has the diff, /revert ID takes one back, /demote NAME takes standard away");
-            let rendered = telegram::list(&title, &cards, &self.options(telegram, None));
-            let to = (thread != 0).then_some(ThreadId(thread));
-            match telegram.queue.send(self.moved_to(ChatId(chat)), to, rendered, false, None).await {
-                Ok(_) | Err(SendError::Ambiguous { .. }) => {}
-                Err(error) => return Ran::Failed(error.to_string()),
+            let nonce = Nonce::from_bytes(self.random());
+            let options = self.options(telegram, Some(nonce));
+            let shown = |count: usize| cards.iter().take(count).map(|(_, card)| card.clone()).collect::<Vec<_>>();
+            let (_, fits) = telegram::digest(&shown(cards.len()), 0, &options);
+            let later = waiting.len().saturating_sub(gone.len() + fits);
+            let (rendered, _) = telegram::digest(&shown(fits), later, &options);
+            let told: Vec<_> = cards.iter().take(fits).map(|(id, _)| *id).collect();
+            if !told.is_empty()
+                && let Err(ran) = self.send_digest(telegram, (chat, thread), told.clone(), nonce, rendered).await
+            {
+                return ran;
             }
+            let told: Vec<_> = told.into_iter().chain(gone).collect();
             let cleared = self.store().write(move |tx| {
                 Box::pin(async move {
                     for id in told {
@@ -82,5 +80,56 @@ impl Engine {
                 return Ran::Failed(error.to_string());
             }
         }
+    }
+    async fn run_card(&self, id: ProposalId) -> Result<Option<telegram::Card>, StoreError> {
+        match self.store().read().proposal(id).await? {
+            Some(proposal) => self.card(&proposal, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn send_digest(
+        &self,
+        telegram: &TelegramSetup,
+        (chat, thread): (i64, i64),
+        runs: Vec<ProposalId>,
+        nonce: Nonce,
+        rendered: telegram::Rendered,
+    ) -> Result<(), Ran> {
+        let place = (self.moved_to(ChatId(chat)), (thread != 0).then_some(ThreadId(thread)));
+        self.send_post(telegram, place, (None, runs), nonce, rendered, false).await
+    }
+
+    /// Brings the digests that tell of a run up to what is true now, so that no button promises what is done already.
+    pub(super) async fn edit_digests(&self, run: ProposalId) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let posts = match self.store().read().digests_with(run).await {
+            Ok(posts) => posts,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        for post in posts {
+            let (engine, known) = (self.clone(), post.clone());
+            let render = move || {
+                let (engine, post) = (engine.clone(), known.clone());
+                async move { engine.digest_now(&post).await.ok().flatten() }
+            };
+            if let Err(ran) = self.edit_post(telegram, &post, render).await {
+                return ran;
+            }
+        }
+        Ran::Done
+    }
+
+    async fn digest_now(&self, post: &Post) -> Result<Option<telegram::Rendered>, StoreError> {
+        let Some(telegram) = self.telegram() else { return Ok(None) };
+        let mut cards = Vec::new();
+        for run in &post.runs {
+            // The buttons are numbered: none may be left out.
+            let Some(card) = self.run_card(*run).await? else { return Ok(None) };
+            cards.push(card);
+        }
+        Ok(Some(
+            telegram::digest(&cards, 0, &self.options(telegram, post.nonce.parse().ok())).0,
+        ))
     }
 }

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 /// Longest sleep between two looks at the outbox: bounds the damage of a missed bell.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every effect's word.
-const ALL: [&str; 18] = [
+const ALL: [&str; 21] = [
     "send_card",
     "edit_cards",
     "notify",
@@ -30,6 +30,9 @@ const ALL: [&str; 18] = [
     "close_reason",
     "alarm",
     "announce",
+    "tell_order",
+    "tell_offer",
+    "close_offer",
     "quota",
     "mark_reverted",
     "weigh_trust",
@@ -185,6 +188,15 @@ impl Engine {
                 Effect::Tell { text } => self.post_told(&text).await,
                 Effect::Digest { chat, thread } => self.post_digest(chat, thread).await,
                 Effect::Announce { text } => self.announce(&text).await,
+                Effect::TellOrder { order } => self.tell_order(order).await,
+                Effect::TellOffer {
+                    offer,
+                    repository,
+                    text,
+                    lines,
+                    after,
+                } => self.tell_offer(offer, &repository, [&text, &lines, &after]).await,
+                Effect::CloseOffer { offer, text } => self.close_offer(offer, &text).await,
                 Effect::Quota { agent, repository } => self.tell_quota(&agent, &repository).await,
                 other => Ran::Failed(format!("{} belongs to no proposal", other.key())),
             };
@@ -203,7 +215,9 @@ impl Engine {
             Effect::CloseReason => self.close_windows(id).await,
             Effect::Alarm { text } => self.post_alarm(Some(id), &text).await,
             Effect::Announce { text } => self.announce(&text).await,
+            Effect::TellOrder { order } => self.tell_order(order).await,
             Effect::Quota { agent, repository } => self.tell_quota(&agent, &repository).await,
+            Effect::TellOffer { .. } | Effect::CloseOffer { .. } => Ran::Failed("an offer belongs to no proposal".to_owned()),
             Effect::Prepare => self.prepare(id).await,
             Effect::WatchLanding => self.watch_landing(id).await,
             Effect::MarkReverted => self.mark_reverted(id).await,

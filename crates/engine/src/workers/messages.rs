@@ -200,7 +200,7 @@ impl Engine {
         }
     }
 
-    /// Brings every card of a proposal up to its row.
+    /// Brings every card of a proposal, and every digest that tells of it, up to its row.
     pub(super) async fn edit_cards(&self, id: ProposalId) -> Ran {
         let Some(telegram) = self.telegram() else { return Ran::Done };
         let cards = match self.store().read().cards(id).await {
@@ -213,7 +213,10 @@ impl Engine {
                 ran = later;
             }
         }
-        ran
+        match ran {
+            Ran::Done => self.edit_digests(id).await,
+            later => later,
+        }
     }
 
     /// Edits one card to what is true at the moment of sending.
@@ -545,6 +548,11 @@ impl Engine {
                 when: place.when,
             })
             .collect()
+    }
+
+    /// The chats that hear what asks for no tap.
+    pub(super) fn told_to(&self, setup: &RepositorySetup) -> Vec<Destination> {
+        self.present(told_places(setup))
     }
 
     /// Every chat of every repository.

@@ -8,6 +8,7 @@ mod drift;
 mod effects;
 mod landing;
 mod messages;
+mod posts;
 mod prepare;
 mod quota;
 mod reverted;

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::{Delivery, Effect, Orders, Proposal, ProposalId, Stop, Subject, Tier, UserId};
-use store::{Ordered, StoreError};
+use domain::{Delivery, Effect, Order, OrderId, Orders, Proposal, ProposalId, RESUME_SECONDS, Stop, Subject, Tier, Timestamp, UserId};
+use store::{Ordered, Post, StoreError};
+use telegram::{Action, Nonce, OrderPost};
 
 use super::effects::Ran;
-use crate::Engine;
+use crate::orders::OPERATOR;
+use crate::{Engine, TelegramSetup};
 
 impl Engine {
     /// Reads what stands anew. What an order changed for a proposal is carried there: its cards are edited, and what no longer waits is taken up.
@@ -76,6 +78,99 @@ impl Engine {
     pub(crate) fn stops_over(&self, proposal: &Proposal) -> Vec<Stop> {
         let subject = Subject::from(proposal);
         self.ordered().stops.iter().filter(|stop| stop.covers(&subject)).cloned().collect()
+    }
+
+    /// Tells every chat of a stop or lock, with sound and with a button that ends it; what tells of it already is edited to what stands.
+    /// A chat that answered unclearly may be told twice.
+    pub(super) async fn tell_order(&self, id: OrderId) -> Ran {
+        let Some(telegram) = self.telegram() else { return Ran::Done };
+        let (order, over, posts) = match self.told_order(id).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ran::Done,
+            Err(error) => return Ran::Failed(error.to_string()),
+        };
+        let (mut done, mut failed) = (BTreeSet::new(), None);
+        for place in self.all_places() {
+            let here = |post: &&Post| (post.chat, post.thread) == (place.chat.0, place.thread.map(|thread| thread.0));
+            if !done.insert((place.chat, place.thread)) {
+                continue;
+            }
+            let known = posts.iter().rev().filter(here).find(|post| post.message.is_some());
+            let told = match known {
+                Some(post) => self.edit_order(telegram, id, post).await,
+                // Its end is told anyhow.
+                None if over.is_some() => continue,
+                None => {
+                    let nonce = Nonce::from_bytes(self.random());
+                    let rendered = telegram::order(&self.order_post(&order, over), &self.options(telegram, Some(nonce)));
+                    let to = (place.chat, place.thread);
+                    self.send_post(telegram, to, (Some(id.into()), Vec::new()), nonce, rendered, true)
+                        .await
+                }
+            };
+            // One chat that cannot be reached keeps nothing from the others.
+            if let Err(ran) = told {
+                failed = Some(ran);
+            }
+        }
+        if let Some(ran) = failed {
+            return ran;
+        }
+        // A wish counts for a while: the message says so when it no longer does.
+        let now = self.now();
+        let first = order.fresh(now).map(|vote| vote.at).min();
+        match first.filter(|_| over.is_none()) {
+            Some(at) => Ran::Again(at + chrono::Duration::seconds(RESUME_SECONDS)),
+            None => Ran::Done,
+        }
+    }
+
+    async fn told_order(&self, id: OrderId) -> Result<Option<(Order, Option<Timestamp>, Vec<Post>)>, StoreError> {
+        let read = self.store().read();
+        let Some((order, over)) = read.order(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some((order, over, read.posts_of(id.into()).await?)))
+    }
+
+    async fn edit_order(&self, telegram: &TelegramSetup, id: OrderId, post: &Post) -> Result<(), Ran> {
+        let (engine, nonce) = (self.clone(), post.nonce.parse().ok());
+        let render = move || {
+            let engine = engine.clone();
+            async move {
+                let (order, over) = engine.store().read().order(id).await.ok().flatten()?;
+                let options = engine.options(engine.telegram()?, nonce);
+                Some(telegram::order(&engine.order_post(&order, over), &options))
+            }
+        };
+        self.edit_post(telegram, post, render).await
+    }
+
+    /// What the message of a stop or lock shows.
+    fn order_post(&self, order: &Order, over: Option<Timestamp>) -> OrderPost {
+        let (policy, now) = (self.book().policy.clone(), self.now());
+        let counts = |id: UserId| order.whose() != Some(id) && (id == OPERATOR || policy.may_resume(id));
+        let wished = order.fresh(over.unwrap_or(now)).filter(|vote| over.is_some() || counts(vote.by.id));
+        let (what, means, ends) = match order {
+            Order::Stop(stop) => (
+                stop.why(),
+                "Nothing that it covers is sent; approvals are kept.".to_owned(),
+                Action::Resume,
+            ),
+            Order::Lock(lock) => (
+                format!("{} gave up all rights", lock.person.name),
+                "What they approve does not count, nor what they approved and is not sent yet.".to_owned(),
+                Action::Unlock,
+            ),
+        };
+        OrderPost {
+            what,
+            means,
+            ends,
+            command: order.command(),
+            wished: wished.map(|vote| vote.by.name.clone()).collect(),
+            over,
+        }
     }
 
     /// Something that everybody must hear of: in every chat, with sound.

@@ -19,9 +19,9 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Changes that come closer together than this are shown together.
 const TOGETHER: Duration = Duration::from_millis(40);
 /// The three panels, in the order of [`Snapshot`].
-const PANELS: [&str; 3] = ["chat", "log", "applications"];
+const PANELS: [&str; 4] = ["chat", "log", "applications", "codes"];
 
-type Snapshot = [Arc<str>; 3];
+type Snapshot = [Arc<str>; 4];
 
 /// The newest state of all panels.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub(super) struct Live(watch::Receiver<Snapshot>);
 
 /// Starts watching.
 pub(super) fn watch(options: Arc<PageOptions>, stop: CancellationToken) -> Live {
-    let (sender, receiver) = watch::channel(["null".into(), "null".into(), "null".into()]);
+    let (sender, receiver) = watch::channel(std::array::from_fn(|_| "null".into()));
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -46,9 +46,10 @@ async fn keep_current(options: Arc<PageOptions>, sender: watch::Sender<Snapshot>
         changes.mark_unchanged();
         let chats = chat::snapshot(&options).to_string();
         let applications = json!((options.applications)()).to_string();
+        let codes = json!((options.codes)()).to_string();
         let log = read_log(&options, &mut tip).await.map(|log| log.to_string());
         sender.send_if_modified(|snapshot| {
-            let fresh = [Some(chats), log, Some(applications)];
+            let fresh = [Some(chats), log, Some(applications), Some(codes)];
             let mut changed = false;
             for (old, new) in snapshot.iter_mut().zip(fresh) {
                 if let Some(new) = new.filter(|new| **new != **old) {
@@ -85,7 +86,7 @@ impl Live {
     pub(super) fn stream(&self) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
         let mut receiver = self.0.clone();
         receiver.mark_changed();
-        let shown: [Option<Arc<str>>; 3] = [None, None, None];
+        let shown: [Option<Arc<str>>; 4] = [const { None }; 4];
         let events = stream::unfold(
             (receiver, shown, VecDeque::new()),
             |(mut receiver, mut shown, mut waiting)| async move {

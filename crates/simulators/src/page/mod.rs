@@ -43,6 +43,15 @@ pub struct ApplicationRow {
     pub operation: String,
 }
 
+/// What a person's authenticator app would show: nobody needs a real one for a demonstration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CodeRow {
+    /// Whose.
+    pub user: i64,
+    /// Six digits.
+    pub code: String,
+}
+
 /// What a page shows and where it listens.
 #[derive(Clone)]
 pub struct PageOptions {
@@ -56,6 +65,8 @@ pub struct PageOptions {
     pub branch: String,
     /// Reads the applications; called about twice a second.
     pub applications: Arc<dyn Fn() -> Vec<ApplicationRow> + Send + Sync>,
+    /// The codes of this moment, of whoever has a generator; called about twice a second.
+    pub codes: Arc<dyn Fn() -> Vec<CodeRow> + Send + Sync>,
     /// Who can be chosen as the person that taps and writes.
     pub users: Vec<i64>,
     /// One line at the top.

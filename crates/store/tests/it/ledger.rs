@@ -128,7 +128,9 @@ async fn offers_are_made_once_and_answered_once() {
     let it = Fixture::new().await;
     let offer = async |at: Timestamp| -> Result<(), StoreError> {
         it.store
-            .write(move |tx: &mut Tx| Box::pin(async move { tx.put_offer(&key(), None, at, at + chrono::Duration::days(90)).await }))
+            .write(move |tx: &mut Tx| {
+                Box::pin(async move { tx.put_offer(&key(), None, at, at + chrono::Duration::days(90)).await.map(drop) })
+            })
             .await
     };
     assert_eq!(offer(days(1)).await, Ok(()));

@@ -132,6 +132,15 @@ async fn what_earlier_versions_stored_is_read_and_worked_on() {
         .collect();
     assert_eq!(locks, [(2, "alice", 1)]);
     assert_eq!(reader.overrides(id(1)).await.expect("reads")[0].freeze, "weekend");
+    let posts = reader.posts_of(store::Told::Stop(1)).await.expect("reads");
+    assert_eq!(posts.iter().map(|post| post.message).collect::<Vec<_>>(), [Some(77)]);
+    let (stop, ended) = reader.order(domain::OrderId::Stop(1)).await.expect("reads").expect("known");
+    assert_eq!((stop.votes().len(), ended.is_some()), (2, true));
+    let digests = reader.digests_with(id(2)).await.expect("reads");
+    assert_eq!(digests.len(), 1);
+    assert_eq!((digests[0].thread, &digests[0].runs), (Some(5), &vec![id(2)]));
+    let same = reader.post_by_nonce(&digests[0].nonce).await.expect("reads");
+    assert_eq!(same.as_ref(), digests.first());
     let (orders, locked) = reader.orders(id(1)).await.expect("reads");
     assert_eq!((orders.stops.len(), orders.overridden.len(), locked.len()), (1, 1, 1));
 

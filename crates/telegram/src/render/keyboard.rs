@@ -9,7 +9,7 @@ use crate::codec::{Action, encode};
 use crate::text::{cut_units, one_line, units};
 
 /// Longest text a copy button may carry.
-const COPY_MAX: usize = 256;
+pub(super) const COPY_MAX: usize = 256;
 /// Longest label: more is cut by the apps themselves.
 const LABEL_MAX: usize = 36;
 
@@ -107,7 +107,7 @@ fn local_buttons(card: &Card) -> Vec<Button> {
 }
 
 /// One button, or none without a nonce.
-fn press(action: Action, label: &str, options: &RenderOptions) -> Vec<Button> {
+pub(super) fn press(action: Action, label: &str, options: &RenderOptions) -> Vec<Button> {
     let style = match action {
         Action::Approve => Style::Success,
         Action::Reject | Action::Confirm => Style::Danger,
@@ -135,6 +135,11 @@ const fn label(action: Action) -> &'static str {
         Action::Retry => "🔁 Retry push",
         Action::Revert => "↩️ Revert",
         Action::Demote => "⬇️ Demote",
+        Action::DiffOf(_) => "Diff",
+        Action::RevertOf(_) => "Revert",
+        Action::DemoteOf(_) => "Demote",
+        Action::Resume => "▶️ Resume",
+        Action::Unlock => "▶️ Unlock",
         Action::Sync(_) => "🔄 Sync",
         Action::Confirm => "Yes",
         Action::Back => "Back",
@@ -157,7 +162,17 @@ fn confirm_label(card: &Card, action: Action) -> String {
         Action::Demote => "demote",
         Action::Sync(_) => "sync",
         Action::Dismiss => "put aside",
-        Action::FullDiff | Action::Confirm | Action::Back | Action::Chip(_) | Action::CopySha | Action::CopyCommands => "confirm",
+        Action::FullDiff
+        | Action::Confirm
+        | Action::Back
+        | Action::Chip(_)
+        | Action::CopySha
+        | Action::CopyCommands
+        | Action::DiffOf(_)
+        | Action::RevertOf(_)
+        | Action::DemoteOf(_)
+        | Action::Resume
+        | Action::Unlock => "confirm",
     };
     format!("‼️ Yes, {verb} {name}").trim_end().to_owned()
 }

@@ -9,6 +9,7 @@ mod files;
 mod keyboard;
 mod notice;
 mod picture;
+mod post;
 mod rich;
 mod sections;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use rich::Rich;
 pub use document::full_diff;
 pub use notice::{Notice, alarm, fate, list, message, notice};
 pub use picture::{PictureError, Square, picture};
+pub use post::{DIGEST_RUNS_MAX, digest, offer, order};
 
 /// What rendering needs besides the card.
 #[derive(Debug, Clone, Copy)]

@@ -98,23 +98,7 @@ fn reminder(card: &Card, options: &RenderOptions) -> Rich {
 pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered {
     let mut page = Rich::new().bold(&cut_units(&one_line(heading), 200));
     for (shown, card) in cards.iter().enumerate() {
-        let mut second = Rich::new();
-        if let Some(id) = card.id {
-            second = second.code(&id.short()).text(" · ");
-        }
-        second = second.text(&format!(
-            "{} · {} · {}",
-            card.repository,
-            clock(card.created_at, options.now, options.time_zone),
-            sections::asking(card)
-        ));
-        if let Some(at) = card
-            .expires_at
-            .filter(|_| card.decision == Decision::Pending && card.outcome.is_none())
-        {
-            second = second.text(&format!(" · expires {}", clock(at, options.now, options.time_zone)));
-        }
-        let entry = sections::verdict(card, options).line(second);
+        let entry = entry(card, options);
         if page.units() + entry.units() + 40 > TEXT_UNITS_MAX {
             return rendered(
                 page.line(Rich::new().text(&format!("… and {} more", cards.len() - shown))),
@@ -125,6 +109,30 @@ pub fn list(heading: &str, cards: &[Card], options: &RenderOptions) -> Rendered 
         page = page.line(entry);
     }
     rendered(page, Vec::new(), false)
+}
+
+/// A proposal in two lines.
+pub(super) fn entry(card: &Card, options: &RenderOptions) -> Rich {
+    let mut second = Rich::new();
+    if let Some(id) = card.id {
+        second = second.code(&id.short()).text(" · ");
+    }
+    second = second.text(&format!(
+        "{} · {} · {}",
+        card.repository,
+        clock(card.created_at, options.now, options.time_zone),
+        sections::asking(card)
+    ));
+    if let Some(at) = card
+        .expires_at
+        .filter(|_| card.decision == Decision::Pending && card.outcome.is_none())
+    {
+        second = second.text(&format!(" · expires {}", clock(at, options.now, options.time_zone)));
+    }
+    if let Some(id) = card.reverted_by {
+        second = second.text(" · reverted by ").code(&id.short());
+    }
+    sections::verdict(card, options).line(second)
 }
 
 /// What became of a proposal, in a few words for the answer to a tap or a command: `rejected by bob at 14:02: wrong time`. `at` is when

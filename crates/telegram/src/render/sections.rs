@@ -283,7 +283,7 @@ fn overlaps(card: &Card) -> Rich {
     } else {
         format!(" and {missing} more")
     };
-    line.text(&format!("{more}: once one of them lands, this is shown again"))
+    line.text(&format!("{more}: once one of them lands, this is shown again, or conflicts"))
 }
 
 const fn risk(risk: Risk) -> &'static str {

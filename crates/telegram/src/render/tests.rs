@@ -10,6 +10,7 @@ use crate::codec::{Action, Nonce};
 use crate::text::units;
 
 mod markup;
+mod posts;
 
 const DIFF: &str = "diff --git a/kubernetes/applications/ollama/deployment.yaml b/kubernetes/applications/ollama/deployment.yaml\n--- a/kubernetes/applications/ollama/deployment.yaml\n+++ b/kubernetes/applications/ollama/deployment.yaml\n@@ -5,7 +5,7 @@ spec:\n   replicas: 1\n-  image: ollama:0.12.1 # <pinned> & checked\n+  image: ollama:0.12.9 # <pinned> & checked\n";
 
@@ -274,8 +275,32 @@ fn gallery() -> Vec<(&'static str, Card)> {
         buttons: vec![],
         ..pending()
     };
+    let approved_by = |who: &str| (who.to_owned(), at("2026-11-22T12:50:00Z"));
+    let mut coded = pending();
+    coded.why = "rule \"workloads\"; floor kubernetes/applications/** asks for a code with each approval".into();
+    coded.requirements[0].group = "operators, each with a code".into();
+    coded.codes = Some(CodeStep {
+        who: vec!["alice".into()],
+        until: at("2026-11-22T13:02:00Z"),
+    });
+    let mut half_coded = coded.clone();
+    half_coded.requirements[0].quorum = 2;
+    half_coded.requirements[0].have = vec![approved_by("alice (code)")];
+    half_coded.requirements[0].eligible = vec!["bob".into()];
+    half_coded.codes = Some(CodeStep {
+        who: vec!["bob".into()],
+        until: at("2026-11-22T13:02:00Z"),
+    });
+    let mut second_person = pending();
+    second_person.why = "rule \"workloads\"; floor kubernetes/applications/** asks for a second person: 2 in all".into();
+    second_person.requirements[0].quorum = 2;
+    second_person.requirements[0].have = vec![approved_by("alice")];
+    second_person.requirements[0].eligible = vec!["bob".into()];
     vec![
         ("pending", pending()),
+        ("pending_code", coded),
+        ("pending_code_of_the_second", half_coded),
+        ("pending_second_person", second_person),
         ("pending, with what checked it", checked()),
         ("pending_quorum", quorum),
         ("pending_deletes", grave),

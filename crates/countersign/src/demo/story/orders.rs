@@ -1,7 +1,7 @@
 //! The scenes in which people hold the service back: a stop that two people end, and a freeze that its group lets one change pass.
 
 use anyhow::{Context as _, Result, ensure};
-use simulators::telegram::Message;
+use simulators::telegram::{Message, TapOutcome};
 
 use super::super::seed;
 use super::super::world::{BOB, CAROL, CHAT};
@@ -31,11 +31,12 @@ impl Teller {
             waiting["delivery"]
         );
         self.say("agent", &format!("hears: {}", waiting["note"].as_str().unwrap_or("nothing")));
-        self.command(CAROL, "/resume 1", "1 more must write /resume 1").await?;
-        self.say("carol", "writes /resume 1: one is not enough");
-        self.command(BOB, "/resume 1", "Stop 1 (all) is over").await?;
+        let toast = self.press(CAROL, "⛔ carol stopped all", "Resume").await?;
+        self.say("carol", &format!("taps Resume below the stop: «{toast}»"));
+        let toast = self.press(BOB, "⛔ carol stopped all", "Resume (1 of 2)").await?;
+        self.say("bob", &format!("taps it, too: «{toast}»"));
         let end = self.expect_end(&id, "synced").await?;
-        self.say("bob", &format!("writes it, too: it goes at once ({})", headlines(&end)));
+        self.say("argo cd", &format!("it went at once: {}", headlines(&end)));
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl Teller {
     }
 
     /// Somebody writes a command; waits for the answer.
-    async fn command(&self, person: i64, text: &str, answer: &str) -> Result<()> {
+    pub(super) async fn command(&self, person: i64, text: &str, answer: &str) -> Result<()> {
         let written = self.world.telegram.send_text(person, CHAT, text, None);
         let found = self
             .world
@@ -90,7 +91,29 @@ impl Teller {
         found.with_context(|| format!("{text} was not answered with {answer:?}"))
     }
 
-    async fn saying(&self, id: &str, words: &str) -> Result<Message> {
+    /// Presses a button of the message that says something, as soon as it has that button.
+    async fn press(&self, person: i64, words: &str, button: &str) -> Result<String> {
+        let telegram = &self.world.telegram;
+        let found = telegram
+            .wait_for(PATIENCE, |state| {
+                let mut messages = state.messages(CHAT).iter().rev();
+                messages
+                    .find(|message| message.text.contains(words) && message.keyboard_text().contains(button))
+                    .cloned()
+            })
+            .await;
+        let message = found.with_context(|| format!("no message {words:?} with a button {button}"))?;
+        let label = message.buttons().map(|each| each.text.clone()).find(|text| text.contains(button));
+        let label = label.context("the button is gone")?;
+        let outcome = telegram.tap_within(person, CHAT, message.id, &label, PATIENCE).await;
+        ensure!(
+            matches!(outcome, TapOutcome::Answered { .. }),
+            "a tap on {label} was not answered: {outcome:?}"
+        );
+        Ok(outcome.text().to_owned())
+    }
+
+    pub(super) async fn saying(&self, id: &str, words: &str) -> Result<Message> {
         let name = short(id);
         let found = self
             .world

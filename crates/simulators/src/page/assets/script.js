@@ -194,6 +194,21 @@ function renderPeople(chat) {
   }
   select.disabled = chat.private;
   select.value = actor();
+  renderAuthenticator();
+}
+
+// The demo's stand-in for the app on somebody's phone: it never reaches the chat by itself.
+function renderAuthenticator() {
+  const person = actor();
+  const known = (state.codes || []).find((row) => row.user === person);
+  $('authenticator').hidden = !known;
+  if (!known) return;
+  const who = state.chat.people.find((each) => each.id === person);
+  const command = `/code ${known.code}`;
+  $('authenticator').replaceChildren(
+    `🔑 ${who ? who.name : 'Their'}’s authenticator app (the demo’s stand-in) shows `,
+    el('code', {}, `${known.code.slice(0, 3)} ${known.code.slice(3)}`), ' ',
+    el('button', { type: 'button', onclick: () => { $('text').value = command; $('text').focus(); } }, 'Type it'));
 }
 
 // Whoever reads the newest message stays there when the list grows or its window shrinks.
@@ -442,3 +457,8 @@ listen('chat', (data) => {
 });
 listen('log', renderLog);
 listen('applications', renderApplications);
+// No news for the bar: a code of its own accord is none.
+source.addEventListener('codes', (event) => {
+  state.codes = JSON.parse(event.data);
+  if (state.chat) renderAuthenticator();
+});
