@@ -1,4 +1,4 @@
-//! The runbooks of `config/runbooks`, run on a manifest as one finds them in repositories.
+//! The runbooks of `config/runbooks` and of the documentation, run on a manifest as one finds them in repositories.
 
 use std::collections::BTreeMap;
 
@@ -194,4 +194,54 @@ fn descriptions_tell_agents_what_to_send() {
     assert_eq!(described["parameters"]["additionalProperties"], json!(false));
     assert_eq!(described["hash"], runbook.content_hash().to_string());
     assert_eq!(described["hash"].as_str().map(str::len), Some(64));
+}
+
+/// The blocks of a kind of the page about runbooks, in order.
+fn documented(kind: &str) -> Vec<&'static str> {
+    let page = include_str!("../../../docs/runbooks.md");
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(kind)?.strip_prefix('\n')).collect()
+}
+
+/// What the page shows must be what is read, and its calls must be what can be called.
+#[test]
+fn the_examples_of_the_documentation() {
+    let [whole, more] = documented("toml")[..] else {
+        panic!("another number of examples: say here how they are read");
+    };
+    let (keys, tables) = more.split_once("\n[verify]").expect("keys before the first table");
+    let allowed = whole.find("allowed_paths").expect("keys before the first table");
+    let verified = format!("{}{keys}\n{}\n[verify]{tables}", &whole[..allowed], &whole[allowed..]);
+    let calls: Vec<Value> = documented("json")
+        .into_iter()
+        .map(|block| {
+            let body = block.trim_start_matches("POST /v1/observations\n");
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+        })
+        .collect();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    for text in [whole, verified.as_str()] {
+        let runbook = Runbook::parse(text, "scale.toml").unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+        for call in &calls {
+            let call = if call["runbook"].is_object() { &call["runbook"] } else { call };
+            let (name, parameters) = (call["name"].as_str().or(call["runbook"].as_str()), &call["parameters"]);
+            assert_eq!(name, Some("scale"), "{call}");
+            let file: RepoPath = "kubernetes/applications/shop/deployment.yaml".parse().expect("a path");
+            let manifest = MANIFEST.replace("name: ollama\n  namespace", "name: shop\n  namespace");
+            let files = BTreeMap::from([(file.clone(), Some(manifest.clone().into_bytes()))]);
+            let rendered = runbook.render(parameters, &files).unwrap_or_else(|error| panic!("{error}: {call}"));
+            assert_eq!(rendered.title, "Scale shop to 3 replicas");
+            let expected = manifest.replace("replicas: 1 ", "replicas: 3 ").into_bytes();
+            assert_eq!(rendered.files, BTreeMap::from([(file, Some(expected))]));
+        }
+    }
+    // The command line's example is the shipped runbook, called with the parameters that it takes.
+    let shell = documented("sh").join("\n");
+    let line = shell
+        .lines()
+        .find(|line| line.contains("runbook render"))
+        .expect("how to render one");
+    let parameters = line.split('\'').nth(1).expect("parameters in quotes");
+    let parameters: Value = serde_json::from_str(parameters).expect("parameters are JSON");
+    assert!(shipped("scale").files_needed(&parameters).is_ok(), "{line}");
 }

@@ -1,16 +1,17 @@
 //! `countersign check`: configuration (key and layer), policy, runbooks and guard rails (file and line), each problem with its remedy; with `--online`
 //! also what the outside world says. Lines of what is in order go to standard output, problems to standard error.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use domain::{Policy, RepositoryName, counted};
 use engine::Book;
 
-use super::{online, policy};
+use super::{online, policy, runbook};
 use crate::cli::Failure;
 use crate::out::{complain, say};
-use crate::settings::{PolicySettings, Settings};
+use crate::settings::{PolicySettings, RepositorySettings, Settings};
 use crate::shipped::Shipped;
 
 /// Arguments of `check`.
@@ -103,11 +104,37 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// What a repository's CI asks: would this file be in force?
+/// What a repository's CI asks: would this file be in force, with the runbooks that stand beside it in the checkout?
 fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option<&RepositoryName>) -> Result<String, Failure> {
-    let repository = &policy::chosen(settings, name)?.name;
-    let shown = file.display().to_string();
-    let policy = book.with_text(repository, &shown, &policy::text_of(file)?)?;
+    let chosen = policy::chosen(settings, name)?;
+    let (repository, shown) = (&chosen.name, file.display().to_string());
+    let text = policy::text_of(file)?;
+    let book = &match (&chosen.runbooks, checkout_of(chosen, file)) {
+        (Some(folder), Some(checkout)) => {
+            let folder_here = checkout.join(folder.as_str());
+            let files = match folder_here.is_dir() {
+                true => runbook::carried(&folder_here)?,
+                false => BTreeMap::new(),
+            };
+            book.clone().with_repository_runbooks(repository, folder.clone(), files)
+        }
+        (Some(folder), None) => {
+            say!(
+                "note: {shown} does not stand where repository {repository} has its policy, so that its runbooks ({folder}) were not looked at"
+            );
+            book.clone()
+        }
+        (None, _) => book.clone(),
+    };
+    let mut problems = book.runbook_problems(repository);
+    let policy = match book.with_text(repository, &shown, &text) {
+        Ok(policy) if problems.is_empty() => policy,
+        Ok(_) => return Err(problems.into()),
+        Err(found) => {
+            problems.extend(found);
+            return Err(problems.into());
+        }
+    };
     let policy = policy.for_repository(repository);
     unwatched(settings, policy, &shown, Some(repository));
     if policy.asks_codes()
@@ -120,6 +147,14 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
         "ok policy of repository {repository}, {shown}: {rules}, hash {}",
         policy.hash().short()
     ))
+}
+
+/// The checkout that a repository's policy file stands in: what is above its place there.
+fn checkout_of(repository: &RepositorySettings, file: &Path) -> Option<PathBuf> {
+    let place = Path::new(repository.policy.as_ref()?.as_str());
+    let file = std::path::absolute(file).ok()?;
+    file.ends_with(place)
+        .then(|| file.ancestors().nth(place.components().count()).map(Path::to_owned))?
 }
 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {

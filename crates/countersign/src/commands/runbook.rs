@@ -132,12 +132,7 @@ fn list_carried(settings: &Settings, book: engine::Book, checkout: &Path) -> Res
             "add runbooks = true to its [[repositories]] entry".to_owned(),
         ));
     };
-    let mut files = BTreeMap::new();
-    for file in toml_files(&checkout.join(path.as_str()))? {
-        let bytes = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-        files.extend(name.map(|name| (name, bytes)));
-    }
+    let files = carried(&checkout.join(path.as_str()))?;
     let book = book.with_repository_runbooks(repository, path, files);
     let policy = book.policy.for_repository(repository);
     for (_, runbook) in book.repository_runbooks() {
@@ -166,6 +161,17 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// The files of a folder that are runbooks by their names.
+/// The runbooks in a folder of a checkout, by file name.
+pub(super) fn carried(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let mut files = BTreeMap::new();
+    for file in toml_files(folder)? {
+        let bytes = std::fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        files.extend(name.map(|name| (name, bytes)));
+    }
+    Ok(files)
+}
+
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());

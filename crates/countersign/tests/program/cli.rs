@@ -234,6 +234,33 @@ async fn a_repository_s_own_policy_is_checked_explained_and_replayed() {
     let said = world.run(&["check", "--repository-policy", &good, "--repository", "other"]).await;
     assert_eq!(said.code, Some(2), "{said:?}");
 
+    // In a checkout, the runbooks beside it count: the names that its rules may use, and whether they are valid.
+    world.configure(
+        "approvals",
+        &format!("runbooks = \".countersign/runbooks\"\napprovals = [{{ chat = {CHAT} }}]"),
+    );
+    let standard = rule.replace("\"prompted\"\n", "\"standard\"\nrunbook = [\"rescale\"]\n");
+    world.write("checkout/.countersign/policy.toml", &standard);
+    let carried = world.path("checkout/.countersign/policy.toml").display().to_string();
+    let said = world.run(&["check", "--repository-policy", &carried]).await;
+    assert!(
+        said.code == Some(1) && said.err.contains("trusts runbook rescale, which does not exist"),
+        "{said:?}"
+    );
+    let runbook = include_str!("../../../../config/runbooks/scale.toml").replace("name = \"scale\"", "name = \"rescale\"");
+    world.write("checkout/.countersign/runbooks/rescale.toml", &runbook);
+    let said = world.run(&["check", "--repository-policy", &carried]).await;
+    assert!(
+        said.code == Some(0) && said.out.contains("ok policy of repository homelab"),
+        "{said:?}"
+    );
+    world.write("checkout/.countersign/runbooks/rescale.toml", &format!("{runbook}\nsurprise = 1\n"));
+    let said = world.run(&["check", "--repository-policy", &carried]).await;
+    assert!(
+        said.code == Some(1) && said.err.contains(".countersign/runbooks/rescale.toml:"),
+        "{said:?}"
+    );
+
     let said = world.run(&["explain", "kubernetes/x", "--repository-policy", &good]).await;
     assert!(
         said.out.contains(&format!("rule: here ({good}:2)")) && said.code == Some(0),
