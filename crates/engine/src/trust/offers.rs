@@ -203,6 +203,7 @@ impl Engine {
                 })
             })
             .await?;
+        self.crash("offer:stored");
         self.0.wake.notify_waiters();
         Ok(())
     }
