@@ -71,7 +71,7 @@ impl Engine {
             match setup.git.undoings(from, tip, commits).await {
                 Ok(found) => {
                     self.take_in(setup, look, &runs, found).await?;
-                    self.put_back(setup, from, tip).await?;
+                    self.undo_again(setup, from, tip).await?;
                 }
                 Err(GitError::UnknownCommit(_)) => {
                     tracing::warn!(repository = %setup.name, "the branch was rewritten: it is looked at for reverts from its new tip on");
@@ -141,7 +141,7 @@ impl Engine {
     }
 
     /// Reverts by hand that somebody took back by hand: what they had undone is there again.
-    async fn put_back(&self, setup: &RepositorySetup, from: CommitId, tip: CommitId) -> Result<(), String> {
+    async fn undo_again(&self, setup: &RepositorySetup, from: CommitId, tip: CommitId) -> Result<(), String> {
         let standing: Vec<Known> = self.known_by_hand(setup).await?;
         let standing: Vec<Known> = standing.into_iter().filter(|known| !known.put_back).collect();
         let commits: Vec<CommitId> = standing.iter().map(|known| known.by).collect();
