@@ -244,7 +244,7 @@ async fn evidence(read: &Reader, proposal: &Proposal) -> Result<()> {
         ensure!(agrees, "the ledger: run {id} ended as {expected} and its trial is {}", trial.result);
     }
     ensure!(
-        proposal.reverted_by.is_none() || trial.reverted_at.is_some(),
+        (proposal.reverted_by.is_none() && proposal.by_hand.is_none()) || trial.reverted_at.is_some(),
         "the ledger: run {id} was reverted and its trial does not say so"
     );
     Ok(())

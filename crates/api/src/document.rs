@@ -118,6 +118,8 @@ pub struct ProposalDocument {
     /// The proposal whose delivery undid this one.
     #[schema(value_type = Option<String>)]
     pub reverted_by: Option<ProposalId>,
+    /// The commit, made with git beside the service, that took it back; null while none did.
+    pub reverted_by_hand: Option<ByHandDocument>,
     /// When it was acknowledged.
     #[schema(schema_with = words::moment)]
     pub created_at: Timestamp,
@@ -283,6 +285,21 @@ pub struct LinksDocument {
     pub reverts: Option<String>,
 }
 
+/// A revert that somebody made with git.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ByHandDocument {
+    /// The commit.
+    #[schema(schema_with = words::object_id)]
+    pub commit: CommitId,
+    /// Who wrote it, as git says.
+    pub author: String,
+    /// Whether its files are as before the change; otherwise only the commit's message says that it reverts it, and the change is there still.
+    pub restored: bool,
+    /// A later commit, made by hand too, that took that one back: the change is on the branch again.
+    #[schema(schema_with = words::object_id_or_null)]
+    pub put_back: Option<CommitId>,
+}
+
 /// A page of proposals, newest first.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProposalsDocument {
@@ -363,6 +380,12 @@ impl From<&Proposal> for ProposalDocument {
             }),
             applications: applications(proposal),
             reverted_by: proposal.reverted_by,
+            reverted_by_hand: proposal.by_hand.as_ref().map(|back| ByHandDocument {
+                commit: back.commit,
+                author: back.author.clone(),
+                restored: back.restored,
+                put_back: back.put_back,
+            }),
             created_at: proposal.created_at,
             expires_at: proposal.expires_at,
             decided_at: proposal.decided_at,

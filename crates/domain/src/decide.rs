@@ -126,6 +126,8 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::Recovered => step.recovered(),
         Event::Reverted { by } => step.reverted(by),
         Event::Restored { by } => step.restored(by),
+        Event::TakenBack { commit, author, restored } => step.taken_back(commit, author, restored),
+        Event::PutBack { commit } => step.put_back(commit),
     }
 }
 

@@ -161,6 +161,20 @@ pub enum Event {
         /// The revert that is no longer in force.
         by: ProposalId,
     },
+    /// A commit that somebody made with git takes this change back.
+    TakenBack {
+        /// The commit.
+        commit: CommitId,
+        /// Who wrote it: untrusted text.
+        author: String,
+        /// Whether the files are as before the change; otherwise only the commit's message says so.
+        restored: bool,
+    },
+    /// A commit that somebody made with git takes that commit back: the change is on the branch again.
+    PutBack {
+        /// The later commit.
+        commit: CommitId,
+    },
 }
 
 impl Event {
@@ -199,6 +213,8 @@ impl Event {
             Self::Recovered => "recovered",
             Self::Reverted { .. } => "reverted",
             Self::Restored { .. } => "restored",
+            Self::TakenBack { .. } => "taken_back",
+            Self::PutBack { .. } => "put_back",
         }
     }
 
@@ -225,7 +241,9 @@ impl Event {
             | Self::Settled { .. }
             | Self::Recovered
             | Self::Reverted { .. }
-            | Self::Restored { .. } => None,
+            | Self::Restored { .. }
+            | Self::TakenBack { .. }
+            | Self::PutBack { .. } => None,
         }
     }
 }

@@ -33,7 +33,7 @@ pub use policy::{
     Route, Rule, Shift, Standing, TTL_SECONDS_DEFAULT, Trust, Waiting, replay,
 };
 pub use proposal::{
-    ApplicationState, Attempt, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
+    ApplicationState, Attempt, ByHand, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,
     RunbookCall,
 };
 pub use refusal::Refusal;

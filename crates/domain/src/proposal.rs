@@ -73,8 +73,31 @@ pub struct Proposal {
     pub note: Option<String>,
     /// The delivered revert that undid this one; absent again while that revert is itself reverted.
     pub reverted_by: Option<ProposalId>,
+    /// The commit that took it back, or says so, when somebody made it with git beside the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
     /// A failed outcome came right later.
     pub recovered_at: Option<Timestamp>,
+}
+
+/// A commit, made with git beside the service, that takes a delivered change back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The commit.
+    pub commit: CommitId,
+    /// Who wrote it, as git says: untrusted text.
+    pub author: String,
+    /// Whether the files are as before the change; without it only the commit's message says that it reverts it.
+    pub restored: bool,
+    /// A later commit, made by hand as well, that took the first one back: the change is on the branch again.
+    pub put_back: Option<CommitId>,
+}
+
+impl ByHand {
+    /// Whether the change is undone at present.
+    pub const fn stands(&self) -> bool {
+        self.restored && self.put_back.is_none()
+    }
 }
 
 /// Somebody by id and display name.
@@ -274,7 +297,11 @@ impl Proposal {
 
     /// Whether a revert makes sense: it is on the branch and nothing has undone it.
     pub const fn is_delivered(&self) -> bool {
-        self.commit.is_some() && self.reverted_by.is_none()
+        let by_hand = match &self.by_hand {
+            Some(back) => back.stands(),
+            None => false,
+        };
+        self.commit.is_some() && self.reverted_by.is_none() && !by_hand
     }
 
     /// The head branch of a manual proposal's pull request. A later revision has a branch of its own: nothing is ever pushed over.

@@ -182,6 +182,7 @@ impl Engine {
             }
         }
         card.reverted_by = proposal.reverted_by;
+        card.by_hand.clone_from(&proposal.by_hand);
         card.recovered_at = proposal.recovered_at;
         card.requirements = self.requirements(proposal);
         card.decided = decided(proposal);

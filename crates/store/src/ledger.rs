@@ -346,6 +346,25 @@ pub(crate) async fn runs_in_window(
         .collect()
 }
 
+pub(crate) const RUNS_SINCE: &str = "select id, commit_id from proposals indexed by proposals_decided
+ where repository = ? and decided_at >= ? and origin in ('runbook', 'observed') and commit_id is not null order by decided_at desc limit 200";
+
+pub(crate) async fn runs_since(
+    connection: &mut SqliteConnection,
+    repository: &RepositoryName,
+    since: Timestamp,
+) -> Result<Vec<(ProposalId, CommitId)>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(RUNS_SINCE)
+        .bind(repository.as_str())
+        .bind(sql::micros(since))
+        .fetch_all(connection)
+        .await
+        .map_err(sql::failed)?;
+    rows.into_iter()
+        .map(|(id, commit)| Ok((sql::id(&id)?, parsed("commit id", &commit)?)))
+        .collect()
+}
+
 pub(crate) const STANDARD_RUNS: &str =
     "select at, target = ?1, proposals.outcome is null from standard_runs cross join proposals on proposals.id = standard_runs.proposal
  where standard_runs.runbook = ?2 and standard_runs.repository = ?3 and standard_runs.at >= ?4 order by at";

@@ -64,6 +64,7 @@ const HOT: &[(&str, &str)] = hot![
     ledger::OFFER,
     ledger::OFFER_STANDS,
     ledger::IN_WINDOW,
+    ledger::RUNS_SINCE,
     ledger::DECLINED,
     ledger::SHADOW,
     policies::DECIDED,
@@ -273,6 +274,7 @@ async fn hot_questions_never_walk_through_history() {
     OFFER_STANDS: SEARCH grants USING INTEGER PRIMARY KEY (rowid=?)
     IN_WINDOW: SEARCH trials USING INDEX trials_in_window (repository=? AND closes_at>?)
     IN_WINDOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)
+    RUNS_SINCE: SEARCH proposals USING INDEX proposals_decided (repository=? AND decided_at>?)
     DECLINED: SEARCH grants USING INDEX grants_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH shadows USING INDEX shadows_by_record (hash=? AND repository=? AND class=?)
     SHADOW: SEARCH proposals USING INDEX sqlite_autoindex_proposals_1 (id=?)

@@ -67,6 +67,9 @@ reads! {
     proposals::observed(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
     /// The runs whose window is open at `now` and that nobody took back, with their commits: the newest 200.
     ledger::runs_in_window(repository: &RepositoryName, now: Timestamp) -> Vec<(ProposalId, CommitId)>;
+    /// The runs that were decided at or after a moment and are on the branch, with their commits, newest first: the newest 200. Also where runs
+    /// are no trials.
+    ledger::runs_since(repository: &RepositoryName, since: Timestamp) -> Vec<(ProposalId, CommitId)>;
     /// The proposal that this commit delivered, however it came about.
     proposals::by_commit(repository: &RepositoryName, commit: CommitId) -> Option<ProposalId>;
     /// The proposals without an outcome that people mean by this text: a whole id, or its last six digits as cards show them.

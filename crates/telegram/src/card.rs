@@ -108,6 +108,8 @@ pub struct Card {
     pub commands: Vec<String>,
     /// The proposal that reverted this one.
     pub reverted_by: Option<ProposalId>,
+    /// The commit that somebody made with git and that reverts this one, or says so.
+    pub by_hand: Option<domain::ByHand>,
     /// The proposal this one reverts.
     pub revert_of: Option<ProposalId>,
     /// This card shows an old revision.
@@ -354,6 +356,7 @@ impl Card {
             untracked: None,
             commands: Vec::new(),
             reverted_by: None,
+            by_hand: None,
             revert_of: None,
             superseded: None,
             recovered_at: None,

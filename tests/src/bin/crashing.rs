@@ -1,6 +1,6 @@
 //! The service in a process of its own, over a lab's world, that ends itself at a named place as a power cut would.
 //!
-//! Arguments: folder, git URL, Telegram URL, Argo CD URL and token, GitHub URL or `-`, name of the crash point or `-`, and which passing of it is
+//! Arguments: folder, git URL, Telegram URL, Argo CD URL (or `-` for a service that has none) and token, GitHub URL or `-`, name of the crash point or `-`, and which passing of it is
 //! the deadly one. Every line on standard input is a proposal as JSON (`key`, `title`, and `path` with `text`, or `runbook` with `parameters`);
 //! the answer is a line with its id once it is stored, or `refused …`. At the end of the input the service stops in order.
 
@@ -33,11 +33,14 @@ async fn main() -> Result<()> {
         github: Some(next("GitHub URL")?).filter(|url| url != "-"),
     };
     let (point, nth) = (next("crash point")?, next("passing")?.parse()?);
+    let ordinary = LabOptions::default();
     let options = LabOptions {
         crash: deadly(point, nth),
         clock: shifted(world.folder.join("clock")),
         repository_policy: std::fs::read_to_string(world.folder.join("repository-policy")).ok(),
-        ..LabOptions::default()
+        policy: std::fs::read_to_string(world.folder.join("policy")).unwrap_or_else(|_| ordinary.policy.clone()),
+        argocd: world.argocd != "-",
+        ..ordinary
     };
     let cancel = CancellationToken::new();
     let engine = build(&world, &options, &cancel).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use domain::{Decision, Outcome};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, CHAT, LabOptions, agent_named, files, request};
+use end_to_end::lab::{ALICE, CHAT, LabOptions, PATIENCE, agent_named, files, request};
 use simulators::telegram::{Chat, ChatKind};
 
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
@@ -58,6 +58,64 @@ async fn above_its_cards_an_agent_is_refused_and_people_read_one_message() -> Re
     // An hour later it may ask again.
     lab.advance(Duration::from_secs(3600));
     ask(&lab, "ops-bot", 16).await?.map_err(|problem| anyhow!("{problem}"))?;
+    lab.invariants().await
+}
+
+/// A revision rings like a new card. One too many is stored nowhere, and what people were asked before can be decided still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_above_the_cards_is_refused_and_the_old_one_stands() -> Result<()> {
+    let mut options = LabOptions::default();
+    options.limits.hourly_cards_per_agent = 2;
+    let lab = Lab::with(options).await?;
+    let agent = agent_named("ops-bot");
+    let asking = |replicas: u32| {
+        let text = format!("replicaCount: {replicas}\n");
+        request("Scale", files(&[(VALUES, Some(&text))]))
+    };
+    let id = lab.request("ops-bot", asking(10)).await?;
+    let first = lab.proposal(id).await?;
+    let revised = lab.engine.revise(&agent, id, first.version, asking(11), None).await;
+    ensure!(revised.is_ok(), "{revised:?}");
+    lab.card(id, "Approve").await?;
+    let standing = lab.proposal(id).await?;
+    for _ in 0..2 {
+        let Err(problem) = lab.engine.revise(&agent, id, standing.version, asking(12), None).await else {
+            return Err(anyhow!("a third card was taken"));
+        };
+        assert_eq!((problem.status, problem.code), (429, "too_many_cards"));
+        assert!(
+            problem.retry_after.is_some_and(|seconds| (3500..=3601).contains(&seconds)),
+            "{problem:?}"
+        );
+    }
+    let read = lab.engine.store().read();
+    assert_eq!(lab.proposal(id).await?, standing, "the old revision stands");
+    assert_eq!(read.revisions(id).await?.len(), 2);
+    assert_eq!(read.contents(id, 3).await?, None, "nothing of it is stored");
+    // What people look at already is no further card.
+    let same = lab.engine.revise(&agent, id, standing.version, asking(11), None).await;
+    ensure!(matches!(same, Ok(engine::Created::Existing(_))), "{same:?}");
+    lab.advance(Duration::from_secs(15));
+    lab.said(CHAT, 0, &["ops-bot wanted to ask 2 more times in the last hour; refused until "])
+        .await?;
+    let messages = lab.telegram.messages(CHAT);
+    assert_eq!(messages.iter().filter(|message| message.text.contains("wanted to ask")).count(), 1);
+    let audit = lab.whole_audit().await?;
+    let count = |name: &str| audit.iter().filter(|(event, _)| event == name).count();
+    assert_eq!((count("refused_card"), count("revise")), (2, 1));
+    // An hour later it may revise again, and people decide on that.
+    lab.advance(Duration::from_secs(3600));
+    let revised = lab.engine.revise(&agent, id, standing.version, asking(12), None).await;
+    ensure!(revised.is_ok(), "{revised:?}");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let shown = |card: &store::Card| card.revision == 3 && card.state == store::CardState::Shown;
+    while !read.cards(id).await?.iter().any(shown) {
+        ensure!(tokio::time::Instant::now() < deadline, "no card of the third revision");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    lab.tap(ALICE, id, "Approve").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(lab.repo.read(VALUES).as_deref(), Some("replicaCount: 12\n".as_bytes()));
     lab.invariants().await
 }
 

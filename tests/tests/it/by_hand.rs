@@ -105,13 +105,168 @@ async fn git_revert_of_a_run_takes_its_trust_away_and_holds_it() -> Result<()> {
         .to_string();
     ensure!(refused.starts_with("runbook_held: scale is on hold"), "{refused}");
     let rows = lab.audit(run).await?;
-    for event in ["run_taken_back", "runbook_held", "runbook_demoted"] {
+    for event in ["taken_back", "runbook_held", "runbook_demoted"] {
         ensure!(rows.iter().filter(|(name, _)| name == event).count() == 1, "{event}: {rows:#?}");
     }
     lab.command(ALICE, CHAT, "/lift scale", &["1 hold of runbook scale lifted"]).await?;
     let next = lab.run("scale", json!({ "app": "web", "replicas": 4 })).await?;
     ensure!(lab.proposal(next).await?.tier() == Tier::Prompted);
     lab.invariants().await
+}
+
+/// The card and the document say who took it back and that it can no longer be reverted; and that it is there again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_taken_back_by_hand_says_so_and_so_when_that_is_taken_back() -> Result<()> {
+    let lab = lab().await?;
+    let run = scaled(&lab, 5).await?;
+    lab.card(run, "Revert").await?;
+    let delivered = lab.proposal(run).await?;
+    let clone = tempfile::tempdir()?;
+    git(
+        clone.path(),
+        &["clone", "-q", "--branch", "main", &lab.repo.path.to_string_lossy(), "."],
+    )?;
+    let commit = delivered.commit.context("no commit")?;
+    git(clone.path(), &["revert", "--no-edit", &commit.to_string()])?;
+    git(clone.path(), &["push", "-q", "origin", "HEAD:main"])?;
+    let taken = lab
+        .until(run, "taken back", |run| run.by_hand.as_ref().is_some_and(domain::ByHand::stands))
+        .await?;
+    let back = taken.by_hand.clone().context("taken back")?;
+    ensure!(back.commit.to_string() == lab.repo.tip().context("no tip")? && back.author == "olivia");
+    ensure!(taken.version > delivered.version && taken.outcome == delivered.outcome);
+    let line = format!("Reverted by hand in commit {} by olivia", back.commit.short());
+    let card = lab.card_saying(run, &line).await?;
+    ensure!(!card.keyboard_text().contains("Revert"), "{}", card.keyboard_text());
+    let agent = end_to_end::lab::agent_named("ops-bot");
+    let refused = lab.engine.revert(&agent, run, None, None).await.err();
+    ensure!(
+        refused.as_ref().is_some_and(|problem| problem.code == "already_reverted"),
+        "{refused:?}"
+    );
+    lab.said(CHAT, 0, &["ALARM · homelab", "takes run"]).await?;
+
+    // An unrelated commit of a person changes nothing; the revert of the revert does.
+    lab.repo
+        .commit_on_top(&[Change::write("README.md", "moved\n")], "Words", "olivia <olivia@example.com>")?;
+    git(clone.path(), &["pull", "-q", "--rebase", "origin", "main"])?;
+    git(clone.path(), &["revert", "--no-edit", &back.commit.to_string()])?;
+    git(clone.path(), &["push", "-q", "origin", "HEAD:main"])?;
+    let again = lab
+        .until(run, "put back", |run| {
+            run.by_hand.as_ref().is_some_and(|back| back.put_back.is_some())
+        })
+        .await?;
+    let later = again.by_hand.clone().and_then(|back| back.put_back).context("put back")?;
+    ensure!(later.to_string() == lab.repo.tip().context("no tip")? && again.version > taken.version);
+    let line = format!("{line}, on the branch again since {}", later.short());
+    let card = lab.card_saying(run, &line).await?;
+    ensure!(card.keyboard_text().contains("Revert"), "{}", card.keyboard_text());
+    // What took trust away gives none back.
+    let refused = lab.run("scale", json!({ "app": "web", "replicas": 4 })).await.expect_err("on hold");
+    ensure!(refused.to_string().starts_with("runbook_held"), "{refused}");
+
+    // And once more.
+    git(clone.path(), &["revert", "--no-edit", &later.to_string()])?;
+    git(clone.path(), &["push", "-q", "origin", "HEAD:main"])?;
+    let once_more = lab
+        .until(run, "taken back again", |run| {
+            run.by_hand.as_ref().is_some_and(domain::ByHand::stands)
+        })
+        .await?;
+    ensure!(
+        once_more
+            .by_hand
+            .is_some_and(|last| last.commit.to_string() == lab.repo.tip().unwrap_or_default())
+    );
+    let rows = lab.audit(run).await?;
+    let count = |event: &str| rows.iter().filter(|(name, _)| name == event).count();
+    ensure!(
+        (
+            count("taken_back"),
+            count("put_back"),
+            count("runbook_held"),
+            count("runbook_demoted")
+        ) == (2, 1, 1, 1),
+        "{rows:#?}"
+    );
+    lab.invariants().await
+}
+
+/// What is no run has no record, but its card tells the same; words that the files do not bear out change nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_taken_back_by_hand_says_so() -> Result<()> {
+    let lab = lab().await?;
+    let id = lab
+        .propose(
+            "Two more",
+            &[("kubernetes/applications/blog/values.yaml", Some("replicaCount: 2\n"))],
+        )
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    let commit = lab.ended(id).await?.commit.context("no commit")?;
+    let words = format!("Revert\n\nThis reverts commit {commit}.");
+    lab.repo
+        .commit_on_top(&[Change::write("README.md", "moved\n")], &words, "olivia <olivia@example.com>")?;
+    let clone = tempfile::tempdir()?;
+    git(
+        clone.path(),
+        &["clone", "-q", "--branch", "main", &lab.repo.path.to_string_lossy(), "."],
+    )?;
+    git(clone.path(), &["revert", "--no-edit", &commit.to_string()])?;
+    git(clone.path(), &["push", "-q", "origin", "HEAD:main"])?;
+    // A run makes the service look at the branch.
+    let run = scaled(&lab, 5).await;
+    let taken = lab.until(id, "taken back", |change| change.by_hand.is_some()).await?;
+    let back = taken.by_hand.context("taken back")?;
+    ensure!(back.restored && back.put_back.is_none(), "{back:?} {run:?}");
+    let rows = lab.audit(id).await?;
+    ensure!(rows.iter().filter(|(event, _)| event == "taken_back").count() == 1, "{rows:#?}");
+    ensure!(!rows.iter().any(|(event, _)| event == "runbook_held"));
+    lab.card_saying(id, "Reverted by hand in commit").await?;
+    lab.invariants().await
+}
+
+/// Where no Argo CD shows how a run ends there is no trial, and a hold all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_by_hand_holds_a_runbook_that_nobody_watches() -> Result<()> {
+    for words in [false, true] {
+        let lab = Lab::with(LabOptions {
+            argocd: false,
+            ..LabOptions::default()
+        })
+        .await?;
+        let before = lab.repo.read(DEPLOYMENT).context("no deployment")?;
+        let run = lab.run("scale", json!({ "app": "web", "replicas": 5 })).await?;
+        lab.tap(ALICE, run, "Approve").await?;
+        let commit = lab.ended(run).await?.commit.context("no commit")?;
+        ensure!(lab.engine.store().read().trial(run).await?.is_none());
+        let (change, message) = if words {
+            (Change::write("README.md", "moved\n"), format!("This reverts commit {commit}."))
+        } else {
+            (Change::write(DEPLOYMENT, before), "Oops".to_owned())
+        };
+        lab.repo.commit_on_top(&[change], &message, "olivia <olivia@example.com>")?;
+        let back = lab.until(run, "taken back", |run| run.by_hand.is_some()).await?;
+        ensure!(back.by_hand.is_some_and(|back| back.restored != words));
+        let line = if words {
+            "by olivia says that it reverts this"
+        } else {
+            "Reverted by hand in commit"
+        };
+        let card = lab.card_saying(run, line).await?;
+        ensure!(card.keyboard_text().contains("Revert") == words, "{}", card.keyboard_text());
+        lab.said(CHAT, 0, &["ALARM · homelab", "by olivia takes run", "/lift scale"])
+            .await?;
+        let refused = lab.run("scale", json!({ "app": "web", "replicas": 4 })).await.expect_err("on hold");
+        ensure!(refused.to_string().starts_with("runbook_held: scale is on hold"), "{refused}");
+        let rows = lab.audit(run).await?;
+        ensure!(rows.iter().filter(|(event, _)| event == "runbook_held").count() == 1, "{rows:#?}");
+        lab.command(ALICE, CHAT, "/lift scale", &["1 hold of runbook scale lifted"]).await?;
+        lab.run("scale", json!({ "app": "web", "replicas": 4 })).await?;
+        lab.invariants().await?;
+    }
+    Ok(())
 }
 
 /// Whatever the message says: the files are as they were.

@@ -4,6 +4,8 @@
 //! that place. Whatever people and agents do meanwhile is what they would do: ask again, tap again. Every proposal must reach its end, and
 //! every promise must hold.
 
+mod trust;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -35,6 +37,8 @@ struct Keeper {
     rounds: u32,
     /// Where it dies after the next starts.
     ahead: Vec<String>,
+    /// Whether it is started without an Argo CD.
+    blind: bool,
 }
 
 impl Keeper {
@@ -51,6 +55,7 @@ impl Keeper {
             deaths: 0,
             rounds: 0,
             ahead: Vec::new(),
+            blind: false,
         })
     }
 
@@ -59,7 +64,8 @@ impl Keeper {
         let world = self.lab.addresses();
         let mut child = Command::new(env!("CARGO_BIN_EXE_crashing"))
             .arg(&world.folder)
-            .args([&world.git, &world.telegram, &world.argocd, &world.argocd_token])
+            .args([&world.git, &world.telegram])
+            .args([if self.blind { "-" } else { &world.argocd }, &world.argocd_token])
             .args([world.github.as_deref().unwrap_or("-"), point, &nth.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

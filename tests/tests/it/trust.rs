@@ -662,6 +662,90 @@ async fn notes_of_standard_runs_wait_for_the_digest_and_failures_do_not() -> Res
     lab.invariants().await
 }
 
+/// At night only what went wrong rings; the rest is told when the night is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_of_standard_runs_wait_for_the_morning_and_failures_do_not() -> Result<()> {
+    let runbook = runbook(AT_ONCE);
+    let now = chrono::Utc::now().time();
+    let night = (now - chrono::Duration::hours(1), now + chrono::Duration::hours(3));
+    let lab = Lab::with(LabOptions {
+        policy: policy(Some((&runbook, "2099-12-31"))),
+        runbook,
+        when: engine::When {
+            digest: None,
+            quiet: Some(night),
+        },
+        ..LabOptions::default()
+    })
+    .await?;
+    let good = scaled(&lab, 5).await?;
+    lab.ended(good).await?;
+    lab.argocd.set_behaviour("web", Behaviour::SyncFails);
+    let bad = scaled(&lab, 6).await?;
+    lab.ended(bad).await?;
+    let notice = lab.said(CHAT, 0, &[&bad.short()]).await?;
+    assert!(!notice.silent, "what failed rings at night");
+    ensure!(!lab.texts().iter().any(|text| text.contains(&good.short())), "{:#?}", lab.texts());
+    lab.advance(Duration::from_secs(3 * 3600 + 60));
+    lab.said(CHAT, notice.id, &[&good.short()]).await?;
+    lab.invariants().await
+}
+
+/// Runs on one target within a day are one piece of evidence.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_on_one_target_within_a_day_count_once() -> Result<()> {
+    let lab = granted(AT_ONCE).await?;
+    for (round, replicas) in [[5, 6, 7], [4, 3, 5]].into_iter().enumerate() {
+        for replicas in replicas {
+            let run = scaled(&lab, replicas).await?;
+            lab.ended(run).await?;
+            tried(&lab, run, "successful", |trial| trial.result == TrialResult::Succeeded).await?;
+        }
+        lab.advance(Duration::from_secs(26 * 3600));
+        let standings = lab.engine.standings(&"scale".parse()?).await?;
+        let counts = standings[0].standing.counts;
+        assert_eq!((counts.succeeded, counts.repeats, counts.targets), (round + 1, 2 * (round + 1), 1));
+    }
+    lab.command(ALICE, CHAT, "/trust scale", &["2 of 2, at least"]).await?;
+    lab.invariants().await
+}
+
+/// No grant lifts a runbook above its own ceiling, and no record is offered what it must not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ceiling_of_a_runbook_bounds_its_trust() -> Result<()> {
+    let low = runbook(AT_ONCE).replace("ceiling = \"standard\"", "ceiling = \"prompted\"");
+    let lab = Lab::with(LabOptions {
+        policy: policy(Some((&low, "2099-12-31"))),
+        runbook: low.clone(),
+        ..LabOptions::default()
+    })
+    .await?;
+    let run = scaled(&lab, 5).await?;
+    asked(&lab, run, "its file allows no more").await?;
+    lab.tap(ALICE, run, "Approve").await?;
+    lab.ended(run).await?;
+    lab.engine.put_in_force(book(&policy(None), &low)?);
+    record::seed(&lab, run, 20).await?;
+    let last = ProposalId::new(uuid::Uuid::from_u128(20));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while lab
+        .engine
+        .store()
+        .read()
+        .effects_waiting(last)
+        .await?
+        .iter()
+        .any(|owed| owed.key == "weigh_trust")
+    {
+        ensure!(tokio::time::Instant::now() < deadline, "the record was never weighed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let standings = lab.engine.standings(&"scale".parse()?).await?;
+    assert_eq!(standings[0].standing.counts.succeeded, 20);
+    ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_offered"));
+    lab.invariants().await
+}
+
 /// Where the repository carries its own policy, the offer is a card: approving it commits the grant, and the runbook runs by itself from then on.
 #[tokio::test(flavor = "multi_thread")]
 async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Result<()> {

@@ -95,6 +95,7 @@ fn proposal() -> Proposal {
         ended_at: None,
         note: None,
         reverted_by: None,
+        by_hand: None,
         recovered_at: None,
     }
 }
@@ -145,6 +146,12 @@ fn full() -> Proposal {
         ended_at: Some(at(6)),
         note: Some("web is degraded".to_owned()),
         reverted_by: Some(proposal().id),
+        by_hand: Some(domain::ByHand {
+            commit: CommitId::from_bytes([0x77; 20]),
+            author: "olivia".to_owned(),
+            restored: true,
+            put_back: Some(CommitId::from_bytes([0x78; 20])),
+        }),
         recovered_at: Some(at(7)),
         ..proposal()
     }

@@ -127,6 +127,7 @@ fn run(policy: &Policy, runbook: &str, hash: Sha256Hash, number: u32, now: Times
         ended_at: Some(at),
         note: Some("made up for the demonstration".to_owned()),
         reverted_by: None,
+        by_hand: None,
         recovered_at: None,
     };
     Ok((proposal, trial))

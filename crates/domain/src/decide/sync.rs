@@ -1,7 +1,7 @@
 //! After the push: what Argo CD shows, the outcome, and what happens to it later.
 
 use super::{Decided, Step, at};
-use crate::{ApplicationState, Delivery, Effect, Origin, Outcome, Proposal, ProposalId, Transition};
+use crate::{ApplicationState, ByHand, CommitId, Delivery, Effect, Origin, Outcome, Proposal, ProposalId, Transition};
 
 impl Step<'_> {
     pub(super) fn observed(&self, applications: Vec<ApplicationState>, trouble: Option<&str>) -> Decided {
@@ -104,6 +104,43 @@ impl Step<'_> {
         let mut next = self.next();
         next.reverted_by = None;
         Ok(self.undone(next, format!("on the branch again: revert {by} was reverted")))
+    }
+
+    pub(super) fn taken_back(&self, commit: CommitId, author: String, restored: bool) -> Decided {
+        // Words are followed by deeds perhaps, deeds by nothing until they are undone themselves. One commit tells once.
+        let told = self.proposal.by_hand.as_ref().is_some_and(|known| match known.put_back {
+            Some(_) => known.commit == commit,
+            None => known.restored || !restored,
+        });
+        if self.proposal.commit.is_none() || self.proposal.reverted_by.is_some() || told {
+            return Err(self.illegal("taken_back"));
+        }
+        let summary = if restored {
+            format!("reverted by hand in commit {} by {author}", commit.short())
+        } else {
+            format!("commit {} by {author} says that it reverts this", commit.short())
+        };
+        let mut next = self.next();
+        next.by_hand = Some(ByHand {
+            commit,
+            author,
+            restored,
+            put_back: None,
+        });
+        Ok(self.undone(next, summary))
+    }
+
+    pub(super) fn put_back(&self, commit: CommitId) -> Decided {
+        let Some(known) = self.proposal.by_hand.as_ref().filter(|known| known.stands()) else {
+            return Err(self.illegal("put_back"));
+        };
+        let summary = format!("on the branch again: commit {} took {} back", commit.short(), known.commit.short());
+        let mut next = self.next();
+        next.by_hand = Some(ByHand {
+            put_back: Some(commit),
+            ..known.clone()
+        });
+        Ok(self.undone(next, summary))
     }
 
     /// What a revert undid follows: while the revert itself is undone, that is there again.

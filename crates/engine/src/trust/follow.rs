@@ -5,6 +5,7 @@ use domain::{Effect, Origin, Outcome, Proposal, ProposalId, RunbookCall, Timesta
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
+use super::by_hand::{self, remember, tell};
 use super::offers::{answered, void_offer};
 use super::{key_of, parameters, since, standing};
 use crate::{Book, Engine};
@@ -26,6 +27,7 @@ pub(crate) async fn follow(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     answered(tx, before, next, now).await?;
+    remember(tx, before, next, now).await?;
     let (Origin::Runbook(call) | Origin::Observed(call)) = &next.origin else {
         return Ok(());
     };
@@ -35,7 +37,8 @@ pub(crate) async fn follow(
     let Some(mut trial) = known(tx, before, next).await? else {
         if undone(before, next) && !book.watches(&next.repository) {
             let target = Target::of(next.revision.facts.paths.iter().cloned());
-            return hold(tx, &target.holds(&call.runbook, &next.repository, next.id, now), now).await;
+            hold(tx, &target.holds(&call.runbook, &next.repository, next.id, now), now).await?;
+            tell(tx, before, next, call, now).await?;
         }
         return Ok(());
     };
@@ -49,11 +52,12 @@ pub(crate) async fn follow(
     if undone(before, next) {
         holds = trial.revert(now);
     }
+    hold(tx, &holds, now).await?;
+    tell(tx, before, next, call, now).await?;
     if trial == was {
         return Ok(());
     }
     tx.put_trial(&trial).await?;
-    hold(tx, &holds, now).await?;
     demote(tx, book, &trial.key, now).await?;
     void_offer(tx, book, &trial.key, now).await
 }
@@ -69,7 +73,7 @@ async fn known(tx: &mut Tx, before: Option<&Proposal>, next: &Proposal) -> Resul
 }
 
 fn undone(before: Option<&Proposal>, next: &Proposal) -> bool {
-    next.reverted_by.is_some() && before.is_some_and(|before| before.reverted_by.is_none())
+    next.reverted_by.is_some() && before.is_some_and(|before| before.reverted_by.is_none()) || by_hand::newly(before, next)
 }
 
 /// Stops a runbook on the paths of a run that was reverted.

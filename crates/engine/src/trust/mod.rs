@@ -19,7 +19,7 @@ use store::{LedgerRecord, StoreError, Tx};
 use crate::usecases::RunNotes;
 use crate::{Book, Engine, Problem};
 
-pub(crate) use by_hand::TakenBack;
+pub(crate) use by_hand::{Known, known};
 pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
 pub use offers::SERVICE;

@@ -165,6 +165,7 @@ impl Engine {
                 })
             })
             .await?;
+        self.crash("offer:stored");
         self.0.wake.notify_waiters();
         Ok(Ran::Done)
     }
@@ -202,6 +203,7 @@ impl Engine {
                 })
             })
             .await?;
+        self.crash("offer:stored");
         self.0.wake.notify_waiters();
         Ok(())
     }

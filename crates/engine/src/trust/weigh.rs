@@ -41,6 +41,7 @@ impl Engine {
                 })
             })
             .await;
+        self.crash("weigh:settled");
         match weighed {
             Ok(None) => Ran::Done,
             // Only a clock that was set back leads here.

@@ -130,6 +130,7 @@ impl Engine {
             ended_at: None,
             note: None,
             reverted_by: None,
+            by_hand: None,
             recovered_at: None,
         }
     }

@@ -84,6 +84,10 @@ impl Engine {
                 "nothing to do",
             ));
         }
+        if let Some(back) = delivered.by_hand.as_ref().filter(|back| back.stands()) {
+            let detail = format!("commit {} reverted it by hand", back.commit);
+            return Err(Problem::new(409, "already_reverted", detail, "nothing to do"));
+        }
         let setup = self
             .repository(&delivered.repository)
             .ok_or_else(|| Problem::not_found("repository"))?;

@@ -1,18 +1,22 @@
-//! Runs that somebody takes back with git, without asking the service: recognised on the branch by what a new commit does to the files, or by
-//! git's own words in its message. Only commits that are new since the last look are read.
+//! Changes that somebody takes back with git, without asking the service: runs are recognised on the branch by what a new commit does to the
+//! files, and whatever went through the service by git's own words in a message. Only commits that are new since the last look are read.
 //!
-//! Words are quickly written: they are enough to take trust away, and nothing here gives any.
+//! Words are quickly written: they are enough to take trust away, and nothing here gives any. That a change is undone, or there again, is
+//! said of it only where the files show it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::{CommitId, Origin, ProposalId, RepositoryName, Tier, Timestamp};
-use gitworker::{GitError, Undoing, Undone};
+use domain::{CommitId, Event, Origin, ProposalId, RepositoryName, Tier, Timestamp};
+use gitworker::{Ancestry, GitError, Inverse, Undoing, Undone};
 
 use super::drift::EXPLAIN_SECONDS;
-use crate::trust::TakenBack;
+use crate::trust::{Known, known};
 use crate::{Engine, RepositorySetup};
 
+/// How long the remote is asked for what may follow on a revert by hand, and after the decision of a run that has no window, since nobody sees
+/// how it ends.
+const LOOKED_AFTER: chrono::Duration = chrono::Duration::days(2);
 /// Longest author told, in characters.
 const AUTHOR_MAX: usize = 60;
 
@@ -41,8 +45,9 @@ impl Engine {
         let mut runs = None;
         let mut tip = setup.git.cached_tip().map(|tip| tip.commit);
         if let Some(age) = age {
-            let open = read.runs_in_window(&setup.name, self.now()).await.map_err(text)?;
-            if !open.is_empty() {
+            let open = self.runs_looked_after(setup).await?;
+            let lately = |known: &Known| self.now() - known.at < LOOKED_AFTER;
+            if !open.is_empty() || self.known_by_hand(setup).await?.iter().any(lately) {
                 tip = Some(setup.git.refresh(age).await.map_err(text)?.commit);
             }
             runs = Some(open);
@@ -55,13 +60,19 @@ impl Engine {
         }
         let from = look.to.unwrap_or(tip);
         if from != tip {
-            let runs = match runs {
+            let mut runs = match runs {
                 Some(runs) => runs,
-                None => read.runs_in_window(&setup.name, self.now()).await.map_err(text)?,
+                None => self.runs_looked_after(setup).await?,
             };
+            // What was put back can be taken back again.
+            let again = self.known_by_hand(setup).await?.into_iter().filter(|known| known.put_back);
+            runs.extend(again.map(|known| (known.proposal, known.of)));
             let commits = runs.iter().map(|(_, commit)| *commit).collect();
             match setup.git.undoings(from, tip, commits).await {
-                Ok(found) => self.take_in(setup, look, &runs, found).await?,
+                Ok(found) => {
+                    self.take_in(setup, look, &runs, found).await?;
+                    self.undo_again(setup, from, tip).await?;
+                }
                 Err(GitError::UnknownCommit(_)) => {
                     tracing::warn!(repository = %setup.name, "the branch was rewritten: it is looked at for reverts from its new tip on");
                 }
@@ -97,6 +108,9 @@ impl Engine {
             let Some(id) = self.run_of(setup, runs, &undoing.of).await? else {
                 continue;
             };
+            let Some(proposal) = self.store().read().proposal(id).await.map_err(text)? else {
+                continue;
+            };
             if self.decided_here(setup, undoing.by).await? {
                 continue;
             }
@@ -107,21 +121,64 @@ impl Engine {
                 waiting.insert(undoing.by, since);
                 continue;
             }
-            let author: String = undoing.author.chars().filter(|c| !c.is_control()).take(AUTHOR_MAX).collect();
-            let how = if restored {
-                "its files are as before it"
-            } else {
-                "the message says so"
+            let shown = match proposal.commit {
+                Some(commit) if !restored => matches!(setup.git.inverse(commit, undoing.by).await, Ok(Inverse::NothingLeft)),
+                Some(_) | None => restored,
             };
-            let back = TakenBack {
-                by: undoing.by,
-                author,
-                how,
+            // Of what is no evidence words alone say nothing.
+            if !shown && !matches!(proposal.origin, Origin::Runbook(_) | Origin::Observed(_)) {
+                continue;
+            }
+            let event = Event::TakenBack {
+                commit: undoing.by,
+                author: undoing.author.chars().filter(|c| !c.is_control()).take(AUTHOR_MAX).collect(),
+                restored: shown,
             };
-            self.taken_back(id, back).await.map_err(text)?;
+            self.happen(id, event).await.map_err(text)?;
         }
         look.waiting = waiting;
         Ok(())
+    }
+
+    /// Reverts by hand that somebody took back by hand: what they had undone is there again.
+    async fn undo_again(&self, setup: &RepositorySetup, from: CommitId, tip: CommitId) -> Result<(), String> {
+        let standing: Vec<Known> = self.known_by_hand(setup).await?;
+        let standing: Vec<Known> = standing.into_iter().filter(|known| !known.put_back).collect();
+        let commits: Vec<CommitId> = standing.iter().map(|known| known.by).collect();
+        let before = setup.git.contained(commits, from).await.map_err(text)?;
+        for (known, place) in standing.iter().zip(before) {
+            // Nothing that came before it took it back.
+            let after = if place == Ancestry::Yes { from } else { known.by };
+            let found = match setup.git.undoings(after, tip, vec![known.by]).await {
+                Ok(found) => found,
+                Err(GitError::UnknownCommit(_)) => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            for undoing in found {
+                let shown = undoing.of == Undone::Restored(known.by) && !of_machine(setup, &undoing.committer);
+                if shown && !self.decided_here(setup, undoing.by).await? {
+                    let event = Event::PutBack { commit: undoing.by };
+                    self.happen(known.proposal, event).await.map_err(text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn known_by_hand(&self, setup: &RepositorySetup) -> Result<Vec<Known>, String> {
+        let written = self.store().read().meta(&Known::key(&setup.name)).await.map_err(text)?;
+        Ok(known(written.as_deref()))
+    }
+
+    /// The runs that a commit may take back without naming them, newest first.
+    async fn runs_looked_after(&self, setup: &RepositorySetup) -> Result<Vec<(ProposalId, CommitId)>, String> {
+        let (read, now) = (self.store().read(), self.now());
+        let runs = if self.book().watches(&setup.name) {
+            read.runs_in_window(&setup.name, now).await
+        } else {
+            read.runs_since(&setup.name, now - LOOKED_AFTER).await
+        };
+        runs.map_err(text)
     }
 
     /// The run that is taken back, if it is one of this repository.

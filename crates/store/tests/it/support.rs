@@ -170,6 +170,7 @@ pub fn proposal(n: u64) -> Proposal {
         ended_at: None,
         note: None,
         reverted_by: None,
+        by_hand: None,
         recovered_at: None,
     }
 }

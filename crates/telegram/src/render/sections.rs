@@ -194,6 +194,25 @@ fn carried(card: &Card) -> Rich {
     if let Some(id) = card.reverted_by {
         lines = lines.line(Rich::new().text("Reverted by ").code(&id.short()));
     }
+    if let Some(back) = &card.by_hand {
+        let (commit, author) = (back.commit.short(), short(&back.author));
+        let line = match (back.restored, back.put_back) {
+            (false, _) => Rich::new()
+                .text("Commit ")
+                .code(&commit)
+                .text(&format!(" by {author} says that it reverts this")),
+            (true, None) => Rich::new()
+                .text("Reverted by hand in commit ")
+                .code(&commit)
+                .text(&format!(" by {author}")),
+            (true, Some(later)) => Rich::new()
+                .text("Reverted by hand in commit ")
+                .code(&commit)
+                .text(&format!(" by {author}, on the branch again since "))
+                .code(&later.short()),
+        };
+        lines = lines.line(line);
+    }
     lines
 }
 

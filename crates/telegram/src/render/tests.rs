@@ -115,6 +115,18 @@ fn delivered(delivery: Delivery) -> Card {
     }
 }
 
+fn by_hand(restored: bool, put_back: Option<domain::CommitId>) -> Card {
+    Card {
+        by_hand: Some(domain::ByHand {
+            commit: domain::CommitId::from_bytes([0x77; 20]),
+            author: "olivia".into(),
+            restored,
+            put_back,
+        }),
+        ..ended(Outcome::Synced, "Synced · Healthy", Progress::Good)
+    }
+}
+
 fn ended(outcome: Outcome, headline: &str, state: Progress) -> Card {
     Card {
         outcome: Some(outcome),
@@ -479,6 +491,9 @@ fn gallery() -> Vec<(&'static str, Card)> {
                 ..ended(Outcome::Synced, "Synced · Healthy", Progress::Good)
             },
         ),
+        ("reverted_by_hand", by_hand(true, None)),
+        ("reverted_by_words", by_hand(false, None)),
+        ("put_back_by_hand", by_hand(true, Some(domain::CommitId::from_bytes([0x78; 20])))),
         (
             "revert_pending",
             Card {

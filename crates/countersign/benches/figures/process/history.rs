@@ -135,6 +135,7 @@ fn proposal(number: u64, at: Timestamp, revision: Revision) -> Result<Proposal> 
         ended_at: Some(at),
         note: None,
         reverted_by: None,
+        by_hand: None,
         recovered_at: None,
     })
 }

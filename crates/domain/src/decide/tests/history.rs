@@ -338,6 +338,8 @@ fn from_the_branch(event: &Event) -> bool {
         | Event::Settled { .. }
         | Event::Recovered
         | Event::Reverted { .. }
-        | Event::Restored { .. } => false,
+        | Event::Restored { .. }
+        | Event::TakenBack { .. }
+        | Event::PutBack { .. } => false,
     }
 }

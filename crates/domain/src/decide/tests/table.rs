@@ -61,7 +61,13 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         Event::Settled { .. } => Some(Event::Recovered),
         Event::Recovered => Some(Event::Reverted { by: other() }),
         Event::Reverted { .. } => Some(Event::Restored { by: other() }),
-        Event::Restored { .. } => None,
+        Event::Restored { .. } => Some(Event::TakenBack {
+            commit: commit(96),
+            author: "dave".to_owned(),
+            restored: true,
+        }),
+        Event::TakenBack { .. } => Some(Event::PutBack { commit: commit(97) }),
+        Event::PutBack { .. } => None,
     }
 }
 

@@ -199,6 +199,7 @@ pub fn fresh(origin: Origin, policy: &Policy) -> Proposal {
         ended_at: None,
         note: None,
         reverted_by: None,
+        by_hand: None,
         recovered_at: None,
     }
 }
