@@ -571,6 +571,7 @@ pub(crate) fn why(error: &GitError) -> String {
         GitError::BranchMissing { branch, .. } => format!("its remote has no branch {branch:?}"),
         GitError::Unreachable { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
         GitError::Denied { .. } => "its remote refuses the service's credentials".to_owned(),
+        GitError::HostKey { .. } => "its remote shows a host key that is not among the trusted ones".to_owned(),
         GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),
         GitError::Config(_) => "its configuration cannot be used: a secret file, a key or a certificate; the log names it".to_owned(),
         GitError::UnknownCommit(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {

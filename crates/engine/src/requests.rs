@@ -277,6 +277,8 @@ pub struct Health {
     pub invalid_runbooks: Vec<RepositoryName>,
     /// Whether one of the service's own files is not valid on disk: what was in force stays in force.
     pub broken_files: bool,
+    /// Deliveries that failed more than once and are tried again.
+    pub delayed_deliveries: usize,
     /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,
     /// What is wrong with Telegram, in words that anybody may read.

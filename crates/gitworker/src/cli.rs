@@ -67,13 +67,14 @@ async fn drain(from: Option<impl tokio::io::AsyncRead + Unpin>, kept: &mut Vec<u
 fn explain(options: &RepositoryOptions, step: &'static str, detail: String) -> GitError {
     let remote = options.url.to_string();
     let says = |words: &[&str]| words.iter().any(|word| detail.contains(word));
-    if says(&[
+    if says(&["Host key verification failed"]) {
+        GitError::HostKey { remote }
+    } else if says(&[
         "Authentication failed",
         "could not read Username",
         "error: 401",
         "error: 403",
         "Permission denied",
-        "Host key verification failed",
     ]) {
         GitError::Denied { remote, detail }
     } else if says(&[

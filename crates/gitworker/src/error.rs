@@ -50,6 +50,14 @@ pub enum GitError {
         /// The remote's answer.
         detail: String,
     },
+    /// The host does not show a pinned key: no credentials were offered.
+    #[error(
+        "{remote} shows a host key that is not among the trusted ones; make sure that it is the right host, then correct known_hosts_file"
+    )]
+    HostKey {
+        /// The remote, without credentials.
+        remote: String,
+    },
     /// The remote answered something that is not the git protocol, or more than it may.
     #[error("{remote} gave an unexpected answer: {detail}; check that the URL names a git repository")]
     Protocol {

@@ -102,9 +102,11 @@ fn unmoved(repository: &Repository, sent: Result<Report, GitError>) -> PushOutco
             let said = sanitize::text(&report.said, &repository.options().credentials.secrets());
             PushOutcome::Refused { message: refusal(&said) }
         }
-        Err(error @ (GitError::Denied { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => PushOutcome::Refused {
-            message: error.to_string(),
-        },
+        Err(error @ (GitError::Denied { .. } | GitError::HostKey { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => {
+            PushOutcome::Refused {
+                message: error.to_string(),
+            }
+        }
         Err(error) => PushOutcome::Unknown { why: error.to_string() },
     }
 }

@@ -125,6 +125,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Again later, because it failed: its like that was scheduled meanwhile would fail as well, and waits as long.
+    pub async fn hold_off(&mut self, effect_id: i64, due: Timestamp, error: &str) -> Result<(), StoreError> {
+        let put_off = sqlx::query(PUT_OFF)
+            .bind(sql::micros(due))
+            .bind(error)
+            .bind(effect_id)
+            .bind(effect_id);
+        self.execute(put_off).await?;
+        self.postpone(effect_id, due, Some(error)).await
+    }
+
     /// Not again without a human.
     pub async fn park(&mut self, effect_id: i64, error: &str) -> Result<(), StoreError> {
         self.ended(sqlx::query(PARK).bind(effect_id).bind(error).bind(effect_id)).await
@@ -218,9 +229,19 @@ pub(crate) const LIKE_WAITS: &str = like_waits!("");
 pub(crate) const FINISH: &str = like_waits!("; delete from outbox where effect_id = ?");
 pub(crate) const PARK: &str = like_waits!("; update outbox set parked = 1, leased_until = null, error = ? where effect_id = ?");
 
-pub(crate) const MERGE: &str = "
-update outbox set due = min(due, ?) where leased_until is null and parked = 0 and effect_id <> ?
-    and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)";
+macro_rules! like_of {
+    ($set:literal) => {
+        concat!(
+            "update outbox set ",
+            $set,
+            " where leased_until is null and parked = 0 and effect_id <> ?
+             and (ifnull(proposal, ''), key, effect) = (select ifnull(proposal, ''), key, effect from outbox where effect_id = ?)"
+        )
+    };
+}
+
+pub(crate) const MERGE: &str = like_of!("due = min(due, ?)");
+pub(crate) const PUT_OFF: &str = like_of!("due = max(due, ?), error = ?");
 
 /// What must be bound for `json_each` in the inserts of this table: key, effect and due of each.
 pub(crate) fn rows(owed: &[Scheduled]) -> Result<String, StoreError> {

@@ -48,6 +48,7 @@ const HOT: &[(&str, &str)] = hot![
     effects::NEXT_DUE,
     effects::LIKE_WAITS,
     effects::MERGE,
+    effects::PUT_OFF,
     effects::WAITING,
     answers::IDEMPOTENT,
     agents::BY_TOKEN,
@@ -253,6 +254,8 @@ async fn hot_questions_never_walk_through_history() {
     LIKE_WAITS: SEARCH other USING INDEX outbox_waiting (<expr>=? AND key=?)
     MERGE: SEARCH outbox USING INDEX outbox_waiting (<expr>=? AND key=? AND effect=?)
     MERGE: SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)
+    PUT_OFF: SEARCH outbox USING INDEX outbox_waiting (<expr>=? AND key=? AND effect=?)
+    PUT_OFF: SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)
     WAITING: SEARCH outbox USING INDEX outbox_waiting (<expr>=?)
     WAITING: SEARCH outbox USING INDEX outbox_running (<expr>=?)
     WAITING: SEARCH outbox USING INDEX outbox_parked (<expr>=?)

@@ -747,3 +747,42 @@ async fn when_one_of_two_ends_the_card_of_the_other_no_longer_names_it() -> Resu
     ensure!(edited.is_some(), "{:#?}", lab.texts());
     lab.invariants().await
 }
+
+/// Reading works and every push fails without a word about why: the pauses grow all the same, and whoever asks is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_fails_every_push_is_tried_again_with_pauses() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Twice", &SOME).await?;
+    lab.card(id, "Approve").await?;
+    lab.freeze();
+    lab.git.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(500), 1000);
+    lab.tap(ALICE, id, "Approve").await?;
+    let mut waiting = 0;
+    for failures in 1..4 {
+        waiting = waits(&lab, id, waiting).await?;
+        let audit = lab.whole_audit().await?;
+        let missed = audit.iter().filter(|(event, _)| event == "push_missed").count();
+        assert_eq!(missed, failures - 1, "one for each time that the clock let it try: {audit:#?}");
+        lab.advance(Duration::from_secs(120));
+    }
+    waits(&lab, id, waiting).await?;
+    lab.card_saying(id, "tried again soon").await?;
+    let told = lab.engine.told_note(&lab.proposal(id).await?).unwrap_or_default();
+    assert!(told.contains("tried again soon") && told.contains("500"), "{told}");
+    assert_eq!(lab.engine.health().await.delayed_deliveries, 1);
+    Ok(())
+}
+
+/// Until the delivery waits for a time to come, as another row than before.
+async fn waits(lab: &Lab, id: ProposalId, before: i64) -> Result<i64> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let owed = lab.engine.store().read().effects_waiting(id).await?;
+        let mut deliveries = owed.iter().filter(|one| one.key == "deliver" && one.effect_id != before);
+        if let Some(waiting) = deliveries.find(|one| one.leased_until.is_none() && one.error.is_some()) {
+            return Ok(waiting.effect_id);
+        }
+        ensure!(tokio::time::Instant::now() < deadline, "the delivery never waits: {owed:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -159,6 +159,10 @@ impl HealthDocument {
         let runbooks = |name| format!("repository {name}: a runbook on its branch is not valid, so it is not run");
         let own_files =
             || "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force".to_owned();
+        let delayed = || {
+            let deliveries = domain::counted(health.delayed_deliveries, "delivery fails and is", "deliveries fail and are");
+            format!("{deliveries} tried again: the cards and the log say why")
+        };
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -171,6 +175,7 @@ impl HealthDocument {
             warnings: (troubles.chain(health.invalid_policies.iter().map(policy)))
                 .chain(health.invalid_runbooks.iter().map(runbooks))
                 .chain(health.broken_files.then(own_files))
+                .chain((health.delayed_deliveries > 0).then(delayed))
                 .collect(),
             telegram: health
                 .telegram
@@ -209,6 +214,7 @@ mod tests {
             invalid_policies: vec!["homelab".parse().expect("a name")],
             invalid_runbooks: Vec::new(),
             broken_files: true,
+            delayed_deliveries: 1,
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
             telegram: true,
@@ -224,7 +230,8 @@ mod tests {
           "warnings": [
             "repository homelab: its remote cannot be reached",
             "repository homelab: the policy on its branch is not valid, so nothing is standard",
-            "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force"
+            "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force",
+            "1 delivery fails and is tried again: the cards and the log say why"
           ],
           "telegram": {
             "name": "telegram",
@@ -253,6 +260,7 @@ mod tests {
             invalid_policies: Vec::new(),
             invalid_runbooks: Vec::new(),
             broken_files: false,
+            delayed_deliveries: 0,
             telegram_seen: None,
             telegram_problem: None,
             telegram: false,

@@ -88,7 +88,7 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.delivery = Delivery::Queued;
-        Ok(self.to(next, [Effect::Deliver], "the branch moved first: built again".to_owned()))
+        Ok(self.to(next, [Effect::Deliver], "the branch does not have it: built again".to_owned()))
     }
 
     pub(super) fn push_refused(&self, message: String) -> Decided {

@@ -199,7 +199,12 @@ impl<'a> Checker<'a> {
                 Some(file)
             }
             Err(error) => {
-                let remedy = "see docs: every key of the policy is listed there, others are refused";
+                let unknown = error.message().starts_with("unknown field") || error.message().starts_with("unknown variant");
+                let remedy = if unknown {
+                    "use one of those that are listed; docs/policy.md explains them"
+                } else {
+                    "correct this line; docs/policy.md shows how it is written"
+                };
                 self.add(&error.span().unwrap_or(0..0), error.message().trim().to_owned(), remedy);
                 None
             }

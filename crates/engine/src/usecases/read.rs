@@ -191,6 +191,7 @@ impl Engine {
             invalid_policies: self.invalid_policies(),
             invalid_runbooks: self.invalid_runbooks(),
             broken_files: self.has_broken_files(),
+            delayed_deliveries: self.delayed_count(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),
             telegram: self.telegram().is_some(),

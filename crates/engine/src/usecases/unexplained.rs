@@ -31,7 +31,7 @@ impl Engine {
                 status,
                 code,
                 text,
-                "people have been told; push nothing by yourself that the runbook does not render",
+                "people have been told; push only what a runbook renders, and only where it is standard: propose a run and look at its tier",
             )
             .at("/commit"),
             Err(problem) => problem,

@@ -642,7 +642,10 @@ impl Engine {
         {
             tracing::error!(proposal = %held.proposal, %error, "the cards do not tell why the delivery is tried again");
         }
-        self.later(held, wait.to_std().unwrap_or_default(), Some(why)).await;
+        // A missed push owes another delivery at once: that one would fail as well.
+        if let Err(error) = self.hold_off(held.effect_id, self.now() + wait, why).await {
+            tracing::error!(proposal = %held.proposal, %error, "a delivery could not be postponed; its lease will end");
+        }
     }
 
     /// Keeps the reason why a delivery is tried again, for those who look at it. Whether it is news.
@@ -652,6 +655,11 @@ impl Engine {
             None => delayed.remove(&id).is_some(),
             Some(why) => delayed.insert(id, why.to_owned()).as_deref() != Some(why),
         }
+    }
+
+    /// How many deliveries are tried again, and failed more than once.
+    pub(crate) fn delayed_count(&self) -> usize {
+        self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Why a delivery that is under way is tried again, as of its last try.

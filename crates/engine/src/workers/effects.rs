@@ -268,6 +268,13 @@ impl Engine {
             .await
     }
 
+    /// Again later, because it failed.
+    pub(super) async fn hold_off(&self, effect_id: i64, due: Timestamp, why: String) -> Result<(), StoreError> {
+        self.store()
+            .write(move |tx| Box::pin(async move { tx.hold_off(effect_id, due, &why).await }))
+            .await
+    }
+
     /// Puts an effect aside and says so in the chats.
     async fn park(&self, effect_id: i64, proposal: Option<ProposalId>, key: &'static str, why: String) -> Result<(), StoreError> {
         metrics::counter!("countersign_effects_parked_total").increment(1);

@@ -150,12 +150,12 @@ impl Pipe {
         let text = sanitize::text(said, &self.secrets());
         let refused = [
             "Permission denied",
-            "Host key verification failed",
             "insufficient permission",
             "unable to write",
             "dubious ownership",
         ];
         match what {
+            Garbled::Broken(_) if text.contains("Host key verification failed") => GitError::HostKey { remote: self.remote() },
             Garbled::Broken(_) if refused.iter().any(|word| text.contains(word)) => self.denied(text),
             Garbled::Broken(_) if text.contains("does not appear to be a git repository") || text.contains("not a git repository") => {
                 GitError::Protocol {

@@ -172,6 +172,20 @@ async fn a_postponed_effect_and_its_like_become_one() {
     }
 }
 
+/// What a failed delivery has scheduled itself must not make it run again at once.
+#[tokio::test]
+async fn what_failed_waits_with_its_like() {
+    for (held_off_to, scheduled, expected) in [(30, 10, 30), (10, 30, 10)] {
+        let it = with_proposals(1).await;
+        it.owe(1, Effect::Deliver, 0).await;
+        let effect_id = it.claim(1, 60).await[0].effect_id;
+        it.owe(1, Effect::Deliver, scheduled).await;
+        it.write(move |tx| Box::pin(async move { tx.hold_off(effect_id, at(held_off_to), "it failed").await }))
+            .await;
+        assert_eq!(it.owed(1).await, [("deliver".to_owned(), expected)]);
+    }
+}
+
 #[tokio::test]
 async fn parked_effects_wait_for_a_human() {
     let it = with_proposals(1).await;
