@@ -286,7 +286,16 @@ struct NamedFile {
 impl NamedFile {
     fn problem(&self) -> Option<Problem> {
         let (what, remedy) = match std::fs::read(&self.path) {
-            Ok(bytes) if bytes.trim_ascii().is_empty() => ("is empty".to_owned(), "write the secret into it"),
+            Ok(bytes) if bytes.trim_ascii().is_empty() => {
+                let missing = match self.key.rsplit('.').next() {
+                    Some("known_hosts_file") => {
+                        "write the host's public keys into it: ssh-keyscan shows them, the host's operator confirms them"
+                    }
+                    Some("extra_ca_file" | "ca_file" | "certificate_file") => "write the certificate into it, in PEM",
+                    _ => "write the secret into it",
+                };
+                ("is empty".to_owned(), missing)
+            }
             Ok(_) => return None,
             Err(error) => (
                 format!("cannot be read: {error}"),

@@ -569,7 +569,7 @@ pub(crate) fn why(error: &GitError) -> String {
     match error {
         GitError::Cloning { .. } => "its first clone is under way".to_owned(),
         GitError::BranchMissing { branch, .. } => format!("its remote has no branch {branch:?}"),
-        GitError::Unreachable { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
+        GitError::Unreachable { .. } | GitError::NotSent { .. } | GitError::Deadline { .. } => "its remote cannot be reached".to_owned(),
         GitError::Denied { .. } => "its remote refuses the service's credentials".to_owned(),
         GitError::HostKey { .. } => "its remote shows a host key that is not among the trusted ones".to_owned(),
         GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),

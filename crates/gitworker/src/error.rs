@@ -32,6 +32,14 @@ pub enum GitError {
         /// What happened.
         detail: String,
     },
+    /// No connection came about for a push: the remote has heard nothing of it. Worth trying again.
+    #[error("{remote} cannot be reached: {detail}; nothing was sent, and this is tried again")]
+    NotSent {
+        /// The remote, without credentials.
+        remote: String,
+        /// What happened.
+        detail: String,
+    },
     /// A step met its deadline; worth trying again.
     #[error("{step} with {remote} took longer than {seconds} s; this is tried again")]
     Deadline {
@@ -101,7 +109,12 @@ impl GitError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Cloning { .. } | Self::Unreachable { .. } | Self::Deadline { .. } | Self::Mirror { .. } | Self::Command { .. }
+            Self::Cloning { .. }
+                | Self::Unreachable { .. }
+                | Self::NotSent { .. }
+                | Self::Deadline { .. }
+                | Self::Mirror { .. }
+                | Self::Command { .. }
         )
     }
 }

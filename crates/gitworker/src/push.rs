@@ -65,12 +65,21 @@ async fn send(repository: &Repository, update: &Update) -> Result<Report, GitErr
 
 /// Reads the ref back and decides by ids: where the branch is now, and whether it contains what was sent.
 async fn decide(repository: &Repository, update: &Update, sent: Result<Report, GitError>, main: bool) -> PushOutcome {
+    if let Err(error @ GitError::NotSent { .. }) = &sent {
+        return PushOutcome::NotSent { why: error.to_string() };
+    }
     let asked = Instant::now();
     let now = match repository.inner.transport.tip(&update.reference).await {
         Ok(now) => now,
+        // Whoever turns the push away may turn the question away, too.
         Err(error) => {
-            return PushOutcome::Unknown {
-                why: format!("the branch could not be read back: {error}"),
+            return match sent {
+                Err(refused) if is_refusal(&refused) => PushOutcome::Refused {
+                    message: refused.to_string(),
+                },
+                _ => PushOutcome::Unknown {
+                    why: format!("the branch could not be read back: {error}"),
+                },
             };
         }
     };
@@ -102,13 +111,19 @@ fn unmoved(repository: &Repository, sent: Result<Report, GitError>) -> PushOutco
             let said = sanitize::text(&report.said, &repository.options().credentials.secrets());
             PushOutcome::Refused { message: refusal(&said) }
         }
-        Err(error @ (GitError::Denied { .. } | GitError::HostKey { .. } | GitError::Sha256Remote { .. } | GitError::Config(_))) => {
-            PushOutcome::Refused {
-                message: error.to_string(),
-            }
-        }
+        Err(error) if is_refusal(&error) => PushOutcome::Refused {
+            message: error.to_string(),
+        },
         Err(error) => PushOutcome::Unknown { why: error.to_string() },
     }
+}
+
+/// Whether an error says for sure that nothing was executed, and will not be before somebody changes something.
+const fn is_refusal(error: &GitError) -> bool {
+    matches!(
+        error,
+        GitError::Denied { .. } | GitError::HostKey { .. } | GitError::Sha256Remote { .. } | GitError::Config(_)
+    )
 }
 
 /// What a remote said about a refused push, for people: the reason first, without the protocol's words, then what its hooks wrote.

@@ -228,6 +228,11 @@ pub enum PushOutcome {
         /// What the remote or its hook said: untrusted text, made printable and cut.
         message: String,
     },
+    /// The remote was not reached: it has heard nothing of it.
+    NotSent {
+        /// Why.
+        why: String,
+    },
     /// Nobody can tell yet: the command may still be executed. Pushing the same commits again is safe; so is `locate`.
     Unknown {
         /// Why.

@@ -786,3 +786,27 @@ async fn waits(lab: &Lab, id: ProposalId, before: i64) -> Result<i64> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Nothing was executed, whatever the question about the branch comes to: a human's matter, and not a doubt that ties everybody's hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_refuses_everything_blocks_and_the_approval_can_be_cancelled() -> Result<()> {
+    let lab = Lab::start().await?;
+    let id = lab.propose("Twice", &SOME).await?;
+    lab.card(id, "Approve").await?;
+    for endpoint in [
+        GitEndpoint::ReceivePack,
+        GitEndpoint::PushRefs,
+        GitEndpoint::FetchRefs,
+        GitEndpoint::UploadPack,
+    ] {
+        lab.git.fail_next_at(endpoint, Fault::Status(401), 1000);
+    }
+    lab.tap(ALICE, id, "Approve").await?;
+    let note = blocked(&lab, id).await?.note.unwrap_or_default();
+    assert!(note.contains("refuses access"), "{note}");
+    lab.tap(BOB, id, "Cancel").await?;
+    let ended = lab.ended(id).await?;
+    assert_eq!((ended.outcome, own_commits(&lab, id)), (Some(Outcome::PushRefused), 0));
+    lab.git.clear_faults();
+    lab.invariants().await
+}

@@ -1,5 +1,7 @@
 //! `check --online`: token, chats and topics, push right, Argo CD rights, GitHub's token. One line each. Nothing is posted, pushed or synced.
 
+use gitworker::GitError;
+
 use crate::cli::Failure;
 use crate::out::{complain, say};
 use crate::service::{argocd_client, github_client, telegram_client};
@@ -95,11 +97,7 @@ impl Told {
         let what = format!("git {}", repository.name);
         match can_push(repository).await {
             Ok(tip) => self.ok(&what, &format!("may push to {} (now at {tip})", repository.git.branch)),
-            Err(error) => self.problem(
-                &what,
-                &error,
-                "check url, branch and credentials; the account needs the right to write contents",
-            ),
+            Err((error, remedy)) => self.problem(&what, &error, remedy),
         }
     }
 
@@ -151,18 +149,35 @@ impl Told {
 }
 
 /// Asks the remote for its tip and for the right to push. The mirror of a running service is left alone: an empty one stands in.
-async fn can_push(settings: &RepositorySettings) -> Result<domain::CommitId, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+async fn can_push(settings: &RepositorySettings) -> Result<domain::CommitId, (String, &'static str)> {
+    let temporary = "check the temporary folder and the room in it";
+    let folder = tempfile::tempdir().map_err(|error| (format!("no temporary folder: {error}"), temporary))?;
     let mirror = folder.path().join("mirror.git");
     let empty = git2::Repository::init_bare(&mirror).and_then(|repo| repo.remote("origin", &settings.git.url.to_string()).map(drop));
-    empty.map_err(|error| format!("no temporary mirror: {}", error.message()))?;
+    empty.map_err(|error| (format!("no temporary mirror: {}", error.message()), temporary))?;
     let options = gitworker::RepositoryOptions {
         mirror,
         ..settings.git.clone()
     };
-    let repository = gitworker::Repository::open(options).await.map_err(|error| error.to_string())?;
-    let tip = repository.tip().await.map_err(|error| error.to_string())?;
-    let tip = tip.ok_or_else(|| format!("the remote has no branch {:?}", settings.git.branch))?;
-    repository.can_push().await.map_err(|error| error.to_string())?;
+    let told = |error: GitError| (error.to_string(), remedy(&error));
+    let repository = gitworker::Repository::open(options).await.map_err(told)?;
+    let tip = repository.tip().await.map_err(told)?;
+    let no_branch = || (format!("the remote has no branch {:?}", settings.git.branch), BRANCH);
+    let tip = tip.ok_or_else(no_branch)?;
+    repository.can_push().await.map_err(told)?;
     Ok(tip)
+}
+
+const BRANCH: &str = "create the branch, or correct `branch`";
+
+const fn remedy(error: &GitError) -> &'static str {
+    match error {
+        GitError::HostKey { .. } => {
+            "compare what ssh-keyscan shows with what the host's operator says, then write it into known_hosts_file"
+        }
+        GitError::BranchMissing { .. } => BRANCH,
+        GitError::Unreachable { .. } | GitError::NotSent { .. } | GitError::Deadline { .. } => "check url, network and certificates",
+        GitError::Denied { .. } => "check the credentials; the account needs the right to write contents",
+        _ => "check url, branch and credentials; the account needs the right to write contents",
+    }
 }

@@ -390,3 +390,23 @@ fn files_that_cannot_be_read_are_named_with_key_and_layer() {
         ]
     );
 }
+
+#[test]
+fn an_empty_file_is_told_what_belongs_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty");
+    std::fs::write(&path, "\n").unwrap();
+    for (key, expected) in [
+        ("repositories[0].credentials.known_hosts_file", "ssh-keyscan"),
+        ("repositories[0].extra_ca_file", "PEM"),
+        ("telegram.token_file", "write the secret into it"),
+    ] {
+        let file = NamedFile {
+            key: key.to_owned(),
+            layer: "file c.toml".to_owned(),
+            path: path.clone(),
+        };
+        let told = file.problem().map(|problem| problem.to_string()).unwrap_or_default();
+        assert!(told.contains(expected), "{told}");
+    }
+}

@@ -237,7 +237,7 @@ async fn a_branch_that_does_not_exist_is_named_and_used_once_it_does() {
     assert!(
         check
             .err
-            .contains("problem: git homelab: the remote has no branch \"production\"\n  remedy: check url, branch and credentials"),
+            .contains("problem: git homelab: the remote has no branch \"production\"\n  remedy: create the branch, or correct `branch`"),
         "{}",
         check.err
     );

@@ -134,17 +134,21 @@ impl Engine {
         Ok(())
     }
 
+    /// What is said of a commit that a force push took away; `None` while it is on the branch as it was last seen, or nobody can tell.
+    pub(super) async fn lost_words(&self, setup: &RepositorySetup, commit: CommitId) -> Option<String> {
+        matches!(setup.git.known_commit(commit).await, Ok(Known::OffBranch)).then(|| {
+            format!(
+                "branch {} no longer contains {}: somebody force-pushed it",
+                setup.branch(),
+                commit.short()
+            )
+        })
+    }
+
     /// A force push took the commit away: nobody waits for it any longer.
     async fn check_not_lost(&self, setup: &RepositorySetup, proposal: &Proposal) {
         let Some(commit) = proposal.commit else { return };
-        if !matches!(setup.git.known_commit(commit).await, Ok(Known::OffBranch)) {
-            return;
-        }
-        let note = format!(
-            "branch {} no longer contains {}: somebody force-pushed it",
-            setup.branch(),
-            commit.short()
-        );
+        let Some(note) = self.lost_words(setup, commit).await else { return };
         let event = Event::Settled {
             outcome: Outcome::Lost,
             applications: proposal.applications.clone(),

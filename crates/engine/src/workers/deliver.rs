@@ -587,6 +587,12 @@ impl Engine {
                 }
             }
             PushOutcome::Refused { message } => self.all_refused(ready, memory, message).await,
+            // Until it can be reached somebody may still change their mind.
+            PushOutcome::NotSent { why } => {
+                for held in self.missed(ready, memory).await {
+                    self.failed(held, memory, why.clone()).await;
+                }
+            }
             // The state stays `committing`; the next look decides by ids what became of it.
             PushOutcome::Unknown { why } => self.all_failed(ready, memory, why).await,
         }
@@ -753,6 +759,7 @@ const fn word(outcome: &PushOutcome) -> &'static str {
         PushOutcome::Confirmed => "confirmed",
         PushOutcome::Moved { .. } => "moved",
         PushOutcome::Refused { .. } => "refused",
+        PushOutcome::NotSent { .. } => "not_sent",
         PushOutcome::Unknown { .. } => "unknown",
     }
 }

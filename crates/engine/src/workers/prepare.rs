@@ -58,7 +58,7 @@ impl Engine {
             PushOutcome::Moved { tip: Some(_) } => {}
             PushOutcome::Moved { tip: None } => return Ran::Failed(format!("branch {branch} could not be made")),
             PushOutcome::Refused { message } => return Ran::Failed(format!("branch {branch} was refused: {message}")),
-            PushOutcome::Unknown { why } => return Ran::Failed(why),
+            PushOutcome::NotSent { why } | PushOutcome::Unknown { why } => return Ran::Failed(why),
         }
         self.crash("prepare:branch");
         let checked = match self.checked(&proposal).await {

@@ -220,14 +220,12 @@ impl Http {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        let mut detail = cause.to_string();
-        if detail.contains("certificate") {
-            detail.push_str(" (extra_ca_file names an authority of your own)");
+        let (remote, detail) = (self.remote(), plain(cause.to_string()));
+        let pushing = error.url().is_some_and(|url| url.path().ends_with("/git-receive-pack"));
+        if pushing && error.is_connect() {
+            return GitError::NotSent { remote, detail };
         }
-        GitError::Unreachable {
-            remote: self.remote(),
-            detail,
-        }
+        GitError::Unreachable { remote, detail }
     }
 
     fn garbled(&self, what: Garbled) -> GitError {
@@ -236,5 +234,32 @@ impl Http {
 
     fn remote(&self) -> String {
         self.options.url.to_string()
+    }
+}
+
+/// What rustls tells only in its own terms, in words that lead to the cure.
+fn plain(said: String) -> String {
+    if said.contains("CaUsedAsEndEntity") {
+        "its certificate is an authority's own and cannot stand for a server: give the server one with basicConstraints CA:FALSE".to_owned()
+    } else if said.contains("UnknownIssuer") {
+        "its certificate is of an authority that is not known (extra_ca_file names one of your own)".to_owned()
+    } else if said.contains("certificate") {
+        format!("{said} (extra_ca_file names an authority of your own)")
+    } else {
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_words() {
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(plain(unknown.to_string()).starts_with("its certificate is of an authority that is not known"));
+        let own = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))".to_owned();
+        assert!(plain(own).contains("CA:FALSE"));
+        assert_eq!(plain("connection refused".to_owned()), "connection refused");
     }
 }

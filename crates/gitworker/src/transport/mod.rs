@@ -41,7 +41,7 @@ impl Transport {
         }
     }
 
-    /// Sends one update. Any error leaves open whether the remote executed it, except [`GitError::Denied`].
+    /// Sends one update. Any error leaves open whether the remote executed it, except those that refuse it ([`GitError::Denied`]) and [`GitError::NotSent`].
     pub(crate) async fn send(&self, update: &Update) -> Result<Report, GitError> {
         match self {
             Self::Http(http) => http.send(update).await,

@@ -333,3 +333,25 @@ async fn a_sha256_remote_is_refused_in_words() {
         assert!(matches!(error, GitError::Sha256Remote { .. }), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn what_was_turned_away_or_never_sent_is_no_doubt_even_while_nobody_answers() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let repository = Repository::open(remote.options_over(&server)).await.expect("a repository");
+    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+    let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(401), 1);
+    server.fail_next_at(GitEndpoint::UploadPack, Fault::Status(401), 10);
+    server.fail_next_at(GitEndpoint::FetchRefs, Fault::Status(401), 10);
+    let outcome = repository.push(&built, base).await;
+    assert!(
+        matches!(&outcome, PushOutcome::Refused { message } if message.contains("401")),
+        "{outcome:?}"
+    );
+    // Nobody listens there any more, and what was connected is noticed to be gone.
+    drop(server);
+    assert!(repository.tip().await.is_err());
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
+}

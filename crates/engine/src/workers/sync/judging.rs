@@ -142,6 +142,14 @@ impl Engine {
                 if flight.failed {
                     return self.maybe_recovered(flight, outcome, now).await;
                 }
+                // To Argo CD a rewritten branch looks like a rollback; git knows better.
+                if ending == Ending::RolledBack
+                    && let Some(setup) = self.repository(&flight.proposal.repository)
+                    && setup.git.refresh(Duration::ZERO).await.is_ok()
+                    && let Some(note) = self.lost_words(setup, flight.commit).await
+                {
+                    return self.settle(flight, Outcome::Lost, Some(note)).await;
+                }
                 let note = (ending != Ending::Synced).then(|| counted[speaks].headline());
                 self.settle(flight, outcome, note).await
             }
