@@ -60,6 +60,11 @@ async fn a_degraded_application_is_a_failure_and_a_later_recovery_is_noted() -> 
     let proposal = lab.until(id, "recovered", |p| p.recovered_at.is_some()).await?;
     assert_eq!(proposal.outcome, Some(Outcome::Degraded), "an outcome never changes");
     let card = lab.said(CHAT, 0, &["· recovered", &id.short(), "digest"]).await?;
+    assert!(
+        card.text.contains("At first: ") && !card.text.contains("🔴"),
+        "what is over stands as such: {}",
+        card.text
+    );
     let told = lab
         .said(CHAT, card.id, &["recovered: synced and healthy after all", &id.short()])
         .await?;

@@ -85,6 +85,11 @@ impl Step<'_> {
         }
         let mut next = self.next();
         next.recovered_at = Some(self.now);
+        // What stood there is over: only all of them together make a recovery.
+        for app in next.applications.iter_mut().filter(|app| app.state != "synced") {
+            app.state = "synced".to_owned();
+            app.headline = "Synced and healthy after all".to_owned();
+        }
         Ok(self.to(next, [Effect::EditCards, Effect::Notify], "recovered".to_owned()))
     }
 

@@ -145,6 +145,7 @@ pub(super) fn note(card: &Card) -> Rich {
     let label = match (card.outcome, card.delivery) {
         (Some(Outcome::Synced | Outcome::Pushed), _) => "Note: ",
         (None, Delivery::Queued) => "", // "waits: …"
+        _ if card.recovered_at.is_some() => "At first: ",
         _ => "Why: ",
     };
     note.map_or_else(Rich::new, |note| Rich::new().text(label).code(&cut_telling(&note, NOTE_MAX)))
