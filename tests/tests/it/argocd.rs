@@ -273,7 +273,10 @@ async fn an_argocd_that_cannot_be_reached_at_all_ends_in_a_time_out_never_in_sil
     }
     lab.argocd.drop_streams();
     let id = approved(&lab, 2).await?;
-    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::TimedOut));
+    let ended = lab.ended(id).await?;
+    assert_eq!(ended.outcome, Some(Outcome::TimedOut));
+    let note = ended.note.unwrap_or_default();
+    assert!(note.contains("Argo CD c"), "the cause, not what was seen last: {note}");
     lab.said(CHAT, 0, &["Why:"]).await?;
     lab.invariants().await
 }

@@ -220,6 +220,8 @@ async fn a_revert_that_was_reverted_lets_the_change_be_reverted_again() -> Resul
     delivered(back).await?;
     lab.until(first, "reverted itself", |p| p.reverted_by == Some(back)).await?;
     lab.until(id, "there again", |p| p.reverted_by.is_none()).await?;
+    let card = lab.card(id, "Revert").await?;
+    assert!(!card.text.contains("Reverted by"), "{}", card.text);
     assert_eq!(lab.repo.read(VALUES), Some(b"replicaCount: 2\n".to_vec()));
 
     // Its card has the button again.

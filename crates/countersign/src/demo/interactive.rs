@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::agent::Agent;
 use super::refused;
@@ -41,7 +42,11 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     say!("  sed -i 's/= 3/= 4/' {}", seed::NODES);
     say!("  git commit -qam 'A fourth worker' -m 'Proposal-Id: {manual}' && git push -q\n");
     say!("Ctrl-C ends the demo and removes everything.");
-    tokio::signal::ctrl_c().await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
     say!();
     world.service.stop().await;
     Ok(())

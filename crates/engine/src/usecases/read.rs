@@ -38,11 +38,23 @@ impl Engine {
                 let stops: Vec<_> = self.stops_over(proposal).iter().map(domain::Stop::why).collect();
                 (!stops.is_empty()).then(|| format!("will wait: {}", stops.join("; ")))
             }
-            Delivery::Committing | Delivery::PushBlocked | Delivery::Pushed | Delivery::Syncing | Delivery::Ended => None,
+            Delivery::Pushed | Delivery::Syncing => {
+                let unsaid = |trouble: &String| !proposal.note.as_ref().is_some_and(|note| note.contains(trouble.as_str()));
+                let trouble = self.argocd_trouble(proposal).filter(unsaid);
+                trouble.map(|trouble| format!("Argo CD cannot be asked: {trouble}"))
+            }
+            Delivery::Committing | Delivery::PushBlocked | Delivery::Ended => None,
         };
         let said: Vec<String> = held.into_iter().chain(self.branch_words(proposal)).collect();
         let all = proposal.note.iter().cloned().chain(said.iter().cloned());
         (!said.is_empty()).then(|| all.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Why the Argo CD of a proposal's repository cannot be asked now.
+    pub(crate) fn argocd_trouble(&self, proposal: &Proposal) -> Option<String> {
+        let instance = self.instance_of(self.repository(&proposal.repository)?)?;
+        let trouble = instance.watch.snapshot().present_trouble()?;
+        (trouble != argocd::client::Trouble::Empty).then(|| trouble.to_string())
     }
 
     /// One proposal, as soon as it is what the caller waits for, or after the time given (60 s at most).

@@ -150,7 +150,13 @@ impl Engine {
                 {
                     return self.settle(flight, Outcome::Lost, Some(note)).await;
                 }
-                let note = (ending != Ending::Synced).then(|| counted[speaks].headline());
+                let mut note = (ending != Ending::Synced).then(|| counted[speaks].headline());
+                // What was seen last is no cause while nothing can be seen.
+                if ending == Ending::TimedOut
+                    && let (Some(said), Some(trouble)) = (&note, self.argocd_trouble(&flight.proposal))
+                {
+                    note = Some(format!("Argo CD cannot be asked: {trouble}. {said}"));
+                }
                 self.settle(flight, outcome, note).await
             }
         }
