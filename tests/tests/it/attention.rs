@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use domain::{Decision, Outcome};
+use domain::{Decision, Outcome, ProposalId};
 use end_to_end::Lab;
 use end_to_end::lab::{ALICE, CHAT, LabOptions, PATIENCE, agent_named, files, request};
 use simulators::telegram::{Chat, ChatKind};
@@ -146,6 +146,28 @@ async fn tapped(lab: &Lab, replicas: u32) -> Result<(domain::ProposalId, String)
     Ok((id, toast))
 }
 
+/// Until the service knows when its card was shown: from then on people can have looked.
+async fn noted(lab: &Lab, id: ProposalId) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while lab
+        .engine
+        .store()
+        .read()
+        .cards(id)
+        .await?
+        .iter()
+        .all(|card| card.shown_at.is_none())
+    {
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "no card of {} was noted as shown",
+            id.short()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tap_quicker_than_anybody_reads_is_asked_again() -> Result<()> {
     let mut options = LabOptions::default();
@@ -213,6 +235,7 @@ async fn who_always_approves_at_once_is_shown_the_diff_first_and_told_in_private
     // Who takes their time approves with one tap.
     let id = lab.propose("Scale", &[(VALUES, Some("replicaCount: 1\n"))]).await?;
     lab.card(id, "Approve").await?;
+    noted(&lab, id).await?;
     lab.advance(Duration::from_secs(601));
     assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), "approved by alice: complete");
     // How she decides is told to her, in private only.
