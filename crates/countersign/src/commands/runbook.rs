@@ -160,7 +160,6 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// The files of a folder that are runbooks by their names.
 /// The runbooks in a folder of a checkout, by file name.
 pub(super) fn carried(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let mut files = BTreeMap::new();
@@ -172,6 +171,7 @@ pub(super) fn carried(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failur
     Ok(files)
 }
 
+/// The files of a folder that are runbooks by their names.
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
