@@ -59,19 +59,24 @@ impl Engine {
 
     /// What people are asked once more on this card.
     async fn fill_steps(&self, card: &mut Card, stored: &StoredCard, proposal: &Proposal) -> Result<(), StoreError> {
-        let (action, worst) = match proposal.delivery {
-            _ if proposal.decision == Decision::Pending => (Action::Approve, worst_line(card)),
-            Delivery::Queued => (
-                Action::SendAnyway,
-                format!("passes {}", crate::orders::names(&self.freezes_of(proposal))),
-            ),
-            Delivery::PushBlocked => (Action::Retry, self.retry_takes(proposal).await?.unwrap_or_default()),
+        let action = match proposal.delivery {
+            _ if proposal.decision == Decision::Pending => Action::Approve,
+            Delivery::Queued => Action::SendAnyway,
+            Delivery::PushBlocked => Action::Retry,
             _ => return Ok(()),
         };
         card.codes = self.codes_awaited(stored.id, proposal);
         let mut steps = self.open_steps(stored.id);
         steps.retain(|step| step.action == action);
-        card.confirm = steps.iter().map(|step| step.until).max().map(|until| ConfirmStep {
+        let Some(until) = steps.iter().map(|step| step.until).max() else {
+            return Ok(());
+        };
+        let worst = match action {
+            Action::SendAnyway => format!("passes {}", crate::orders::names(&self.freezes_of(proposal))),
+            Action::Retry => self.retry_takes(proposal).await?.unwrap_or_default(),
+            _ => worst_line(card),
+        };
+        card.confirm = Some(ConfirmStep {
             action,
             worst,
             who: steps.into_iter().map(|step| step.who).collect(),

@@ -138,7 +138,7 @@ impl Engine {
     pub(crate) async fn is_rewritten(&self, setup: &RepositorySetup) -> bool {
         if setup.git.cached_tip().is_none() {
             let open = |line: Line| line.rewrite.is_some_and(|rewrite| !rewrite.taken);
-            return matches!(self.stored_line(setup).await, Ok(Some(line)) if open(line));
+            return matches!(self.stored_line(&setup.name, setup.branch()).await, Ok(Some(line)) if open(line));
         }
         match self.ground(setup, false).await {
             Ok(ground) => matches!(ground, Ground::Blocked(_)),
@@ -167,18 +167,16 @@ impl Engine {
 
     /// What a retry of this change takes with it: the words for whoever is asked whether they mean it. `None` where it is an ordinary retry.
     pub(crate) async fn retry_takes(&self, blocked: &Proposal) -> Result<Option<String>, StoreError> {
-        let stored = self.store().read().meta(&key(&blocked.repository, &blocked.branch)).await?;
-        let taken = stored.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(taken
-            .and_then(|line: Line| Some((line, line.taken_by_retry_of(blocked)?)))
-            .map(|(line, rewrite)| {
-                format!(
-                    "takes {} as it is at {}, without {}, for every change",
-                    blocked.branch,
-                    rewrite.tip.short(),
-                    line.accepted.short()
-                )
-            }))
+        let stored = self.stored_line(&blocked.repository, &blocked.branch).await?;
+        let taken = stored.and_then(|line| Some((line.accepted, line.taken_by_retry_of(blocked)?)));
+        Ok(taken.map(|(accepted, rewrite)| {
+            format!(
+                "takes {} as it is at {}, without {}, for every change",
+                blocked.branch,
+                rewrite.tip.short(),
+                accepted.short()
+            )
+        }))
     }
 
     /// The next look asks the remote: somebody says that it can be used again.
@@ -207,7 +205,7 @@ impl Engine {
             Some(line) => Some(line),
             None => {
                 fresh = true;
-                self.stored_line(setup).await?
+                self.stored_line(&setup.name, setup.branch()).await?
             }
         };
         let mut tip = match setup.git.cached_tip() {
@@ -317,9 +315,8 @@ impl Engine {
         Ok(format!("Delivered changes are gone with that: {}{more}. ", named.join(", ")))
     }
 
-    async fn stored_line(&self, setup: &RepositorySetup) -> Result<Option<Line>, Unknown> {
-        let stored = self.store().read().meta(&key(&setup.name, setup.branch())).await?;
-        Ok(stored.and_then(|text| serde_json::from_str(&text).ok()))
+    async fn stored_line(&self, repository: &RepositoryName, branch: &str) -> Result<Option<Line>, StoreError> {
+        Ok(line_in(self.store().read().meta(&key(repository, branch)).await?))
     }
 
     /// Stores the line, with what people must hear of it.
@@ -346,7 +343,7 @@ impl Engine {
 pub(crate) async fn retried(tx: &mut Tx, blocked: &Proposal, by: &PersonRef, actor: Actor, now: Timestamp) -> Result<(), StoreError> {
     let (repository, branch) = (&blocked.repository, &blocked.branch);
     let key = key(repository, branch);
-    let Some(line) = tx.meta(&key).await?.and_then(|text| serde_json::from_str::<Line>(&text).ok()) else {
+    let Some(line) = line_in(tx.meta(&key).await?) else {
         return Ok(());
     };
     let Some(rewrite) = line.taken_by_retry_of(blocked) else {
@@ -429,6 +426,11 @@ fn blocked_words(branch: &str, accepted: CommitId, tip: CommitId) -> String {
 
 fn key(repository: &RepositoryName, branch: &str) -> String {
     format!("line:{repository}:{branch}")
+}
+
+/// A line as it was written down; one that cannot be read is as good as none.
+fn line_in(stored: Option<String>) -> Option<Line> {
+    serde_json::from_str(&stored?).ok()
 }
 
 /// Whether `tip` continues `from`. What the mirror does not hold is on no branch of it.

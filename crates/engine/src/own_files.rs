@@ -55,32 +55,30 @@ impl Engine {
             Some(known) => known,
             None => self.store().read().meta(TOLD).await?.unwrap_or_default(),
         };
-        let all: Vec<String> = trouble.iter().map(ToString::to_string).collect();
-        let next = match all.is_empty() {
+        let all = trouble.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let next = match trouble.is_empty() {
             true => String::new(),
-            false => Sha256Hash::of(all.join("\n").as_bytes()).to_string(),
+            false => Sha256Hash::of(all.as_bytes()).to_string(),
         };
         if next == known {
             *told = Some(known);
             return Ok(());
         }
         let now = self.now();
-        let (event, text) = if trouble.is_empty() {
-            (
-                "files_valid",
-                "the service's own files (policy, runbooks, guard rails) are valid again and in force".to_owned(),
-            )
+        let (event, text, effect) = if trouble.is_empty() {
+            let text = "the service's own files (policy, runbooks, guard rails) are valid again and in force".to_owned();
+            tracing::info!("{text}");
+            ("files_valid", text.clone(), Effect::Tell { text })
         } else {
+            tracing::error!(
+                "the policy, a runbook or a file of the guard rails on disk is not valid; the last valid ones stay in force: {all}"
+            );
             let text = format!(
                 "a file of the service's own is not valid: {}. What was in force stays in force; the service would not start again before it is \
                  mended",
                 some_of(trouble)
             );
-            ("files_invalid", text)
-        };
-        let effect = match trouble.is_empty() {
-            true => Effect::Tell { text: text.clone() },
-            false => Effect::Alarm { text: text.clone() },
+            ("files_invalid", text.clone(), Effect::Alarm { text })
         };
         let put = next.clone();
         self.store()

@@ -335,15 +335,7 @@ pub(crate) async fn runs_in_window(
     repository: &RepositoryName,
     now: Timestamp,
 ) -> Result<Vec<(ProposalId, CommitId)>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(IN_WINDOW)
-        .bind(repository.as_str())
-        .bind(sql::micros(now))
-        .fetch_all(connection)
-        .await
-        .map_err(sql::failed)?;
-    rows.into_iter()
-        .map(|(id, commit)| Ok((sql::id(&id)?, parsed("commit id", &commit)?)))
-        .collect()
+    runs(connection, IN_WINDOW, repository, now).await
 }
 
 pub(crate) const RUNS_SINCE: &str = "select id, commit_id from proposals indexed by proposals_decided
@@ -354,9 +346,19 @@ pub(crate) async fn runs_since(
     repository: &RepositoryName,
     since: Timestamp,
 ) -> Result<Vec<(ProposalId, CommitId)>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(RUNS_SINCE)
+    runs(connection, RUNS_SINCE, repository, since).await
+}
+
+/// The runs that one of these questions finds, with their commits.
+async fn runs(
+    connection: &mut SqliteConnection,
+    question: &'static str,
+    repository: &RepositoryName,
+    at: Timestamp,
+) -> Result<Vec<(ProposalId, CommitId)>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(question)
         .bind(repository.as_str())
-        .bind(sql::micros(since))
+        .bind(sql::micros(at))
         .fetch_all(connection)
         .await
         .map_err(sql::failed)?;

@@ -40,30 +40,13 @@ impl Tx {
 pub(crate) const POST_BY_NONCE: &str = "select id, told, chat, thread, message, nonce from posts where nonce = ?";
 
 pub(crate) async fn post_by_nonce(connection: &mut SqliteConnection, nonce: &str) -> Result<Option<Post>, StoreError> {
-    let found: Option<Columns> = sqlx::query_as(POST_BY_NONCE)
-        .bind(nonce)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(sql::failed)?;
-    match found {
-        Some(columns) => decode(connection, columns).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(posts(connection, POST_BY_NONCE, nonce.to_owned()).await?.pop())
 }
 
 pub(crate) const POSTS_OF: &str = "select id, told, chat, thread, message, nonce from posts where told = ? order by id";
 
 pub(crate) async fn posts_of(connection: &mut SqliteConnection, told: Told) -> Result<Vec<Post>, StoreError> {
-    let found: Vec<Columns> = sqlx::query_as(POSTS_OF)
-        .bind(sql::encode("told", &told)?)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(sql::failed)?;
-    let mut posts = Vec::new();
-    for columns in found {
-        posts.push(decode(connection, columns).await?);
-    }
-    Ok(posts)
+    posts(connection, POSTS_OF, sql::encode("told", &told)?).await
 }
 
 // `cross join` keeps the order of the loops: from the one run to the few digests that tell of it.
@@ -71,12 +54,17 @@ pub(crate) const DIGESTS_WITH: &str = "select posts.id, posts.told, posts.chat, 
  from posted_runs cross join posts on posts.id = posted_runs.post where posted_runs.proposal = ? order by posts.id";
 
 pub(crate) async fn digests_with(connection: &mut SqliteConnection, run: ProposalId) -> Result<Vec<Post>, StoreError> {
-    let found: Vec<Columns> = sqlx::query_as(DIGESTS_WITH)
-        .bind(run.to_string())
+    posts(connection, DIGESTS_WITH, run.to_string()).await
+}
+
+/// The messages that one of these questions finds, in its order.
+async fn posts(connection: &mut SqliteConnection, question: &'static str, wanted: String) -> Result<Vec<Post>, StoreError> {
+    let found: Vec<Columns> = sqlx::query_as(question)
+        .bind(wanted)
         .fetch_all(&mut *connection)
         .await
         .map_err(sql::failed)?;
-    let mut posts = Vec::new();
+    let mut posts = Vec::with_capacity(found.len());
     for columns in found {
         posts.push(decode(connection, columns).await?);
     }

@@ -109,23 +109,21 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
     let chosen = policy::chosen(settings, name)?;
     let (repository, shown) = (&chosen.name, file.display().to_string());
     let text = policy::text_of(file)?;
-    let book = &match (&chosen.runbooks, checkout_of(chosen, file)) {
+    let mut book = book.clone();
+    match (&chosen.runbooks, checkout_of(chosen, file)) {
         (Some(folder), Some(checkout)) => {
-            let folder_here = checkout.join(folder.as_str());
-            let files = match folder_here.is_dir() {
-                true => runbook::carried(&folder_here)?,
+            let here = checkout.join(folder.as_str());
+            let files = match here.is_dir() {
+                true => runbook::carried(&here)?,
                 false => BTreeMap::new(),
             };
-            book.clone().with_repository_runbooks(repository, folder.clone(), files)
+            book = book.with_repository_runbooks(repository, folder.clone(), files);
         }
-        (Some(folder), None) => {
-            say!(
-                "note: {shown} does not stand where repository {repository} has its policy, so that its runbooks ({folder}) were not looked at"
-            );
-            book.clone()
-        }
-        (None, _) => book.clone(),
-    };
+        (Some(folder), None) => say!(
+            "note: {shown} does not stand where repository {repository} has its policy, so that its runbooks ({folder}) were not looked at"
+        ),
+        (None, _) => {}
+    }
     let mut problems = book.runbook_problems(repository);
     let policy = match book.with_text(repository, &shown, &text) {
         Ok(policy) if problems.is_empty() => policy,

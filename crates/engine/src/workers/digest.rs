@@ -81,6 +81,7 @@ impl Engine {
             }
         }
     }
+
     async fn run_card(&self, id: ProposalId) -> Result<Option<telegram::Card>, StoreError> {
         match self.store().read().proposal(id).await? {
             Some(proposal) => self.card(&proposal, None).await.map(Some),

@@ -121,27 +121,15 @@ impl Engine {
     }
 
     async fn follow_book(self, cancel: CancellationToken) {
-        let (mut told, mut sighted) = (None, Vec::new());
+        let mut sighted = Vec::new();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(BOOK_EVERY) => {}
             }
-            match self.follow_files().await {
-                Ok(true) => {
-                    tracing::info!(policy = %self.book().policy.hash().short(), "policy, runbooks and guard rails were read anew");
-                    told = None;
-                }
-                Ok(false) => told = None,
-                Err(problems) => {
-                    let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                    if told.as_ref() != Some(&text) {
-                        tracing::error!(
-                            "the policy, a runbook or a file of the guard rails on disk is not valid; the last valid ones stay in force: {text}"
-                        );
-                        told = Some(text);
-                    }
-                }
+            // What is wrong with them is told where it is found.
+            if let Ok(true) = self.follow_files().await {
+                tracing::info!(policy = %self.book().policy.hash().short(), "policy, runbooks and guard rails were read anew");
             }
             self.tell_policies().await;
             let granted = self.granted(&self.book());

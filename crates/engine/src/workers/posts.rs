@@ -17,7 +17,7 @@ impl Engine {
         (chat, thread): (ChatId, Option<ThreadId>),
         (told, runs): (Option<Told>, Vec<ProposalId>),
         nonce: Nonce,
-        rendered: telegram::Rendered,
+        rendered: Rendered,
         rings: bool,
     ) -> Result<(), Ran> {
         let failed = |error: StoreError| Ran::Failed(error.to_string());
