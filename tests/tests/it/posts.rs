@@ -245,6 +245,26 @@ async fn two_others_give_somebody_their_rights_back_with_the_button() -> Result<
     lab.invariants().await
 }
 
+/// The hour of a wish ends while the edit that shows it is under way: the message is edited once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_ends_while_it_is_being_shown_is_taken_back() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.command(CAROL, CHAT, "/stop because the disk is full", &["Stop 1 stands: all"])
+        .await?;
+    let told = lab.said(CHAT, 0, &["⛔ carol stopped all: the disk is full"]).await?;
+    let edits = lab.telegram.calls(Some("editMessageText")).len();
+    lab.telegram.fail_next_in(CHAT, "editMessageText", Fault::Hang(None), 1);
+    press(&lab, ALICE, &told, "Resume").await?;
+    lab.telegram
+        .wait_for(PATIENCE, |state| (state.calls(Some("editMessageText")).count() > edits).then_some(()))
+        .await
+        .context("no edit")?;
+    lab.advance(Duration::from_secs(3700));
+    lab.telegram.release();
+    becomes(&lab, &told, |now| now.edits > 0 && !now.keyboard_text().contains("1 of 2")).await?;
+    lab.invariants().await
+}
+
 /// Telegram took the message and its answer was lost: a tap tells which message it is, and it is edited from then on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tap_on_what_was_sent_without_an_answer_counts() -> Result<()> {

@@ -84,6 +84,8 @@ impl Engine {
     /// A chat that answered unclearly may be told twice.
     pub(super) async fn tell_order(&self, id: OrderId) -> Ran {
         let Some(telegram) = self.telegram() else { return Ran::Done };
+        // Before anything is sent: a wish that is shown and whose hour ends meanwhile must be looked at once more.
+        let now = self.now();
         let (order, over, posts) = match self.told_order(id).await {
             Ok(Some(found)) => found,
             Ok(None) => return Ran::Done,
@@ -117,7 +119,6 @@ impl Engine {
             return ran;
         }
         // A wish counts for a while: the message says so when it no longer does.
-        let now = self.now();
         let first = order.fresh(now).map(|vote| vote.at).min();
         match first.filter(|_| over.is_none()) {
             Some(at) => Ran::Again(at + chrono::Duration::seconds(RESUME_SECONDS)),
