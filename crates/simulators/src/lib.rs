@@ -4,4 +4,5 @@ pub mod argocd;
 pub mod git;
 pub mod github;
 pub mod page;
+mod published;
 pub mod telegram;

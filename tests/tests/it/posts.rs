@@ -256,7 +256,9 @@ async fn a_wish_that_ends_while_it_is_being_shown_is_taken_back() -> Result<()> 
     lab.telegram.fail_next_in(CHAT, "editMessageText", Fault::Hang(None), 1);
     press(&lab, ALICE, &told, "Resume").await?;
     lab.telegram
-        .wait_for(PATIENCE, |state| (state.calls(Some("editMessageText")).count() > edits).then_some(()))
+        .wait_for(PATIENCE, |state| {
+            (state.calls(Some("editMessageText")).count() > edits).then_some(())
+        })
         .await
         .context("no edit")?;
     lab.advance(Duration::from_secs(3700));

@@ -1,21 +1,20 @@
 //! Checks what goes over the wire against a published API description (Swagger 2.0 or OpenAPI 3.0).
 //!
 //! The descriptions are data of other projects and not part of this one: the environment variable
-//! `COUNTERSIGN_API_SPECS` names the folder that holds them. Without it the check is skipped, with a word on stderr.
+//! `COUNTERSIGN_API_SPECS` names the folder that holds them. Without it the check is skipped, with a word in the log.
 //! The GitHub simulator uses the same check.
 
 use std::{
     collections::HashMap,
-    env, fs,
-    path::{Path, PathBuf},
-    sync::{Arc, LazyLock, Mutex, Once, PoisonError},
+    fs,
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
-/// Names the folder with the published descriptions.
-pub(crate) const SPECS_VARIABLE: &str = "COUNTERSIGN_API_SPECS";
+use crate::published;
 
 /// Violations kept; the first ones tell the story, a broken loop must not fill the memory.
 const VIOLATIONS: usize = 100;
@@ -49,14 +48,9 @@ type Made = Result<Arc<Validator>, String>;
 static LOADED: LazyLock<Mutex<HashMap<PathBuf, Arc<Description>>>> = LazyLock::new(Mutex::default);
 
 impl ApiSpec {
-    /// Loads `file` from the folder that the environment names; `None`, and a word on stderr, where it cannot.
+    /// Loads `file` from the folder that the environment names; `None`, and a word, where it cannot.
     pub(crate) fn from_environment(file: &str, strictness: Strictness) -> Option<ApiSpec> {
-        static WORD: Once = Once::new();
-        let Some(folder) = env::var_os(SPECS_VARIABLE).filter(|folder| !folder.is_empty()) else {
-            WORD.call_once(|| eprintln!("simulators: {SPECS_VARIABLE} is not set; answers are not checked against the published API data"));
-            return None;
-        };
-        let path = Path::new(&folder).join(file);
+        let path = published::descriptions()?.join(file);
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(description) = loaded.get(&path) {
             return Some(ApiSpec::of(Arc::clone(description)));

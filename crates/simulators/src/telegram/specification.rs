@@ -1,16 +1,14 @@
 //! Checks every request and answer against the published Bot API description, where a copy of it is at hand.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::request::Params;
+use crate::published;
 
-/// Name of the variable that says where the published descriptions are.
-const FOLDER: &str = "COUNTERSIGN_API_SPECS";
 /// Name of the file in that folder.
 const FILE: &str = "telegram-bot-api-10.1.min.json";
 /// Parameters that older clients still send and the server still takes.
@@ -52,11 +50,10 @@ struct Field {
 }
 
 impl Specification {
-    /// The description from the folder the environment names; says once on standard error when the check is skipped.
+    /// The description from the folder the environment names; says once when the check is skipped.
     pub(super) fn from_environment() -> Option<Arc<Self>> {
         static LOADED: LazyLock<Option<Arc<Specification>>> = LazyLock::new(|| {
-            let folder = std::env::var_os(FOLDER)?;
-            let path = Path::new(&folder).join(FILE);
+            let path = published::descriptions()?.join(FILE);
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| {
                     eprintln!(
@@ -76,12 +73,6 @@ impl Specification {
                 .ok()
                 .map(Arc::new)
         });
-        static SAID: LazyLock<()> = LazyLock::new(|| {
-            if std::env::var_os(FOLDER).is_none() {
-                eprintln!("Telegram simulator: {FOLDER} is not set; the check against the published Bot API is skipped.");
-            }
-        });
-        LazyLock::force(&SAID);
         LOADED.clone()
     }
 
