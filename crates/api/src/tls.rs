@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use domain::Sha256Hash;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,6 +29,8 @@ pub enum TlsError {
     NoCertificate(PathBuf),
     /// The key file holds no private key.
     NoKey(PathBuf),
+    /// The certificate is of another kind than clients take.
+    Unusable(PathBuf, String),
     /// Certificate and key do not fit, or the kind of key is not supported.
     Refused(PathBuf, rustls::Error),
 }
@@ -39,12 +41,22 @@ impl std::fmt::Display for TlsError {
             Self::Unreadable(path, error) => write!(f, "{} cannot be read: {error}; check the path and its permissions", path.display()),
             Self::NoCertificate(path) => write!(f, "{} holds no certificate in PEM", path.display()),
             Self::NoKey(path) => write!(f, "{} holds no private key in PEM", path.display()),
+            Self::Unusable(path, why) => write!(f, "the certificate in {} cannot be used: {why}", path.display()),
             Self::Refused(path, error) => write!(f, "the certificate in {} cannot be used with its key: {error}", path.display()),
         }
     }
 }
 
 impl std::error::Error for TlsError {}
+
+impl TlsFiles {
+    /// Why clients will refuse the certificate at this time, if its dates are the reason; `None` also where it cannot be read, which
+    /// [`crate::serve`] tells.
+    pub fn out_of_date(&self, now: SystemTime) -> Option<String> {
+        let chain = chain(self, &content(&self.certificate).ok()?).ok()?;
+        dates(self, chain.first()?, now)
+    }
+}
 
 /// The acceptor for the files as they are, read again when they change.
 pub struct Certificates {
@@ -97,11 +109,10 @@ impl Certificates {
 fn read(files: &TlsFiles) -> Result<Loaded, TlsError> {
     let certificate = content(&files.certificate)?;
     let key = content(&files.key)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::NoCertificate(files.certificate.clone()))?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate(files.certificate.clone()));
+    let chain = chain(files, &certificate)?;
+    // Clients refuse it, and yet they are better answered by it than not at all: a renewal may come at any moment.
+    if let Some(why) = chain.first().and_then(|own| dates(files, own, SystemTime::now())) {
+        tracing::warn!("{why}");
     }
     let private = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
     let refused = |error| TlsError::Refused(files.certificate.clone(), error);
@@ -117,6 +128,43 @@ fn read(files: &TlsFiles) -> Result<Loaded, TlsError> {
         content: Sha256Hash::of(&[certificate, key].concat()),
         checked: Instant::now(),
     })
+}
+
+fn chain(files: &TlsFiles, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let none = || TlsError::NoCertificate(files.certificate.clone());
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| none())?;
+    let own = chain.first().ok_or_else(none)?;
+    match webpki::EndEntityCert::try_from(own) {
+        Err(webpki::Error::UnsupportedCertVersion) => Err(TlsError::Unusable(
+            files.certificate.clone(),
+            "it is of X.509 version 1; make one of version 3, with the service's name as subjectAltName".to_owned(),
+        )),
+        // Whatever else is wrong with it, rustls says.
+        Ok(_) | Err(_) => Ok(chain),
+    }
+}
+
+/// What is wrong with the dates of the service's own certificate. Whom it chains up to is for clients to judge.
+fn dates(files: &TlsFiles, own: &CertificateDer<'_>, now: SystemTime) -> Option<String> {
+    let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
+    let parsed = webpki::EndEntityCert::try_from(own).ok()?;
+    // Dates are looked at before issuers, and no issuer is given.
+    let server = webpki::KeyUsage::server_auth();
+    let refused = parsed.verify_for_usage(&[], &[], &[], now, server, None, None).err()?;
+    let day = |time: UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).ok()?;
+        Some(domain::Timestamp::from_timestamp(seconds, 0)?.format("%Y-%m-%d").to_string())
+    };
+    let file = files.certificate.display();
+    match refused {
+        webpki::Error::CertExpired { not_after, .. } => {
+            Some(format!("the certificate in {file} has been out of date since {}", day(not_after)?))
+        }
+        webpki::Error::CertNotValidYet { not_before, .. } => {
+            Some(format!("the certificate in {file} is valid from {} on only", day(not_before)?))
+        }
+        _ => None,
+    }
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, TlsError> {

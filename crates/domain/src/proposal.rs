@@ -250,6 +250,13 @@ pub struct ApplicationState {
     pub tracking: Value,
 }
 
+impl ApplicationState {
+    /// Whether it comes no further before a person syncs it.
+    pub fn needs_sync(&self) -> bool {
+        self.state == "needs_sync"
+    }
+}
+
 impl Proposal {
     /// The tier in force.
     pub const fn tier(&self) -> Tier {
@@ -293,6 +300,11 @@ impl Proposal {
     /// Whether the end has come.
     pub const fn is_over(&self) -> bool {
         self.outcome.is_some()
+    }
+
+    /// Whether one of its applications comes no further before a person syncs it.
+    pub fn awaits_manual_sync(&self) -> bool {
+        self.outcome.is_none() && self.applications.iter().any(ApplicationState::needs_sync)
     }
 
     /// Whether a revert makes sense: it is on the branch and nothing has undone it.

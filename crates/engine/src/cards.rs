@@ -329,9 +329,10 @@ impl Engine {
                 .repository(&proposal.repository)
                 .and_then(|setup| self.instance_of(setup))
                 .is_some_and(|instance| instance.sync_on_request);
-            if on_request && !proposal.is_over() {
+            // Nobody came in time: it can be synced all the same, and then it recovers.
+            if on_request && matches!(proposal.outcome, None | Some(Outcome::TimedOut)) {
                 for (index, app) in proposal.applications.iter().enumerate().take(8) {
-                    if app.state == "needs_sync" {
+                    if app.needs_sync() {
                         buttons.push(Action::Sync(u8::try_from(index).unwrap_or(0)));
                     }
                 }

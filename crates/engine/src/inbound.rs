@@ -350,7 +350,7 @@ impl Engine {
             }
             Action::Revert => self.tapped_revert(tap, proposal, person).await,
             Action::Demote => self.tapped_demote(tap, proposal, person).await,
-            Action::Sync(index) => self.tapped_sync(tap, proposal, usize::from(index), person).await,
+            Action::Sync(index) => self.tapped_sync(telegram, tap, card, proposal, (usize::from(index), person)).await,
             Action::CopySha | Action::CopyCommands => Err(Dead::Refused("this button only copies".to_owned())),
             Action::DiffOf(_) | Action::RevertOf(_) | Action::DemoteOf(_) | Action::Resume | Action::Unlock => {
                 Err(Dead::Refused("this button is of another message".to_owned()))
@@ -478,7 +478,14 @@ impl Engine {
         })
     }
 
-    async fn tapped_sync(&self, tap: &Tap, proposal: &Proposal, index: usize, person: PersonRef) -> Result<Toast, Dead> {
+    async fn tapped_sync(
+        &self,
+        telegram: &TelegramSetup,
+        tap: &Tap,
+        card: &StoredCard,
+        proposal: &Proposal,
+        (index, person): (usize, PersonRef),
+    ) -> Result<Toast, Dead> {
         if !self.book().policy.may_handle(proposal, person.id, self.now()) {
             return Err(Dead::Refused(Refusal::NotEligible.to_string()));
         }
@@ -489,19 +496,42 @@ impl Engine {
         ) else {
             return Err(Dead::Refused("syncing from here is not allowed".to_owned()));
         };
+        if let Some(stop) = self.stops_over(proposal).first() {
+            let said = format!(
+                "nothing is synced from here while stop {} stands: {}; /resume {} ends it",
+                stop.id,
+                stop.why(),
+                stop.id
+            );
+            return Err(Dead::Refused(cut(&said, 190)));
+        }
         self.consume_once(tap).await?;
         let result = self.request_sync(instance, app, proposal.id).await;
+        let commit = proposal.commit.map(|commit| format!(" at {}", commit.short())).unwrap_or_default();
         let said = match &result {
-            Ok(()) => format!("{} asked Argo CD to sync {}", person.name, app.name),
+            Ok(()) => format!("{} asked Argo CD to sync {}{commit}", person.name, app.name),
             Err(why) => format!("{} asked to sync {}: {why}", person.name, app.name),
         };
         self.record(Some(proposal.id), Actor::Person(person), "sync_requested", said.clone())
             .await?;
-        Ok(if result.is_ok() {
-            Toast::say(said)
-        } else {
-            Toast::alert(cut(&said, 190))
-        })
+        if result.is_ok() {
+            return Ok(Toast::say(said));
+        }
+        // An alert is short and soon gone, and what is to be done stands at the end.
+        Self::post_below(telegram, &said, (card.chat, card.thread, card.message));
+        Ok(Toast::alert(cut(&said, 190)))
+    }
+
+    /// Says something below the message that it is about: chat, topic, message.
+    fn post_below(telegram: &TelegramSetup, text: &str, (chat, thread, message): (i64, Option<i64>, Option<i64>)) {
+        let (queue, rendered) = (telegram.queue.clone(), telegram::message(text));
+        // Best effort, outside the answer's time: the audit log has the same words.
+        tokio::spawn(async move {
+            let (thread, reply) = (thread.map(telegram::ThreadId), message.map(MessageId));
+            if let Err(error) = queue.send(ChatId(chat), thread, rendered, false, reply).await {
+                tracing::warn!(%error, "an answer could not be sent");
+            }
+        });
     }
 
     async fn send_diff(&self, telegram: &TelegramSetup, card: &StoredCard, proposal: &Proposal) -> Result<(), Dead> {

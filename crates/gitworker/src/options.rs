@@ -291,8 +291,16 @@ fn parse(text: &str) -> Result<Address, &'static str> {
             _ => Err("has a scheme that is not supported"),
         };
     }
-    if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
+    if text.starts_with('/') {
         return Ok(Address::Local(PathBuf::from(text)));
+    }
+    // Relative to what? The service's folder is not the configuration's.
+    if text.starts_with("./") || text.starts_with("../") {
+        return Err("is a relative path");
+    }
+    let helper = |(name, _): (&str, &str)| name.chars().all(|c| c.is_ascii_alphanumeric());
+    if text.split_once("::").is_some_and(helper) {
+        return Err("names a program that git would run");
     }
     let (login, path) = text
         .split_once(':')
@@ -349,11 +357,27 @@ mod tests {
             "ext::canary",
             "ftp://git.example/canary",
             "canary",
+            "./canary",
+            "../canary",
             "",
         ] {
             let error = bad.parse::<RemoteUrl>().expect_err(bad).to_string();
             assert!(!error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said() {
+        for (bad, why) in [
+            ("./remote.git", "is a relative path"),
+            ("remote.git", "is neither a URL nor an absolute path"),
+            ("ext::sh -c true", "names a program that git would run"),
+            ("git://git.example/r", "has a scheme that is not supported"),
+        ] {
+            let error = bad.parse::<RemoteUrl>().expect_err(bad).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert!("git@[2001:db8::1]:team/repo.git".parse::<RemoteUrl>().is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{ChangeSet, CommitId, FileChange, FileMode, NewFile, RepoPath};
 use git2::{ObjectType, Oid, Repository};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::tree::{self, Found, Paths};
 use crate::{Edit, GitError, Refusal, RequestedChange, ResolveError};
@@ -122,8 +123,8 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
     refused
 }
 
-/// The added files whose names, or whose new directories' names, differ only by letter case from what stands beside them once the change
-/// is done: on some file systems they are one.
+/// The added files whose names, or whose new directories' names, differ only by letter case, or by how an accent is encoded, from what stands
+/// beside them once the change is done: on some file systems they are one.
 pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange>) -> Result<Vec<(RepoPath, String)>, GitError> {
     let added: Vec<&RepoPath> = files
         .iter()
@@ -145,10 +146,7 @@ pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange
             None => twin_in_base(tree, files, path)?,
         };
         if let Some(twin) = clash {
-            twins.push((
-                (*path).clone(),
-                format!("it differs only by letter case from {twin:?}; choose one spelling"),
-            ));
+            twins.push(((*path).clone(), differs(path.as_str(), &twin)));
         }
     }
     Ok(twins)
@@ -184,6 +182,18 @@ fn twin_in_base(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange>, path: 
     Ok(None)
 }
 
+/// As a file system sees it that knows neither letter case nor ways to encode an accent.
 fn fold(text: &str) -> String {
-    text.to_lowercase()
+    text.nfc().collect::<String>().to_lowercase().nfc().collect()
+}
+
+fn differs(path: &str, twin: &str) -> String {
+    if path.nfc().take(twin.nfc().count()).eq(twin.nfc()) {
+        // They look the same: the escapes show which is which. Proposals name files in NFC only.
+        let twin = twin.escape_default();
+        return format!(
+            "the branch has \"{twin}\", the same name with its accents encoded otherwise (not NFC); a person must rename that first"
+        );
+    }
+    format!("it differs only by letter case from {twin:?}; choose one spelling")
 }

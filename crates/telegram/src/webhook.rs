@@ -38,10 +38,15 @@ impl Webhook {
     pub fn parse(&self, body: &[u8]) -> Inbound {
         match serde_json::from_slice(body) {
             Ok(update) => Inbound::parse(&update, &self.bot_name),
-            Err(_) => Inbound::Ignored {
-                update_id: 0,
-                why: "not JSON",
-            },
+            Err(error) => {
+                // Whoever sent it has the secret. Only where it broke is told: the rest may be anything.
+                let (line, column) = (error.line(), error.column());
+                tracing::warn!(line, column, "an update to the webhook is not JSON; it is dropped");
+                Inbound::Ignored {
+                    update_id: 0,
+                    why: "not JSON",
+                }
+            }
         }
     }
 

@@ -221,7 +221,34 @@ async fn with_automatic_sync_off_an_approver_syncs_from_the_card() -> Result<()>
         "you are not among the approvers of this change"
     );
     assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
-    assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), "bob asked Argo CD to sync blog");
+    // People are called once: without them it comes no further.
+    let called = lab.said(CHAT, 0, &[&id.short(), "pushed; somebody must sync it"]).await?;
+    assert!(
+        !called.silent && called.text.contains("blog: Waiting for a manual sync"),
+        "{called:#?}"
+    );
+
+    // What is stopped goes nowhere, by this way neither.
+    lab.command(CAROL, CHAT, "/stop", &["Stop 1 stands: all"]).await?;
+    let stopped = lab.tap(BOB, id, "Sync blog").await?;
+    assert!(
+        stopped.text().starts_with("nothing is synced from here while stop 1 stands"),
+        "{stopped:?}"
+    );
+    assert_eq!(lab.argocd.count(Endpoint::Sync), 0);
+    lab.command(ALICE, CHAT, "/resume", &["1 more"]).await?;
+    lab.command(BOB, CHAT, "/resume", &["is over"]).await?;
+
+    // What is to be done about a refusal stands below the card, too.
+    lab.argocd.fail_next(Endpoint::Sync, Fault::Status(403), 1);
+    let refused = lab.tap(BOB, id, "Sync blog").await?;
+    assert!(refused.text().starts_with("bob asked to sync blog: "), "{refused:?}");
+    let below = lab.said(CHAT, 0, &["bob asked to sync blog: "]).await?;
+    assert!(below.text.starts_with(refused.text()) && below.reply_to.is_some(), "{below:#?}");
+
+    let commit = lab.proposal(id).await?.commit.context("a commit")?;
+    let asked = format!("bob asked Argo CD to sync blog at {}", commit.short());
+    assert_eq!(lab.tap(BOB, id, "Sync blog").await?.text(), asked);
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     let operation = lab.argocd.app("blog")["status"]["operationState"]["operation"].to_string();
     assert!(operation.contains(&id.to_string()), "{operation}");

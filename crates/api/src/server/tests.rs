@@ -314,6 +314,11 @@ async fn unusable_certificate_files_are_named_at_the_start() {
             Some(&include_bytes!("certificates/second.key")[..]),
             "cannot be used with its key",
         ),
+        (
+            Some(&include_bytes!("certificates/version1.pem")[..]),
+            Some(first.1),
+            "it is of X.509 version 1; make one of version 3",
+        ),
     ] {
         for (path, content) in [(&certificate, crt), (&key, pem)] {
             if let Some(content) = content {
@@ -336,6 +341,22 @@ async fn unusable_certificate_files_are_named_at_the_start() {
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("PRIVATE"), "{error}");
     }
+}
+
+#[test]
+fn a_certificate_out_of_its_dates_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsFiles {
+        certificate: folder.path().join("tls.crt"),
+        key: folder.path().join("tls.key"),
+    };
+    std::fs::write(&files.certificate, include_bytes!("certificates/first.pem")).unwrap();
+    // It is valid in the years 2020 to 2119.
+    let year = |year: u64| std::time::UNIX_EPOCH + Duration::from_secs((year - 1970) * 31_557_600);
+    let told = |at| files.out_of_date(at).map(|why| why.split_once("tls.crt").unwrap().1.to_owned());
+    assert_eq!(told(year(2019)).as_deref(), Some(" is valid from 2020-01-01 on only"));
+    assert_eq!(told(year(2060)), None);
+    assert_eq!(told(year(2121)).as_deref(), Some(" has been out of date since 2120-01-01"));
 }
 
 #[tokio::test]

@@ -343,7 +343,10 @@ impl Case<'_> {
                 Some(set) => Verdict::QueuedByApplicationSet {
                     application_set: set.to_owned(),
                 },
-                None => Verdict::AwaitingManualSync { revision },
+                // What a person's Sync starts, even where Argo CD has compared a later commit of the branch.
+                None => Verdict::AwaitingManualSync {
+                    revision: question.commit.to_owned(),
+                },
             };
         };
         let sighted = self.sighted();

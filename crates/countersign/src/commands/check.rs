@@ -290,6 +290,14 @@ async fn shapes(settings: &Settings, readable: bool) -> Vec<String> {
             "{error:#}\n  remedy: write the chain, the service's own certificate first, and its key, both in PEM"
         ));
     }
+    if readable
+        && let Some(tls) = &settings.server.tls
+        && let Some(why) = tls.out_of_date(std::time::SystemTime::now())
+    {
+        problems.push(format!(
+            "server.tls: {why}\n  remedy: have it renewed; the running service takes the new files by itself"
+        ));
+    }
     if let Some(telegram) = &settings.telegram {
         if let Err(error) = crate::service::telegram_client(telegram)
             && !told(&error)

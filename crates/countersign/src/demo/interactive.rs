@@ -19,7 +19,10 @@ pub(super) async fn run(bind: SocketAddr) -> Result<()> {
     let page = match world.page(bind).await {
         Ok(page) => page,
         // Somebody else has the port; any other will do.
-        Err(_) => world.page(([127, 0, 0, 1], 0).into()).await?,
+        Err(error) => {
+            say!("The page cannot be at {bind} ({error}); it takes a free port.\n");
+            world.page(([127, 0, 0, 1], 0).into()).await?
+        }
     };
     say!("Countersign demo. Nothing leaves this machine.\n");
     say!("  Open      {}", page.url());

@@ -226,6 +226,22 @@ fn bad_configurations_and_their_exact_answers() {
             "telegram.webhook (file c.toml): it is missing, but telegram.mode is \"webhook\"\n  remedy: add url and secret_file under [telegram.webhook]",
         ),
         (
+            replaced(
+                "token = \"123456:canary-telegram\"",
+                "mode = \"webhook\"\ntoken = \"1:a\"\nwebhook = { url = \"http://countersign.example.com/telegram/webhook\", secret = \"s\" }",
+            ),
+            &[],
+            "telegram.webhook.url (file c.toml): Telegram calls https addresses on port 443, 80, 88 or 8443 only\n  remedy: let the ingress take it on one of these",
+        ),
+        (
+            replaced(
+                "token = \"123456:canary-telegram\"",
+                "mode = \"webhook\"\ntoken = \"1:a\"\nwebhook = { url = \"https://countersign.example.com:8081/telegram/webhook\", secret = \"s\" }",
+            ),
+            &[],
+            "telegram.webhook.url (file c.toml): Telegram calls https addresses on port 443, 80, 88 or 8443 only\n  remedy: let the ingress take it on one of these",
+        ),
+        (
             replaced("token = \"123456:canary-telegram\"", "hold_seconds = 1"),
             &[],
             "telegram.token (file c.toml): it is missing\n  remedy: add telegram.token, or telegram.token_file with the path of a file that holds it",

@@ -28,6 +28,9 @@ impl Step<'_> {
         if visible {
             at(&mut effects, self.now, [Effect::EditCards]);
         }
+        if next.awaits_manual_sync() && !self.proposal.awaits_manual_sync() {
+            at(&mut effects, self.now, [Effect::Notify]);
+        }
         let states = next.applications.iter().map(|app| format!("{} {}", app.name, app.state));
         let states: Vec<_> = states.chain(trouble.map(|trouble| format!("{TROUBLE}{trouble}"))).collect();
         Ok(Transition {

@@ -320,6 +320,8 @@ impl Engine {
             Notice::Expired
         } else if proposal.delivery == Delivery::PushBlocked || proposal.outcome.is_some() {
             Notice::Failure
+        } else if proposal.awaits_manual_sync() {
+            Notice::NeedsSync
         } else {
             return Ran::Done;
         };

@@ -8,7 +8,12 @@ use crate::support::*;
 
 /// A repository with a symlink, a submodule and a directory at their names.
 async fn odd() -> (Remote, Repository, domain::CommitId) {
-    let remote = Remote::with(&[("README.md", "hello\n"), ("apps/a.yaml", "a: 1\n"), ("Upper/x.yaml", "x: 1\n")]);
+    let remote = Remote::with(&[
+        ("README.md", "hello\n"),
+        ("apps/a.yaml", "a: 1\n"),
+        ("Upper/x.yaml", "x: 1\n"),
+        ("cafe\u{301}.yaml", "c: 1\n"),
+    ]);
     std::os::unix::fs::symlink("/etc", remote.work().join("link")).expect("a symlink");
     git(&remote.work(), &["add", "-A"]);
     git(
@@ -74,6 +79,11 @@ async fn wishes_that_a_tree_forbids_are_refused_with_index_and_path() {
             vec!["change 0: apps/A.yaml: it differs only by letter case from \"apps/a.yaml\""],
         ),
         (vec![write("n/x", "1"), write("N/y", "2")], vec!["letter case"]),
+        (
+            vec![write("caf\u{e9}.yaml", "x")],
+            vec!["the branch has \"cafe\\u{301}.yaml\", the same name with its accents encoded otherwise"],
+        ),
+        (vec![write("CAF\u{c9}.yaml", "x")], vec!["letter case"]),
         (
             vec![write("ok", "1"), delete("none"), write("link", "x")],
             vec!["change 1: none", "change 2: link"],

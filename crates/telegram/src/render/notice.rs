@@ -5,7 +5,7 @@ use domain::{Decision, ProposalId, RepositoryName, Timestamp};
 use super::rich::Rich;
 use super::words::{clock, ended_by, remaining, state};
 use super::{RenderOptions, files, rendered, sections};
-use crate::card::{Card, Progress, Rendered};
+use crate::card::{ApplicationLine, Card, Progress, Rendered};
 use crate::text::{TEXT_UNITS_MAX, cut_units, one_line, visible};
 
 /// Longest text of an alarm.
@@ -16,6 +16,8 @@ const ALARM_MAX: usize = 1500;
 pub enum Notice {
     /// The end is a failure, or a human is needed (push blocked): rings.
     Failure,
+    /// Pushed, and an application comes no further before a person syncs it: rings.
+    NeedsSync,
     /// Still pending, expires soon: rings once.
     Reminder,
     /// Nobody decided in time: rings once.
@@ -28,7 +30,7 @@ impl Notice {
     /// Whether phones should ring.
     pub const fn rings(self) -> bool {
         match self {
-            Self::Failure | Self::Reminder | Self::Expired => true,
+            Self::Failure | Self::NeedsSync | Self::Reminder | Self::Expired => true,
             Self::Recovered => false,
         }
     }
@@ -38,6 +40,10 @@ impl Notice {
 pub fn notice(notice: Notice, card: &Card, options: &RenderOptions) -> Rendered {
     let page = match notice {
         Notice::Failure => failure(card),
+        Notice::NeedsSync => {
+            let page = subject("🔄", card, "pushed; somebody must sync it");
+            with_applications(page, card, |app| app.state == Progress::Working)
+        }
         Notice::Recovered => subject("✅", card, "recovered: synced and healthy after all"),
         Notice::Expired => subject("⌛", card, "expired: nobody decided in time, nothing was changed"),
         Notice::Reminder => reminder(card, options),
@@ -60,16 +66,14 @@ fn subject(mark: &str, card: &Card, words: &str) -> Rich {
 
 fn failure(card: &Card) -> Rich {
     let (mark, words) = state(card);
-    let mut page = subject(mark, card, &words).line(sections::note(card));
-    for app in card
-        .applications
-        .iter()
-        .filter(|app| matches!(app.state, Progress::Bad | Progress::Unknown))
-        .take(5)
-    {
-        page = page.line(sections::application(card, app));
-    }
-    page
+    let page = subject(mark, card, &words).line(sections::note(card));
+    with_applications(page, card, |app| matches!(app.state, Progress::Bad | Progress::Unknown))
+}
+
+/// The first few applications that are meant.
+fn with_applications(page: Rich, card: &Card, meant: impl Fn(&ApplicationLine) -> bool) -> Rich {
+    let lines = card.applications.iter().filter(|app| meant(app)).take(5);
+    lines.fold(page, |page, app| page.line(sections::application(card, app)))
 }
 
 fn reminder(card: &Card, options: &RenderOptions) -> Rich {

@@ -611,6 +611,17 @@ fn notices_and_lists() {
     let messages = [
         notice(Notice::Failure, &failed, &options()),
         notice(Notice::Failure, &conflicted, &options()),
+        notice(
+            Notice::NeedsSync,
+            &Card {
+                applications: vec![ApplicationLine {
+                    headline: "Waiting for a manual sync: automated sync is off, a1b2c3d is ready".into(),
+                    ..delivered(Delivery::Syncing).applications[0].clone()
+                }],
+                ..delivered(Delivery::Syncing)
+            },
+            &options(),
+        ),
         notice(Notice::Reminder, &pending(), &options()),
         notice(Notice::Expired, &pending(), &options()),
         notice(Notice::Recovered, &failed, &options()),

@@ -98,11 +98,13 @@ impl Checker<'_> {
             .ok();
         let url = raw.url.parse::<gitworker::RemoteUrl>();
         if let Err(error) = &url {
-            self.problem(
-                &key("url"),
-                error.to_string(),
-                "put user names, passwords and tokens under credentials",
-            );
+            let error = error.to_string();
+            let remedy = if error.contains("credentials") {
+                "put user names, passwords and tokens under credentials"
+            } else {
+                "write the address that `git clone` takes, in one of these forms"
+            };
+            self.problem(&key("url"), error, remedy);
         }
         let branch_odd = raw.branch.is_empty()
             || raw.branch.starts_with("refs/")

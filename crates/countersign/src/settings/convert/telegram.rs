@@ -12,6 +12,8 @@ use super::Checker;
 const HOLD_SECONDS_MAX: u32 = 30;
 /// The route that Telegram's updates come in by.
 const WEBHOOK_ROUTE: &str = "/telegram/webhook";
+/// The ports that Telegram's servers call.
+const WEBHOOK_PORTS: [u16; 4] = [443, 80, 88, 8443];
 
 impl Checker<'_> {
     pub(super) fn telegram(&mut self, raw: RawTelegram) -> Option<TelegramSettings> {
@@ -48,7 +50,10 @@ impl Checker<'_> {
                 );
                 None
             }
-            (RawMode::Webhook, Some(webhook)) => self.webhook(webhook),
+            (RawMode::Webhook, Some(webhook)) => {
+                let official = api_url.as_ref().is_some_and(|url| url.host_str() == Some("api.telegram.org"));
+                self.webhook(webhook, official)
+            }
         };
         Some(TelegramSettings {
             token: token?,
@@ -59,7 +64,7 @@ impl Checker<'_> {
         })
     }
 
-    fn webhook(&mut self, raw: RawWebhook) -> Option<WebhookSettings> {
+    fn webhook(&mut self, raw: RawWebhook, official: bool) -> Option<WebhookSettings> {
         let secret = self.needed("telegram.webhook.secret", raw.secret, raw.secret_file);
         let url = self.url("telegram.webhook.url", &raw.url)?;
         if !url.path().ends_with(WEBHOOK_ROUTE) {
@@ -68,6 +73,15 @@ impl Checker<'_> {
                 "telegram.webhook.url",
                 message,
                 format!("write for example https://countersign.example.com{WEBHOOK_ROUTE}"),
+            );
+        }
+        // What Telegram's own servers call; a server of one's own may call anything. https://core.telegram.org/bots/api#setwebhook
+        let port = url.port_or_known_default().unwrap_or_default();
+        if official && (url.scheme() != "https" || !WEBHOOK_PORTS.contains(&port)) {
+            self.problem(
+                "telegram.webhook.url",
+                "Telegram calls https addresses on port 443, 80, 88 or 8443 only",
+                "let the ingress take it on one of these",
             );
         }
         Some(WebhookSettings { url, secret: secret? })
