@@ -46,7 +46,7 @@ pub enum Undone {
 
 impl Repository {
     /// What the commits in `from..to` take back, oldest first: whatever their messages name, and those of `candidates`, newest first, whose
-    /// files they put back. Of several candidates on the same files a commit takes the newest back. At most 5,000 commits are looked at.
+    /// files they put back, coming after them. Of several candidates on the same files a commit takes the newest back. At most 5,000 commits are looked at.
     ///
     /// # Errors
     /// [`GitError::UnknownCommit`] for `from` and `to`, such as after the branch was rewritten. A candidate that is gone is passed over.
@@ -117,12 +117,17 @@ fn restored(repo: &git2::Repository, commit: &Commit<'_>, id: CommitId, before: 
     for earlier in before.iter().filter(|earlier| earlier.commit != id) {
         let touched = earlier.paths.keys().any(|path| changed.contains(path));
         let newest = earlier.paths.keys().any(|path| !claimed.contains(path));
-        if touched && newest && is_as_before(repo, commit.tree_id(), earlier)? {
+        // The last question is the dear one, and seldom asked: what came before a run, or beside it, has the files as they were, too.
+        if touched && newest && is_as_before(repo, commit.tree_id(), earlier)? && comes_after(repo, commit.id(), earlier.commit)? {
             claimed.extend(earlier.paths.keys());
             found.push(earlier.commit);
         }
     }
     Ok(found)
+}
+
+fn comes_after(repo: &git2::Repository, commit: Oid, earlier: CommitId) -> Result<bool, GitError> {
+    Ok(repo.graph_descendant_of(commit, tree::oid(earlier))?)
 }
 
 fn is_as_before(repo: &git2::Repository, root: Oid, earlier: &Before) -> Result<bool, GitError> {

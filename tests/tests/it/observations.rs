@@ -96,6 +96,33 @@ async fn a_commit_that_is_what_its_runbook_renders_is_followed_and_people_are_to
     lab.invariants().await
 }
 
+/// A person changed the file, an agent pushed its run on top and reported it before anybody looked at the branch.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_below_a_reported_run_is_no_revert_of_it() -> Result<()> {
+    let lab = Lab::start().await?;
+    let [seven, five] = [scaled(&lab, 7)?, scaled(&lab, 5)?].map(|text| [Change::write(DEPLOYMENT, text)]);
+    let person = "Dave <dave@example.com>";
+    // The branch was looked at up to here.
+    let first = lab.run("scale", parameters(3)).await?;
+    lab.ended(first).await?;
+    lab.advance(Duration::from_secs(60));
+    lab.repo.commit_on_top(&seven, "Seven", person)?;
+    let run = lab.repo.commit_on_top(&five, "Scale web", "Agent <agent@example.com>")?;
+    let reported = id(observe(&lab, "ops-bot", &run, "scale", parameters(5)).await)?;
+    assert_eq!(lab.ended(reported).await?.outcome, Some(Outcome::Synced));
+    // The look that comes with the window's polls, and what it leads to.
+    lab.advance(Duration::from_secs(60));
+    let next = lab.run("scale", parameters(6)).await?;
+    assert_eq!(lab.ended(next).await?.tier(), domain::Tier::Standard);
+    assert_eq!(lab.proposal(reported).await?.by_hand, None);
+    ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "alarm"), "no alarm");
+    // The same content after it is one.
+    lab.repo.commit_on_top(&five, "Back to five", person)?;
+    lab.advance(Duration::from_secs(60));
+    lab.until(next, "taken back", |proposal| proposal.by_hand.is_some()).await?;
+    lab.invariants().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn anything_else_than_the_rendered_content_raises_an_alarm() -> Result<()> {
     let lab = Lab::start().await?;

@@ -122,3 +122,30 @@ async fn what_takes_a_commit_back_is_recognised_by_files_and_by_words() {
         [format!("{} names da39a3e", said.short())]
     );
 }
+
+#[tokio::test]
+async fn what_came_before_a_commit_or_beside_it_takes_nothing_back() {
+    let remote = Remote::with(&[("a", "1\n"), ("b", "1\n")]);
+    let repository = remote.open().await;
+    let start = remote.head();
+    // Somebody's change of the same file, and the run on top of it, before anybody looked.
+    remote.commit(&[("a", "7\n")], "somebody");
+    let run = remote.commit(&[("a", "5\n")], "run");
+    assert_eq!(taken_back(&repository, start, &[run]).await, [""; 0]);
+    // A branch that began before the run, and has the file as it was then.
+    git(&remote.work(), &["checkout", "-q", "-b", "side", &start.to_string()]);
+    for content in ["6\n", "7\n"] {
+        std::fs::write(remote.work().join("a"), content).expect("written");
+        git(&remote.work(), &["commit", "-q", "-am", "beside"]);
+    }
+    git(&remote.work(), &["checkout", "-q", "-"]);
+    git(&remote.work(), &["merge", "-q", "--no-ff", "-s", "ours", "-m", "merge", "side"]);
+    remote.push_all("empty");
+    assert_eq!(taken_back(&repository, start, &[run]).await, [""; 0]);
+    // The same content after it does.
+    let back = remote.commit(&[("a", "7\n")], "back");
+    assert_eq!(
+        taken_back(&repository, start, &[run]).await,
+        [format!("{} restores {}", back.short(), run.short())]
+    );
+}
