@@ -128,6 +128,15 @@ impl Engine {
                 }
             }
             card.diff = diff.text;
+            if proposal.tier() == Tier::Manual && diff.files.iter().any(|file| file.binary) {
+                match setup.git.patch(&contents).await {
+                    Ok(patch) => card.patch = Some(patch),
+                    Err(error) => {
+                        tracing::warn!(proposal = %proposal.id, %error, "the patch cannot be made");
+                        card.remarks.push("the patch lacks what is no text: do not apply it".to_owned());
+                    }
+                }
+            }
         } else {
             card.remarks
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Delivery, Landed, Outcome, Proposal, ProposalId, Tier};
 use end_to_end::Lab;
 use end_to_end::lab::{BOB, CHAT, LabOptions, MALLORY, PATIENCE, agent_named, files, request};
+use engine::{Content, FileEdit, FileRequest};
 use simulators::git::Change;
 use simulators::github::{Endpoint, Fault, MergeMethod};
 use simulators::telegram::ButtonAction;
@@ -123,11 +124,9 @@ async fn a_new_revision_reaches_the_pull_request() -> Result<()> {
     lab.invariants().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
-    let lab = Lab::start().await?;
-    let proposal = prepared(&lab).await?;
-    let card = lab.card(proposal.id, "Copy commands").await?;
+/// Does by hand what the note says: takes its patch, runs its commands.
+async fn committed_by_hand(lab: &Lab, id: ProposalId) -> Result<()> {
+    let card = lab.card(id, "Copy commands").await?;
     let commands = card
         .buttons()
         .find_map(|button| match &button.action {
@@ -135,10 +134,12 @@ async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
             _ => None,
         })
         .context("no commands")?;
+    let name = format!("{}.patch", id.short());
     let patch = lab
         .telegram
         .wait_for(PATIENCE, |state| {
-            state.messages(CHAT).iter().find_map(|message| message.document.clone())
+            let mut documents = state.messages(CHAT).into_iter().filter_map(|message| message.document.clone());
+            documents.find(|document| document.file_name == name)
         })
         .await
         .with_context(|| format!("no patch: {:#?}", lab.texts()))?;
@@ -160,10 +161,74 @@ async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
         &lab.folder(),
     )?;
     std::fs::write(work.join(&patch.file_name), &patch.bytes)?;
-    shell(commands, &work)?;
+    shell(commands, &work)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_github_the_patch_and_its_commands_really_work() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    committed_by_hand(&lab, proposal.id).await?;
     let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
     assert_eq!(proposal.committed_by.as_deref(), Some("Olivia"));
     assert_eq!(lab.repo.read(MAIN).as_deref(), Some(FOUR.as_bytes()));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_with_contents_that_are_no_text_lands_as_proposed() -> Result<()> {
+    let lab = Lab::start().await?;
+    let (old, new) = (b"\0\x01old picture\xff".repeat(40), b"\0\x02new picture\xfe".repeat(50));
+    lab.repo.commit_on_top(
+        &[
+            Change::write("logo.png", &old),
+            Change::write("gone.png", &old),
+            Change::write("windows.txt", "a\r\nb\r\n"),
+        ],
+        "Pictures",
+        "Olivia",
+    )?;
+    let write = |path: &str, bytes: &[u8], executable| FileRequest {
+        path: path.to_owned(),
+        edit: FileEdit::Write {
+            bytes: bytes.to_vec(),
+            executable,
+        },
+    };
+    let files = vec![
+        write(MAIN, FOUR.as_bytes(), None),
+        write("logo.png", &new, None),
+        write("added.png", &new, Some(true)),
+        write("windows.txt", b"a\r\nc", None),
+        write("empty", b"", None),
+        FileRequest {
+            path: "gone.png".to_owned(),
+            edit: FileEdit::Delete,
+        },
+    ];
+    let id = lab.request("ops-bot", request("Pictures", Content::Files(files))).await?;
+    committed_by_hand(&lab, id).await?;
+    landed(&lab, id, Landed::AsProposed).await?;
+    assert_eq!(lab.repo.read("logo.png").as_deref(), Some(&new[..]));
+    assert_eq!(lab.repo.read("added.png").as_deref(), Some(&new[..]));
+    assert_eq!(lab.repo.read("gone.png"), None);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_text_is_manual_when_it_is_deleted_too() -> Result<()> {
+    let lab = Lab::start().await?;
+    let picture = "kubernetes/applications/blog/logo.png";
+    lab.repo
+        .commit_on_top(&[Change::write(picture, b"\0\x01\xff")], "A picture", "Olivia")?;
+    for wish in [None, Some("text now\n")] {
+        let id = lab.propose("No picture", &[(picture, wish)]).await?;
+        let route = lab.proposal(id).await?.revision.route;
+        assert_eq!(
+            (route.tier, route.why.as_str()),
+            (Tier::Manual, "binary content cannot be reviewed on a card")
+        );
+    }
     lab.invariants().await
 }
 
