@@ -306,3 +306,130 @@ async fn a_manual_change_is_put_aside_by_an_approver_only() -> Result<()> {
     assert_eq!(proposal.outcome, Some(Outcome::Dismissed));
     lab.invariants().await
 }
+
+/// The state of a pull request at GitHub, as soon as it is this one.
+async fn pull_is(lab: &Lab, number: u64, state: &str) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while lab.github.pull(HOMELAB, number)["state"] != state {
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "never {state}: {:#?}",
+            lab.github.pull(HOMELAB, number)
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_nobody_needs_any_more_is_closed_and_says_why() -> Result<()> {
+    let nine = "variable \"nodes\" {\n  default = 9\n}\n";
+    for (text, outcome, why) in [
+        (nine, Outcome::Diverged, "Olivia changed the same files otherwise"),
+        (FOUR, Outcome::Pushed, "The change reached main with commit"),
+    ] {
+        let lab = on_github().await?;
+        let proposal = prepared(&lab).await?;
+        lab.repo.commit_on_top(&[Change::write(MAIN, text)], "By hand", "Olivia")?;
+        assert_eq!(lab.ended(proposal.id).await?.outcome, Some(outcome));
+        pull_is(&lab, number(&proposal)?, "closed").await?;
+        let comments = lab.github.comments(HOMELAB, number(&proposal)?);
+        ensure!(
+            matches!(comments.as_slice(), [only] if only.starts_with("Closed by Countersign. ") && only.contains(why)),
+            "{comments:#?}"
+        );
+        ensure!(lab.github.spec_violations().is_empty(), "{:#?}", lab.github.spec_violations());
+        lab.invariants().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_somebody_closes_is_told_and_can_be_opened_again() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    let number = number(&proposal)?;
+    lab.card(proposal.id, "Put aside").await?;
+    lab.github.close(HOMELAB, number, "olivia")?;
+    let closed = lab
+        .until(proposal.id, "told that it is closed", |p| {
+            p.pull.as_ref().is_some_and(|pull| pull.closed)
+        })
+        .await?;
+    let words = "was closed without a merge: reopen it";
+    ensure!(closed.note.as_deref().is_some_and(|note| note.contains(words)), "{closed:#?}");
+    let notice = lab.said(CHAT, 0, &["still waits for somebody", words]).await?;
+    assert!(!notice.silent);
+    lab.card(proposal.id, "Copy commands").await?;
+    lab.github.reopen(HOMELAB, number, "olivia")?;
+    let open = lab
+        .until(proposal.id, "open again", |p| p.pull.as_ref().is_some_and(|pull| !pull.closed))
+        .await?;
+    assert_eq!(open.note, None);
+    lab.github.merge(HOMELAB, number, MergeMethod::Squash, "olivia")?;
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    let told = lab.texts().iter().filter(|text| text.contains("still waits for somebody")).count();
+    assert_eq!(told, 1, "{:#?}", lab.texts());
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pull_request_leaves_the_commit_by_hand() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    lab.github.close(HOMELAB, number(&proposal)?, "olivia")?;
+    lab.until(proposal.id, "told that it is closed", |p| p.note.is_some()).await?;
+    lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "By hand", "Olivia")?;
+    let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
+    assert_eq!(proposal.committed_by.as_deref(), Some("Olivia"));
+    assert!(!proposal.note.unwrap_or_default().contains("closed"));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_and_taken_back_at_once_waits_on_and_says_so() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    lab.card(proposal.id, "Put aside").await?;
+    let before = lab.repo.read(MAIN).context("no file")?;
+    // Pushed together: the branch moves once, past both.
+    let tip = lab.repo.tip().context("no tip")?;
+    let trailer = format!("Four\n\nProposal-Id: {}\n", proposal.id);
+    let brought = lab.repo.loose_commit(&tip, &[Change::write(MAIN, FOUR)], &trailer, "Olivia")?;
+    let undone = lab.repo.loose_commit(&brought, &[Change::write(MAIN, before)], "Not now", "Dave")?;
+    lab.repo.force_push(&undone)?;
+    let words = format!("Olivia committed it with {}, and with {} by Dave", &brought[..7], &undone[..7]);
+    let waiting = lab
+        .until(proposal.id, "told that it was taken back", |p| {
+            p.note.as_deref().is_some_and(|note| note.starts_with(&words))
+        })
+        .await?;
+    assert_eq!(waiting.delivery, Delivery::AwaitingCommit);
+    lab.said(CHAT, 0, &["still waits for somebody", "the files are as before again"])
+        .await?;
+    lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "Now", "Olivia")?;
+    let proposal = landed(&lab, proposal.id, Landed::AsProposed).await?;
+    assert!(!proposal.note.unwrap_or_default().contains("as before"));
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_elsewhere_with_the_trailer_does_not_end_a_manual_change() -> Result<()> {
+    let lab = Lab::start().await?;
+    let proposal = prepared(&lab).await?;
+    lab.repo.commit_on_top(
+        &[Change::write("notes.md", "x\n")],
+        &format!("Notes\n\nProposal-Id: {}\n", proposal.id),
+        "Olivia",
+    )?;
+    // A second change that lands afterwards shows that the branch was looked at since.
+    let other = lab.propose("Readme", &[("README.md", Some("x\n"))]).await?;
+    lab.until(other, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;
+    lab.repo.commit_on_top(&[Change::write("README.md", "x\n")], "Readme", "Olivia")?;
+    landed(&lab, other, Landed::AsProposed).await?;
+    let proposal = lab.proposal(proposal.id).await?;
+    assert_eq!((proposal.delivery, proposal.outcome), (Delivery::AwaitingCommit, None));
+    lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "Four", "Olivia")?;
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    lab.invariants().await
+}
