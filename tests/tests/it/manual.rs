@@ -138,7 +138,7 @@ async fn committed_by_hand(lab: &Lab, id: ProposalId) -> Result<()> {
     let patch = lab
         .telegram
         .wait_for(PATIENCE, |state| {
-            let mut documents = state.messages(CHAT).into_iter().filter_map(|message| message.document.clone());
+            let mut documents = state.messages(CHAT).iter().filter_map(|message| message.document.clone());
             documents.find(|document| document.file_name == name)
         })
         .await

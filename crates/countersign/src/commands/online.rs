@@ -117,14 +117,13 @@ impl Told {
 
     async fn argocd(&mut self, instance: &ArgocdSettings) {
         let what = format!("argocd {}", instance.name);
-        let remedy = "make a token of the role in deploy/argocd/project-role.yaml";
         let client = match argocd_client(instance) {
             Ok(client) => client,
             Err(error) => return self.problem(&what, &format!("{error:#}"), "correct url, token and ca_file"),
         };
         let user = match client.userinfo().await {
             Ok(user) => user,
-            Err(error) => return self.problem(&what, &error.to_string(), remedy),
+            Err(error) => return self.problem(&what, &error.to_string(), argocd_remedy(&error)),
         };
         let version = client.version().await.unwrap_or_else(|_| "unknown version".to_owned());
         self.ok(&what, &format!("{version} as {user}"));
@@ -141,10 +140,37 @@ impl Told {
                 match client.can_i(action, project, "*").await {
                     Ok(true) => self.ok(&what, "yes"),
                     Ok(false) => self.problem(&what, "no", &format!("give the role `applications, {action}, {project}/*, allow`")),
-                    Err(error) => self.problem(&what, &error.to_string(), remedy),
+                    Err(error) => self.problem(&what, &error.to_string(), argocd_remedy(&error)),
                 }
             }
         }
+    }
+}
+
+/// What helps depends on how far the question came: to a host, to a server, to Argo CD, or to its doubts about the token.
+fn argocd_remedy(error: &argocd::client::Error) -> &'static str {
+    use argocd::client::Error;
+    match error {
+        Error::Unauthorized { .. } | Error::Forbidden { .. } => "make a token of the role in deploy/argocd/project-role.yaml",
+        Error::NotFound { .. } | Error::Invalid { .. } => {
+            "correct `url`: it must lead to Argo CD's own server, with its path prefix (server.rootpath) if it has one"
+        }
+        Error::Unavailable { reason, .. } => {
+            let reason = reason.to_lowercase();
+            let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+            if reason.starts_with("http ") {
+                "Argo CD, or what stands before it, answers so: look at the log of argocd-server"
+            } else if says(&["dns", "lookup", "resolve", "name or service"]) {
+                "correct the host in `url`, or the name service that this machine asks"
+            } else if says(&["certificate", "issuer", "tls", "ssl", "handshake", "corrupt message"]) {
+                "name the authority of its certificate in `ca_file`, or correct scheme and port of `url`"
+            } else if says(&["refused"]) {
+                "start Argo CD, or correct host and port of `url`: nothing listens there"
+            } else {
+                "look whether Argo CD runs and can be reached from here: `url`, firewalls, network policies"
+            }
+        }
+        Error::Busy | Error::WindowClosed { .. } | Error::AutoSyncMismatch { .. } => "try again",
     }
 }
 
