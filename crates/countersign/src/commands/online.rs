@@ -207,3 +207,44 @@ const fn remedy(error: &GitError) -> &'static str {
         _ => "check url, branch and credentials; the account needs the right to write contents",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use argocd::client::Error;
+
+    use super::argocd_remedy;
+
+    #[test]
+    fn what_helps_with_argocd_is_read_from_how_far_the_question_came() {
+        let away = |reason: &str| Error::Unavailable {
+            what: "the token's user".to_owned(),
+            reason: reason.to_owned(),
+            retryable: true,
+        };
+        for (error, remedy) in [
+            (
+                away("failed to lookup address information: Name or service not known"),
+                "correct the host",
+            ),
+            (away("Connection refused (os error 111)"), "start Argo CD"),
+            (away("invalid peer certificate: UnknownIssuer"), "name the authority"),
+            (away("no answer in time"), "look whether Argo CD runs"),
+            (away("HTTP 502 Bad Gateway: Bad Gateway"), "Argo CD, or what stands before it"),
+            (
+                Error::Invalid {
+                    what: "the token's user".to_owned(),
+                    reason: "the answer is not JSON".to_owned(),
+                },
+                "correct `url`",
+            ),
+            (
+                Error::Unauthorized {
+                    message: "expired".to_owned(),
+                },
+                "make a token",
+            ),
+        ] {
+            assert!(argocd_remedy(&error).starts_with(remedy), "{error}: {}", argocd_remedy(&error));
+        }
+    }
+}
