@@ -255,6 +255,8 @@ pub struct Limits {
     pub landing_poll_seconds: u64,
     /// How often GitHub is asked for a pull request.
     pub pull_poll_seconds: u64,
+    /// A push that takes longer is told on cards and to agents while it goes on.
+    pub slow_push_seconds: u64,
     /// Approvals in one push.
     pub approvals_per_push: usize,
     /// Past decisions that a new policy of a repository is replayed over.
@@ -430,6 +432,7 @@ impl Limits {
             observation_age: Duration::from_secs(self.observation_age_hours * 3600),
             landing_poll: Duration::from_secs(self.landing_poll_seconds),
             pull_poll: Duration::from_secs(self.pull_poll_seconds),
+            slow_push: Duration::from_secs(self.slow_push_seconds),
             batch: self.approvals_per_push,
             replayed: self.replayed_decisions,
         }

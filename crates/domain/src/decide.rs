@@ -116,6 +116,13 @@ pub fn decide(proposal: &Proposal, event: Event, policy: &Policy, now: Timestamp
         Event::PushRefused { message } => step.push_refused(message),
         Event::Prepared { pull } => step.prepared(pull),
         Event::Arrived { commit, landed, by, alarm } => step.arrived(commit, landed, by, alarm),
+        Event::PullSeen { closed } => step.pull_seen(closed),
+        Event::Undone {
+            commit,
+            by,
+            undone,
+            undone_by,
+        } => step.came_to_nothing((commit, &by), (undone, &undone_by)),
         Event::Diverged { commit, by } => step.diverged(commit, &by),
         Event::Observed { applications, trouble } => step.observed(applications, trouble.as_deref()),
         Event::Settled {

@@ -126,6 +126,22 @@ pub enum Event {
         /// Set when the committer is an agent or the service itself.
         alarm: Option<String>,
     },
+    /// Manual tier: the pull request was closed without a merge, or is open again.
+    PullSeen {
+        /// Whether it is closed.
+        closed: bool,
+    },
+    /// Manual tier: somebody committed it, and the branch holds the files as before again.
+    Undone {
+        /// The commit that brought it.
+        commit: CommitId,
+        /// Who committed it, as git says.
+        by: String,
+        /// The last commit that touched the files.
+        undone: CommitId,
+        /// Who committed that one.
+        undone_by: String,
+    },
     /// Manual tier: the touched files changed otherwise.
     Diverged {
         /// The commit.
@@ -207,6 +223,9 @@ impl Event {
             Self::PushRefused { .. } => "push_refused",
             Self::Prepared { .. } => "prepared",
             Self::Arrived { .. } => "arrived",
+            Self::PullSeen { closed: true } => "pull_closed",
+            Self::PullSeen { closed: false } => "pull_reopened",
+            Self::Undone { .. } => "undone",
             Self::Diverged { .. } => "diverged",
             Self::Observed { .. } => "observed",
             Self::Settled { .. } => "settled",
@@ -236,6 +255,8 @@ impl Event {
             | Self::PushRefused { .. }
             | Self::Prepared { .. }
             | Self::Arrived { .. }
+            | Self::PullSeen { .. }
+            | Self::Undone { .. }
             | Self::Diverged { .. }
             | Self::Observed { .. }
             | Self::Settled { .. }

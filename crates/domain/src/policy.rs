@@ -212,7 +212,7 @@ pub struct Facts {
     pub paths: Vec<RepoPath>,
     /// The runbook that rendered the change, when its rendering stayed inside the runbook's allowed paths.
     pub runbook: Option<RunbookName>,
-    /// Some new content is not text.
+    /// Some content is not text, before or after the change.
     pub binary: bool,
     /// Some new content holds characters that hide or reorder text ([`crate::Hidden::Deceptive`]).
     pub deceptive: bool,

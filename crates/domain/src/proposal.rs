@@ -230,6 +230,9 @@ pub struct PullRequest {
     pub url: String,
     /// Its head branch.
     pub branch: String,
+    /// Somebody closed it without a merge, and has not reopened it. Absent in what older versions stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// One touched application as last observed.

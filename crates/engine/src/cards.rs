@@ -128,6 +128,15 @@ impl Engine {
                 }
             }
             card.diff = diff.text;
+            if proposal.tier() == Tier::Manual && diff.files.iter().any(|file| file.binary) {
+                match setup.git.patch(&contents).await {
+                    Ok(patch) => card.patch = Some(patch),
+                    Err(error) => {
+                        tracing::warn!(proposal = %proposal.id, %error, "the patch cannot be made");
+                        card.remarks.push("the patch lacks what is no text: do not apply it".to_owned());
+                    }
+                }
+            }
         } else {
             card.remarks
                 .push("the diff cannot be read at the moment: open it before you decide".to_owned());
@@ -217,7 +226,7 @@ impl Engine {
                 Some(_) | None => None,
             };
         }
-        if proposal.tier() == Tier::Manual && proposal.pull.is_none() && !proposal.is_over() && proposal.commit.is_none() {
+        if proposal.tier() == Tier::Manual && by_hand_only(proposal) && !proposal.is_over() && proposal.commit.is_none() {
             card.commands = setup.map(|setup| commands(setup, proposal)).unwrap_or_default();
         }
     }
@@ -302,7 +311,7 @@ impl Engine {
             }
             (Decision::Pending, Delivery::AwaitingCommit) => {
                 buttons.extend([Action::FullDiff, Action::Dismiss]);
-                if proposal.pull.is_none() {
+                if by_hand_only(proposal) {
                     buttons.push(Action::CopyCommands);
                 }
             }
@@ -534,6 +543,11 @@ fn parameters(value: &serde_json::Value) -> String {
         .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
     format!("({})", pairs.join(", "))
+}
+
+/// Whether there is no pull request that somebody could merge.
+fn by_hand_only(proposal: &Proposal) -> bool {
+    proposal.pull.as_ref().is_none_or(|pull| pull.closed)
 }
 
 /// What a human runs to commit a manual change by hand. The patch is attached to the note.

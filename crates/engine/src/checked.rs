@@ -104,6 +104,7 @@ impl Engine {
         manner: Manner,
     ) -> Result<(Facts, Checked), Problem> {
         let old = old_contents(setup, base, change).await?;
+        let mut facts = facts_of(change, &old);
         let applications = self.touched_names(setup, change);
         let guards = self.book().guards().clone();
         let checked = if size_of_all(change, &old) <= INLINE_MAX {
@@ -120,7 +121,6 @@ impl Engine {
             tracing::error!(%error, repository = %setup.name, "a change could not be checked");
             Problem::internal("check this change")
         })?;
-        let mut facts = facts_of(change);
         facts.risk = Some(risk_of(&checked.summary));
         facts.kinds = checked.summary.objects.iter().map(|object| object.kind.clone()).collect();
         facts.raised = checked.raises();

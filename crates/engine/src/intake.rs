@@ -517,11 +517,12 @@ pub(crate) fn risk_of(summary: &changes::Summary) -> domain::Risk {
     }
 }
 
-/// What the policy sees of a change without looking inside its objects.
-pub(crate) fn facts_of(change: &ChangeSet) -> Facts {
+/// What the policy sees of a change without looking inside its objects. What is no text is no easier to review when it goes.
+pub(crate) fn facts_of(change: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> Facts {
     let mut facts = Facts {
         paths: change.paths().cloned().collect(),
         deletes: change.iter().any(|(_, file)| file.new.is_none()),
+        binary: old.values().any(|bytes| !is_text(bytes)),
         ..Facts::default()
     };
     for new in change.iter().filter_map(|(_, file)| file.new.as_ref()) {

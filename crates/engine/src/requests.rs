@@ -277,7 +277,9 @@ pub struct Health {
     pub invalid_runbooks: Vec<RepositoryName>,
     /// Whether one of the service's own files is not valid on disk: what was in force stays in force.
     pub broken_files: bool,
-    /// Deliveries that failed more than once and are tried again.
+    /// Deliveries whose push a human must look at.
+    pub blocked_deliveries: usize,
+    /// Deliveries that failed more than once and are tried again, or whose push the remote has not answered for long.
     pub delayed_deliveries: usize,
     /// When Telegram last did what we asked, or sent something; `None` when never, or not configured.
     pub telegram_seen: Option<domain::Timestamp>,

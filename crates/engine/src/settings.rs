@@ -143,6 +143,8 @@ pub struct Limits {
     pub landing_poll: Duration,
     /// How often GitHub is asked for a pull request (answered from its cache by `ETag` while nothing changed).
     pub pull_poll: Duration,
+    /// A push that takes longer is told on cards and to agents while it goes on.
+    pub slow_push: Duration,
     /// Approvals in one push.
     pub batch: usize,
     /// Past decisions that a new policy of a repository is replayed over: enough to see a pattern, and read in a moment.
@@ -166,6 +168,7 @@ impl Default for Limits {
             observation_age: Duration::from_secs(24 * 3600),
             landing_poll: Duration::from_secs(20),
             pull_poll: Duration::from_secs(20),
+            slow_push: Duration::from_secs(30),
             batch: 64,
             replayed: 200,
         }

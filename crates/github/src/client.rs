@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{
     Error, NewPull, Polled, Pull, PullState,
     error::sorted,
-    wire::{Create, List, Update, WirePull, WireUser},
+    wire::{Comment, Create, List, Update, WirePull, WireUser},
 };
 
 /// Longest title that GitHub takes, in characters.
@@ -232,6 +232,15 @@ impl GitHub {
             },
         )
         .await
+    }
+
+    /// Writes a comment, in Markdown, below a pull request.
+    pub async fn comment(&self, number: u64, body: &str) -> Result<(), Error> {
+        let octocrab = self.octocrab();
+        let path = format!("/repos/{}/{}/issues/{number}/comments", self.owner, self.repo);
+        let comment = Comment { body };
+        let call = octocrab.post::<_, serde_json::Value>(path, Some(&comment));
+        self.sorted(call, &self.pull_request(number), WRITE).await.map(drop)
     }
 
     async fn get(&self, number: u64) -> Result<Pull, Error> {

@@ -64,6 +64,12 @@ pub(crate) struct Update<'a> {
     pub state: Option<&'a str>,
 }
 
+/// Body of `POST …/issues/{number}/comments`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comment<'a> {
+    pub body: &'a str,
+}
+
 /// Query of `GET …/pulls`.
 #[derive(Debug, Serialize)]
 pub(crate) struct List<'a> {

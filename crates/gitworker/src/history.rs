@@ -300,19 +300,27 @@ pub(crate) fn landed(repo: &Repository, reference: &str, since: CommitId, change
     let wanted = Wanted::new(change)?;
     let paths: Vec<RepoPath> = change.paths().cloned().collect();
     let tell = |id: Oid| describe(repo, tree::commit_id(id)?).map(Box::new);
-    for id in mainline.iter().rev() {
-        let commit = repo.find_commit(*id)?;
-        if first_parent_differs(repo, &commit, &paths)? && wanted.sides(repo, &commit)?.values().all(|side| side.new) {
-            return Ok(Manual::AsProposed(tell(*id)?));
-        }
-    }
-    if let Some(edited) = named_since(repo, since, tip, proposal)? {
-        return Ok(Manual::WithEdits(tell(brought_by(repo, &mainline, edited)?)?));
-    }
     let head = repo.find_commit(tree::oid(tip))?;
     let sides = wanted.sides(repo, &head)?;
+    let touching = touching(repo, &mainline, &paths)?;
+    // What counts is what the branch holds now: nobody deploys a commit that another one has undone.
+    let newest = touching.first().copied().unwrap_or(head.id());
     if sides.values().all(|side| side.new) {
-        return Ok(Manual::AsProposed(tell(head.id())?));
+        return Ok(Manual::AsProposed(tell(newest)?));
+    }
+    let brought = match named_since(repo, since, tip, proposal, &paths)? {
+        Some(named) => Some(brought_by(repo, &mainline, named)?),
+        None => brought_whole(repo, &wanted, &touching)?,
+    };
+    if let Some(brought) = brought {
+        return Ok(if sides.values().all(|side| side.old) {
+            Manual::Undone {
+                brought: tell(brought)?,
+                undone: tell(newest)?,
+            }
+        } else {
+            Manual::WithEdits(tell(brought)?)
+        });
     }
     let astray: Vec<RepoPath> = sides
         .into_iter()
@@ -322,12 +330,33 @@ pub(crate) fn landed(repo: &Repository, reference: &str, since: CommitId, change
     if astray.is_empty() {
         return Ok(Manual::NotYet);
     }
-    for id in &mainline {
+    for id in &touching {
         if first_parent_differs(repo, &repo.find_commit(*id)?, &astray)? {
             return Ok(Manual::Diverged(tell(*id)?));
         }
     }
     Ok(Manual::Diverged(tell(head.id())?))
+}
+
+/// Those of the branch's own commits that change any of the paths, in the same order.
+fn touching(repo: &Repository, mainline: &[Oid], paths: &[RepoPath]) -> Result<Vec<Oid>, GitError> {
+    let mut found = Vec::new();
+    for id in mainline {
+        if first_parent_differs(repo, &repo.find_commit(*id)?, paths)? {
+            found.push(*id);
+        }
+    }
+    Ok(found)
+}
+
+/// The first commit, of these from the newest to the oldest, at which the branch held all of a change.
+fn brought_whole(repo: &Repository, wanted: &Wanted<'_>, touching: &[Oid]) -> Result<Option<Oid>, GitError> {
+    for id in touching.iter().rev() {
+        if wanted.sides(repo, &repo.find_commit(*id)?)?.values().all(|side| side.new) {
+            return Ok(Some(*id));
+        }
+    }
+    Ok(None)
 }
 
 /// The branch's own commits after `since`, newest first: merges count once, as the merge.
@@ -350,13 +379,14 @@ fn first_parent_differs(repo: &Repository, commit: &Commit<'_>, paths: &[RepoPat
     Ok(false)
 }
 
-fn named_since(repo: &Repository, since: CommitId, tip: CommitId, proposal: &str) -> Result<Option<Oid>, GitError> {
+/// The newest commit with the proposal's trailer that touches any of its paths: the trailer alone, on a commit elsewhere, brings nothing.
+fn named_since(repo: &Repository, since: CommitId, tip: CommitId, proposal: &str, paths: &[RepoPath]) -> Result<Option<Oid>, GitError> {
     let mut walk = repo.revwalk()?;
     walk.push(tree::oid(tip))?;
     walk.hide(tree::oid(since))?;
     for id in walk.take(WALK_MAX) {
         let commit = repo.find_commit(id?)?;
-        if names_proposal(&commit, proposal) {
+        if names_proposal(&commit, proposal) && first_parent_differs(repo, &commit, paths)? {
             return Ok(Some(commit.id()));
         }
     }

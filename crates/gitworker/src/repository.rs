@@ -341,6 +341,16 @@ impl Repository {
         self.run(move |repo| crate::diff::unified(repo, &change)).await
     }
 
+    /// The whole change as `git apply` takes it: as [`unified_diff`](Self::unified_diff), but contents that are no text stand in it as git's
+    /// binary patches.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read, or an old content is no longer in it.
+    pub async fn patch(&self, change: &ChangeSet) -> Result<String, GitError> {
+        let change = change.clone();
+        self.run(move |repo| crate::diff::patch(repo, &change)).await
+    }
+
     /// The built commits as mail patches that `git am` takes: binary contents included, messages with their trailers kept.
     ///
     /// # Errors

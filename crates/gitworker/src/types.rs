@@ -259,10 +259,17 @@ pub enum Located {
 pub enum Manual {
     /// Nothing yet.
     NotYet,
-    /// All proposed blobs and modes were on the branch at this commit.
+    /// The branch holds all proposed blobs and modes; this commit brought the last of them.
     AsProposed(Box<CommitInfo>),
-    /// A commit with the proposal's trailer is on the branch, and blobs or modes differ.
+    /// This commit touched the files and has the proposal's trailer, or brought all of it; the branch holds other blobs or modes.
     WithEdits(Box<CommitInfo>),
+    /// The same, but the branch holds the files as they were before the change.
+    Undone {
+        /// The commit that brought it, or had its trailer.
+        brought: Box<CommitInfo>,
+        /// The last commit that touched the files.
+        undone: Box<CommitInfo>,
+    },
     /// The touched files changed otherwise, by this commit.
     Diverged(Box<CommitInfo>),
 }

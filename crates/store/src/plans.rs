@@ -29,6 +29,7 @@ const HOT: &[(&str, &str)] = hot![
     proposals::DELIVERABLE,
     proposals::IN_DELIVERY,
     proposals::COUNT_OPEN,
+    proposals::COUNT_BLOCKED,
     proposals::COUNT_CREATED_SINCE,
     proposals::STANDING,
     overlaps::OVERLAPS,
@@ -218,6 +219,7 @@ async fn hot_questions_never_walk_through_history() {
     DELIVERABLE: SEARCH proposals USING INDEX proposals_open_by_delivery (delivery=? AND repository=? AND branch=?)
     IN_DELIVERY: SEARCH proposals USING INDEX proposals_open_by_delivery (delivery=?)
     COUNT_OPEN: SEARCH proposals USING INDEX proposals_open_by_agent (agent=?)
+    COUNT_BLOCKED: SEARCH proposals USING INDEX proposals_open_by_delivery (delivery=?)
     COUNT_CREATED_SINCE: SEARCH proposals USING COVERING INDEX proposals_by_agent (agent=? AND created_at>?)
     COUNT_CREATED_SINCE: SEARCH meta USING PRIMARY KEY (key=?)
     STANDING: SEARCH proposals USING INDEX proposals_open_by_agent (agent=?)

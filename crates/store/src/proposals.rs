@@ -484,6 +484,14 @@ pub(crate) async fn in_delivery(connection: &mut SqliteConnection, states: &[Del
     found.iter().map(|(id, json)| sql::decode("proposal", id, json)).collect()
 }
 
+pub(crate) const COUNT_BLOCKED: &str =
+    "select count(*) from proposals indexed by proposals_open_by_delivery where outcome is null and delivery = 'push_blocked'";
+
+pub(crate) async fn count_blocked(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let found = sqlx::query_scalar(COUNT_BLOCKED).fetch_one(connection).await;
+    found.map(sql::count).map_err(sql::failed)
+}
+
 pub(crate) const COUNT_OPEN: &str = "select count(*) from proposals indexed by proposals_open_by_agent where outcome is null and agent = ?";
 
 pub(crate) async fn count_open(connection: &mut SqliteConnection, agent: &AgentName) -> Result<u64, StoreError> {

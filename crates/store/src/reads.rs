@@ -82,6 +82,8 @@ reads! {
     proposals::in_delivery(states: &[Delivery]) -> Vec<Proposal>;
     /// How many proposals of this agent have no outcome.
     proposals::count_open(agent: &AgentName) -> u64;
+    /// Proposals whose push a human must look at.
+    proposals::count_blocked() -> u64;
     /// How many proposals this agent has made, and how many of its reports were refused, at or after `since`.
     proposals::count_created_since(agent: &AgentName, since: Timestamp) -> u64;
     /// `count_open`, `count_created_since` and `pending_by_digest` in one question: the intake asks all three for every proposal.

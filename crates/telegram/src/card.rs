@@ -66,6 +66,8 @@ pub struct Card {
     pub checklist: Vec<String>,
     /// The whole unified diff as text.
     pub diff: String,
+    /// Manual: the change as `git apply` takes it, where that is not the diff: contents that are no text stand whole in it.
+    pub patch: Option<String>,
     /// The digest of what is shown.
     pub digest: Option<Sha256Hash>,
     /// The revision, from 1.
@@ -335,6 +337,7 @@ impl Card {
             remarks: Vec::new(),
             checklist: Vec::new(),
             diff: String::new(),
+            patch: None,
             digest: None,
             revision: 1,
             revision_author: None,

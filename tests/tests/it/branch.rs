@@ -200,6 +200,7 @@ async fn a_refusing_hook_blocks_the_push_with_its_own_words_until_a_human_retrie
         note,
         "the remote refused the commit: pre-receive hook declined; no pushes on Sunday"
     );
+    assert_eq!(lab.engine.health().await.blocked_deliveries, 1, "readiness warns of it");
     let notice = lab.said(CHAT, 0, &["Why:", "no pushes on Sunday"]).await?;
     assert!(!notice.silent);
     for told in lab.texts() {
@@ -209,6 +210,37 @@ async fn a_refusing_hook_blocks_the_push_with_its_own_words_until_a_human_retrie
     blocked(&lab, id).await?;
     lab.repo.remove_hook("pre-receive")?;
     lab.tap(BOB, id, "Retry").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    assert_eq!(own_commits(&lab, id), 1);
+    assert_eq!(lab.engine.health().await.blocked_deliveries, 0);
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_hangs_is_told_given_up_at_its_deadline_and_then_read_back() -> Result<()> {
+    let mut options = LabOptions::default();
+    options.limits.slow_push = Duration::from_millis(100);
+    options.git_deadlines.push = Duration::from_secs(3);
+    let lab = Lab::with(options).await?;
+    close_gate(&lab)?;
+    let id = approved(&lab, "Twice", &SOME).await?;
+    let card = lab.card_saying(id, "the remote has not answered the push since").await?;
+    ensure!(
+        card.text.contains("the service stops waiting and looks at the branch"),
+        "{}",
+        card.text
+    );
+    ensure!(lab.engine.health().await.delayed_deliveries == 1, "readiness warns of it");
+    // The hook goes on: nobody knows yet what becomes of the commit.
+    lab.card_saying(id, "took longer than 3 s").await?;
+    let waiting = lab.proposal(id).await?;
+    ensure!(waiting.outcome.is_none() && own_commits(&lab, id) == 0, "{waiting:#?}");
+    let note = lab.engine.told_note(&waiting).unwrap_or_default();
+    ensure!(
+        note.contains("took longer than 3 s") || note.contains("has not answered the push"),
+        "{note}"
+    );
+    open_gate(&lab)?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     assert_eq!(own_commits(&lab, id), 1);
     lab.invariants().await

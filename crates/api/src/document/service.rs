@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::words;
-use engine::{Health, Me};
+use engine::{ArgocdHealth, Health, Me};
 
 /// Who the token belongs to, what it may do, and what is left of the quotas.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -160,9 +160,14 @@ impl HealthDocument {
         let own_files =
             || "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force".to_owned();
         let delayed = || {
-            let deliveries = domain::counted(health.delayed_deliveries, "delivery fails and is", "deliveries fail and are");
-            format!("{deliveries} tried again: the cards and the log say why")
+            let deliveries = domain::counted(health.delayed_deliveries, "delivery is", "deliveries are");
+            format!("{deliveries} tried again, or not answered by the remote: the cards and the log say why")
         };
+        let blocked = || {
+            let pushes = domain::counted(health.blocked_deliveries, "push is", "pushes are");
+            format!("{pushes} blocked: the cards say why, and somebody must retry or cancel")
+        };
+        let argocd = |one: &ArgocdHealth| Some(format!("Argo CD {}: {}", one.name, one.problem.as_ref()?));
         let instance = |name: &str, seen: Option<Timestamp>, problem: Option<&str>| InstanceDocument {
             name: name.to_owned(),
             seen_at: seen,
@@ -175,7 +180,9 @@ impl HealthDocument {
             warnings: (troubles.chain(health.invalid_policies.iter().map(policy)))
                 .chain(health.invalid_runbooks.iter().map(runbooks))
                 .chain(health.broken_files.then(own_files))
+                .chain((health.blocked_deliveries > 0).then(blocked))
                 .chain((health.delayed_deliveries > 0).then(delayed))
+                .chain(health.argocd.iter().filter_map(argocd))
                 .collect(),
             telegram: health
                 .telegram
@@ -214,6 +221,7 @@ mod tests {
             invalid_policies: vec!["homelab".parse().expect("a name")],
             invalid_runbooks: Vec::new(),
             broken_files: true,
+            blocked_deliveries: 2,
             delayed_deliveries: 1,
             telegram_seen: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             telegram_problem: Some("the bot token is not accepted".to_owned()),
@@ -231,7 +239,9 @@ mod tests {
             "repository homelab: its remote cannot be reached",
             "repository homelab: the policy on its branch is not valid, so nothing is standard",
             "a file of the service's own (policy, runbooks, guard rails) is not valid: what was in force stays in force",
-            "1 delivery fails and is tried again: the cards and the log say why"
+            "2 pushes are blocked: the cards say why, and somebody must retry or cancel",
+            "1 delivery is tried again, or not answered by the remote: the cards and the log say why",
+            "Argo CD main: the token is not accepted"
           ],
           "telegram": {
             "name": "telegram",
@@ -260,6 +270,7 @@ mod tests {
             invalid_policies: Vec::new(),
             invalid_runbooks: Vec::new(),
             broken_files: false,
+            blocked_deliveries: 0,
             delayed_deliveries: 0,
             telegram_seen: None,
             telegram_problem: None,
@@ -268,6 +279,7 @@ mod tests {
         };
         let document = HealthDocument::new(&health, Timestamp::UNIX_EPOCH);
         assert!(document.ready && document.telegram.is_none());
+        assert_eq!(document.warnings, ["Argo CD main: the token is not accepted"]);
     }
 
     #[test]

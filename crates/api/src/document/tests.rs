@@ -130,6 +130,7 @@ fn full() -> Proposal {
         committed_by: Some("alice <alice@example.org>".to_owned()),
         landed: Some(Landed::WithEdits),
         pull: Some(PullRequest {
+            closed: false,
             number: 12,
             url: "https://192.0.2.7/pulls/12".to_owned(),
             branch: "countersign/x".to_owned(),

@@ -117,14 +117,13 @@ impl Told {
 
     async fn argocd(&mut self, instance: &ArgocdSettings) {
         let what = format!("argocd {}", instance.name);
-        let remedy = "make a token of the role in deploy/argocd/project-role.yaml";
         let client = match argocd_client(instance) {
             Ok(client) => client,
             Err(error) => return self.problem(&what, &format!("{error:#}"), "correct url, token and ca_file"),
         };
         let user = match client.userinfo().await {
             Ok(user) => user,
-            Err(error) => return self.problem(&what, &error.to_string(), remedy),
+            Err(error) => return self.problem(&what, &error.to_string(), argocd_remedy(&error)),
         };
         let version = client.version().await.unwrap_or_else(|_| "unknown version".to_owned());
         self.ok(&what, &format!("{version} as {user}"));
@@ -141,10 +140,37 @@ impl Told {
                 match client.can_i(action, project, "*").await {
                     Ok(true) => self.ok(&what, "yes"),
                     Ok(false) => self.problem(&what, "no", &format!("give the role `applications, {action}, {project}/*, allow`")),
-                    Err(error) => self.problem(&what, &error.to_string(), remedy),
+                    Err(error) => self.problem(&what, &error.to_string(), argocd_remedy(&error)),
                 }
             }
         }
+    }
+}
+
+/// What helps depends on how far the question came: to a host, to a server, to Argo CD, or to its doubts about the token.
+fn argocd_remedy(error: &argocd::client::Error) -> &'static str {
+    use argocd::client::Error;
+    match error {
+        Error::Unauthorized { .. } | Error::Forbidden { .. } => "make a token of the role in deploy/argocd/project-role.yaml",
+        Error::NotFound { .. } | Error::Invalid { .. } => {
+            "correct `url`: it must lead to Argo CD's own server, with its path prefix (server.rootpath) if it has one"
+        }
+        Error::Unavailable { reason, .. } => {
+            let reason = reason.to_lowercase();
+            let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+            if reason.starts_with("http ") {
+                "Argo CD, or what stands before it, answers so: look at the log of argocd-server"
+            } else if says(&["dns", "lookup", "resolve", "name or service"]) {
+                "correct the host in `url`, or the name service that this machine asks"
+            } else if says(&["certificate", "issuer", "tls", "ssl", "handshake", "corrupt message"]) {
+                "name the authority of its certificate in `ca_file`, or correct scheme and port of `url`"
+            } else if says(&["refused"]) {
+                "start Argo CD, or correct host and port of `url`: nothing listens there"
+            } else {
+                "look whether Argo CD runs and can be reached from here: `url`, firewalls, network policies"
+            }
+        }
+        Error::Busy | Error::WindowClosed { .. } | Error::AutoSyncMismatch { .. } => "try again",
     }
 }
 
@@ -179,5 +205,46 @@ const fn remedy(error: &GitError) -> &'static str {
         GitError::Unreachable { .. } | GitError::NotSent { .. } | GitError::Deadline { .. } => "check url, network and certificates",
         GitError::Denied { .. } => "check the credentials; the account needs the right to write contents",
         _ => "check url, branch and credentials; the account needs the right to write contents",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argocd::client::Error;
+
+    use super::argocd_remedy;
+
+    #[test]
+    fn what_helps_with_argocd_is_read_from_how_far_the_question_came() {
+        let away = |reason: &str| Error::Unavailable {
+            what: "the token's user".to_owned(),
+            reason: reason.to_owned(),
+            retryable: true,
+        };
+        for (error, remedy) in [
+            (
+                away("failed to lookup address information: Name or service not known"),
+                "correct the host",
+            ),
+            (away("Connection refused (os error 111)"), "start Argo CD"),
+            (away("invalid peer certificate: UnknownIssuer"), "name the authority"),
+            (away("no answer in time"), "look whether Argo CD runs"),
+            (away("HTTP 502 Bad Gateway: Bad Gateway"), "Argo CD, or what stands before it"),
+            (
+                Error::Invalid {
+                    what: "the token's user".to_owned(),
+                    reason: "the answer is not JSON".to_owned(),
+                },
+                "correct `url`",
+            ),
+            (
+                Error::Unauthorized {
+                    message: "expired".to_owned(),
+                },
+                "make a token",
+            ),
+        ] {
+            assert!(argocd_remedy(&error).starts_with(remedy), "{error}: {}", argocd_remedy(&error));
+        }
     }
 }

@@ -202,6 +202,7 @@ impl Checker<'_> {
             ("observation_age_hours", limits.observation_age_hours),
             ("landing_poll_seconds", limits.landing_poll_seconds),
             ("pull_poll_seconds", limits.pull_poll_seconds),
+            ("slow_push_seconds", limits.slow_push_seconds),
             ("approvals_per_push", limits.approvals_per_push as u64),
             ("replayed_decisions", limits.replayed_decisions.into()),
             ("messages_per_chat_minute", u64::from(limits.messages_per_chat_minute)),

@@ -526,8 +526,38 @@ async fn check_online_asks_everybody_and_names_what_is_wrong() {
         "problem: telegram token: Telegram does not know this bot token",
         "problem: git homelab: ",
         "problem: argocd main: Argo CD does not accept the token",
+        "  remedy: make a token of the role in deploy/argocd/project-role.yaml",
     ] {
         assert!(bad.err.contains(expected), "{expected}:\n{}", bad.err);
+    }
+}
+
+#[tokio::test]
+async fn what_helps_with_argocd_follows_from_what_is_wrong_with_it() {
+    let world = World::start().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut old = world.argocd.url();
+    for (url, cause, remedy) in [
+        (format!("http://{nobody}"), "refused", "start Argo CD, or correct host and port"),
+        (
+            world.argocd.url().replace("http:", "https:"),
+            "is not available",
+            "name the authority of its certificate in `ca_file`, or correct scheme and port",
+        ),
+        (
+            format!("{}/elsewhere", world.argocd.url()),
+            "",
+            "correct `url`: it must lead to Argo CD's own server",
+        ),
+    ] {
+        world.configure(&format!("url = \"{old}"), &format!("url = \"{url}\""));
+        let said = world.run(&["check", "--online"]).await;
+        let (_, problem) = said.err.split_once("problem: argocd main: ").expect("a problem");
+        assert!(
+            problem.contains(cause) && problem.contains(&format!("remedy: {remedy}")) && !problem.contains("make a token"),
+            "{problem}"
+        );
+        old = url;
     }
 }
 

@@ -62,6 +62,47 @@ impl Step<'_> {
         }
     }
 
+    /// It waits on: a human may commit it in another way.
+    pub(super) fn pull_seen(&self, closed: bool) -> Decided {
+        self.must_await_commit("pull_seen")?;
+        let mut next = self.next();
+        let Some(pull) = next.pull.as_mut().filter(|pull| pull.closed != closed) else {
+            return Err(self.illegal("pull_seen"));
+        };
+        pull.closed = closed;
+        let note = format!(
+            "pull request #{} was closed without a merge: reopen it, commit the change by hand, or put it aside; the agent can withdraw it",
+            pull.number
+        );
+        if closed {
+            let summary = format!("pull request #{} was closed without a merge", pull.number);
+            next.note = Some(note);
+            return Ok(self.to(next, [Effect::EditCards, Effect::Notify], summary));
+        }
+        let summary = format!("pull request #{} is open again", pull.number);
+        if next.note.as_ref() == Some(&note) {
+            next.note = None;
+        }
+        Ok(self.to(next, [Effect::EditCards], summary))
+    }
+
+    /// What the branch no longer holds has not landed: it waits on, and people are told once.
+    pub(super) fn came_to_nothing(&self, (commit, by): (CommitId, &str), (undone, undone_by): (CommitId, &str)) -> Decided {
+        self.must_await_commit("undone")?;
+        let note = format!(
+            "{by} committed it with {}, and with {} by {undone_by} the files are as before again: commit it anew, or put it aside",
+            commit.short(),
+            undone.short()
+        );
+        let mut next = self.next();
+        if next.note.as_ref() == Some(&note) {
+            return Err(self.illegal("undone"));
+        }
+        next.note = Some(note);
+        let summary = format!("{} brought it, {} took it back", commit.short(), undone.short());
+        Ok(self.to(next, [Effect::EditCards, Effect::Notify], summary))
+    }
+
     pub(super) fn diverged(&self, commit: CommitId, by: &str) -> Decided {
         self.must_await_commit("diverged")?;
         let mut next = self.next();

@@ -188,6 +188,8 @@ impl Engine {
                 }
             })
             .collect();
+        // A database that cannot be read is told above.
+        let blocked = self.store().read().count_blocked().await.unwrap_or_default();
         let heard = *self.0.telegram_seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let standing = self
             .telegram()
@@ -203,6 +205,7 @@ impl Engine {
             invalid_policies: self.invalid_policies(),
             invalid_runbooks: self.invalid_runbooks(),
             broken_files: self.has_broken_files(),
+            blocked_deliveries: usize::try_from(blocked).unwrap_or(usize::MAX),
             delayed_deliveries: self.delayed_count(),
             telegram_seen,
             telegram_problem: standing.trouble.map(|trouble| trouble.to_string()),

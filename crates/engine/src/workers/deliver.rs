@@ -471,9 +471,35 @@ impl Engine {
             return Vec::new();
         };
         self.keep_baseline(setup, ready.iter().map(|one| one.proposal.id));
-        let outcome = setup.git.push(&built, tip).await;
+        let outcome = self.push(setup, &built, tip, &ready, memory).await;
         self.crash("deliver:pushed");
         self.settle_push(setup, &built, ready, outcome, memory).await
+    }
+
+    /// One push. When the remote takes its time, whoever looks at the cards learns since when, and until when it is waited for.
+    async fn push(&self, setup: &RepositorySetup, built: &Built, tip: CommitId, ready: &[Ready], memory: &mut Memory) -> PushOutcome {
+        let (since, begin) = (self.now(), tokio::time::Instant::now());
+        let mut push = std::pin::pin!(setup.git.push(built, tip));
+        tokio::select! {
+            biased;
+            outcome = &mut push => return outcome,
+            () = tokio::time::sleep(self.limits().slow_push) => {}
+        }
+        let until = since + chrono::Duration::from_std(setup.git.options().deadlines.push).unwrap_or_default();
+        let slow = format!(
+            "the remote has not answered the push since {}; if it has not by {}, the service stops waiting and looks at the branch",
+            since.format("%H:%M:%S UTC"),
+            until.format("%H:%M:%S UTC")
+        );
+        tracing::warn!(repository = %setup.name, commits = ready.len(), "a push takes long: {slow}");
+        for one in ready {
+            self.tell_delay(one.proposal.id, &slow).await;
+            // What took this long is no hiccup: should it fail, that is told at once.
+            *memory.failures.entry(one.proposal.id).or_default() += 1;
+        }
+        let outcome = push.await;
+        tracing::info!(repository = %setup.name, seconds = begin.elapsed().as_secs(), "the push has ended");
+        outcome
     }
 
     /// Stores every commit's id before the push. `None`: one of them may not be pushed any more, so the whole chain is built anew.
@@ -642,11 +668,8 @@ impl Engine {
         let wait = backoff(*failures).min(chrono::Duration::minutes(1));
         tracing::warn!(proposal = %held.proposal, %why, "a delivery is tried again in {} s", wait.num_seconds());
         // A hiccup is nobody's business; what lasts is.
-        if *failures > 1
-            && self.delays(held.proposal, Some(&why))
-            && let Err(error) = self.owe_edit(held.proposal).await
-        {
-            tracing::error!(proposal = %held.proposal, %error, "the cards do not tell why the delivery is tried again");
+        if *failures > 1 {
+            self.tell_delay(held.proposal, &format!("tried again soon: {why}")).await;
         }
         // A missed push owes another delivery at once: that one would fail as well.
         if let Err(error) = self.hold_off(held.effect_id, self.now() + wait, why).await {
@@ -654,7 +677,16 @@ impl Engine {
         }
     }
 
-    /// Keeps the reason why a delivery is tried again, for those who look at it. Whether it is news.
+    /// Lets cards and documents say why a delivery is not done yet.
+    async fn tell_delay(&self, id: ProposalId, why: &str) {
+        if self.delays(id, Some(why))
+            && let Err(error) = self.owe_edit(id).await
+        {
+            tracing::error!(proposal = %id, %error, "the cards do not tell why the delivery is not done yet");
+        }
+    }
+
+    /// Keeps the reason why a delivery is not done yet, for those who look at it. Whether it is news.
     fn delays(&self, id: ProposalId, why: Option<&str>) -> bool {
         let mut delayed = self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner);
         match why {
@@ -663,15 +695,15 @@ impl Engine {
         }
     }
 
-    /// How many deliveries are tried again, and failed more than once.
+    /// How many deliveries are not done yet for a reason that is told: tried again, or with a remote that does not answer.
     pub(crate) fn delayed_count(&self) -> usize {
         self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Why a delivery that is under way is tried again, as of its last try.
+    /// Why a delivery that is under way is not done yet, as of its last try.
     pub(crate) fn delayed(&self, id: ProposalId) -> Option<String> {
         let delayed = self.0.delayed.lock().unwrap_or_else(PoisonError::into_inner);
-        delayed.get(&id).map(|why| format!("tried again soon: {why}"))
+        delayed.get(&id).cloned()
     }
 
     async fn all_failed(&self, ready: Vec<Ready>, memory: &mut Memory, why: String) {

@@ -22,21 +22,14 @@ impl Engine {
         let Some(setup) = self.repository(&proposal.repository) else {
             return Ran::Done;
         };
-        if proposal.is_over() {
-            // Withdrawn, expired or put aside: nobody shall merge it by mistake.
-            return match (&setup.github, &proposal.pull) {
-                (Some(github), Some(pull)) if proposal.commit.is_none() => match self.close_pull_of(github, &pull.branch).await {
-                    Ok(()) => Ran::Done,
-                    Err(error) => Ran::Failed(error.to_string()),
-                },
-                _ => Ran::Done,
-            };
+        if proposal.is_over() || proposal.commit.is_some() {
+            return self.leave_pull(setup, &proposal).await;
         }
         if proposal.delivery != Delivery::AwaitingCommit {
             return Ran::Done;
         }
-        let merged = match self.poll_pull(setup, &proposal).await {
-            Ok(merged) => merged,
+        let seen = match self.poll_pull(setup, &proposal, false).await {
+            Ok(seen) => seen,
             Err(why) => return Ran::Failed(why),
         };
         match self.ground(setup, true).await {
@@ -54,36 +47,102 @@ impl Engine {
             Ok(found) => found,
             Err(error) => return Ran::Failed(error.to_string()),
         };
-        let event = match (found, merged) {
-            (Manual::AsProposed(info), _) => self.arrived(setup, &info, Landed::AsProposed),
-            (Manual::WithEdits(info), _) => self.arrived(setup, &info, Landed::WithEdits),
-            // Our pull request was merged, so what differs is an edit, not another way.
-            (Manual::Diverged(_) | Manual::NotYet, Some(merge)) => match setup.git.describe_commit(merge).await {
-                Ok(info) => self.arrived(setup, &info, Landed::WithEdits),
-                Err(error) => return Ran::Failed(error.to_string()),
-            },
-            (Manual::Diverged(info), None) => Event::Diverged {
-                commit: info.id,
-                by: info.author.name.clone(),
-            },
-            (Manual::NotYet, None) => {
-                let wait = if proposal.pull.is_some() {
-                    self.limits().pull_poll
-                } else {
-                    self.limits().landing_poll
-                };
-                return Ran::Again(self.now() + landing_wait(wait));
-            }
+        let wait = if proposal.pull.is_some() {
+            self.limits().pull_poll
+        } else {
+            self.limits().landing_poll
         };
+        let event = match self.found_landed(setup, &proposal, found, seen).await {
+            Ok(event) => event,
+            Err(why) => return Ran::Failed(why),
+        };
+        let Some(event) = event else {
+            return Ran::Again(self.now() + landing_wait(wait));
+        };
+        let waits_on = matches!(event, Event::PullSeen { .. } | Event::Undone { .. });
         match self.happen_to(&proposal, event).await {
+            // A pull request that was not merged is closed at the next look: GitHub has that long to notice a merge.
+            Ok(Some(_)) if waits_on || proposal.pull.is_some() => Ran::Again(self.now() + landing_wait(wait)),
             Ok(Some(_)) => Ran::Done,
-            // Another revision meanwhile, or an end: looked at again at once.
+            // Another revision meanwhile, or an end: looked at again at once. What is known already comes at the usual pace.
+            Ok(None) if waits_on => Ran::Again(self.now() + landing_wait(wait)),
             Ok(None) => Ran::Again(self.now() + chrono::Duration::seconds(1)),
             Err(error) => Ran::Failed(error.to_string()),
         }
     }
 
-    fn arrived(&self, setup: &RepositorySetup, info: &CommitInfo, landed: Landed) -> Event {
+    /// What branch and pull request together say; `None` when nothing is new.
+    async fn found_landed(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        found: Manual,
+        seen: Option<PullState>,
+    ) -> Result<Option<Event>, String> {
+        let here = matches!(found, Manual::AsProposed(_) | Manual::WithEdits(_));
+        let seen = match seen {
+            // Merged between the two looks: who merged is asked for once more.
+            Some(PullState::Open | PullState::Closed) | None if here => self.poll_pull(setup, proposal, true).await?,
+            seen => seen,
+        };
+        let closed = match seen {
+            Some(PullState::Open) => Some(false),
+            Some(PullState::Closed) => Some(true),
+            Some(PullState::Merged { .. }) | None => None,
+        };
+        let merge = match seen {
+            Some(PullState::Merged {
+                merge_commit, merged_by, ..
+            }) => merge_commit
+                .and_then(|id| id.parse::<domain::CommitId>().ok())
+                .map(|id| (id, merged_by)),
+            _ => None,
+        };
+        let arrived = |info: &CommitInfo, landed| {
+            let merged_by = merge.as_ref().filter(|(id, _)| *id == info.id).and_then(|(_, by)| by.clone());
+            Some(self.arrived(setup, info, landed, merged_by))
+        };
+        Ok(match (found, &merge) {
+            (Manual::AsProposed(info), _) => arrived(&info, Landed::AsProposed),
+            (Manual::WithEdits(info), _) => arrived(&info, Landed::WithEdits),
+            (Manual::Undone { brought, undone }, _) => {
+                let name = |info: &CommitInfo| match &merge {
+                    Some((id, Some(by))) if *id == info.id => by.clone(),
+                    Some(_) | None => info.author.name.clone(),
+                };
+                let event = Event::Undone {
+                    commit: brought.id,
+                    by: name(&brought),
+                    undone: undone.id,
+                    undone_by: name(&undone),
+                };
+                closed_anew(proposal, closed).or(Some(event))
+            }
+            // Our pull request was merged, so what differs is an edit, not another way.
+            (Manual::Diverged(_) | Manual::NotYet, Some((merge, _))) => {
+                let info = setup.git.describe_commit(*merge).await.map_err(|error| error.to_string())?;
+                arrived(&info, Landed::WithEdits)
+            }
+            (Manual::Diverged(info), None) => Some(Event::Diverged {
+                commit: info.id,
+                by: info.author.name.clone(),
+            }),
+            (Manual::NotYet, None) => closed_anew(proposal, closed),
+        })
+    }
+
+    /// Closes the pull request of what is over, or came another way: nobody shall merge it by mistake.
+    async fn leave_pull(&self, setup: &RepositorySetup, proposal: &Proposal) -> Ran {
+        let (Some(github), Some(pull)) = (&setup.github, &proposal.pull) else {
+            return Ran::Done;
+        };
+        match self.close_pull_of(github, &pull.branch, &left_because(proposal)).await {
+            Ok(()) => Ran::Done,
+            Err(error) => Ran::Failed(error.to_string()),
+        }
+    }
+
+    fn arrived(&self, setup: &RepositorySetup, info: &CommitInfo, landed: Landed, merged_by: Option<String>) -> Event {
         let own = &setup.git.options().author.email;
         let machine =
             |email: &str| email.eq_ignore_ascii_case(own) || setup.machine_identities.iter().any(|known| known.eq_ignore_ascii_case(email));
@@ -107,39 +166,69 @@ impl Engine {
         Event::Arrived {
             commit: info.id,
             landed,
-            by: by.name.clone(),
+            // A host that squashes or merges commits in its own name; it knows who pressed the button.
+            by: merged_by.unwrap_or_else(|| by.name.clone()),
             alarm,
         }
     }
 
-    /// The merge commit of our pull request, once it is merged. Nothing changed costs GitHub nothing: the `ETag` is kept.
-    async fn poll_pull(&self, setup: &RepositorySetup, proposal: &Proposal) -> Result<Option<domain::CommitId>, String> {
+    /// Where our pull request stands; `None` when there is none, or nothing is new. Nothing new costs GitHub nothing: the `ETag` is kept,
+    /// and left out when the answer must come `whole`.
+    async fn poll_pull(&self, setup: &RepositorySetup, proposal: &Proposal, whole: bool) -> Result<Option<PullState>, String> {
         let (Some(github), Some(pull)) = (&setup.github, &proposal.pull) else {
             return Ok(None);
         };
         let key = format!("pull_etag:{}", proposal.id);
-        let etag = self.store().read().meta(&key).await.map_err(|error| error.to_string())?;
+        let stored = self.store().read().meta(&key).await.map_err(|error| error.to_string())?;
+        let known = pull.closed;
         match github
-            .poll_pull(pull.number, etag.as_deref())
+            .poll_pull(pull.number, stored.as_deref().filter(|etag| !whole && !etag.is_empty()))
             .await
             .map_err(|error| error.to_string())?
         {
             Polled::NotModified => Ok(None),
             Polled::Changed { pull, etag } => {
-                // Only while it is open: a merge that was seen must be seen again until its event is stored.
-                let open = matches!(pull.state, PullState::Open);
-                if let Some(etag) = etag.filter(|_: &String| open) {
+                // Only while it is as the proposal has it: what was seen must be seen again until its event is stored. An older one is
+                // forgotten then: closed and opened within a second, a pull request is what it was.
+                let as_known = match pull.state {
+                    PullState::Open => !known,
+                    PullState::Closed => known,
+                    PullState::Merged { .. } => false,
+                };
+                let keep = etag.filter(|_: &String| as_known).unwrap_or_default();
+                if stored.as_deref().unwrap_or_default() != keep {
                     self.store()
-                        .write(move |tx| Box::pin(async move { tx.set_meta(&key, &etag).await }))
+                        .write(move |tx| Box::pin(async move { tx.set_meta(&key, &keep).await }))
                         .await
                         .map_err(|error| error.to_string())?;
                 }
-                match pull.state {
-                    PullState::Merged { merge_commit, .. } => Ok(merge_commit.and_then(|id| id.parse().ok())),
-                    PullState::Open | PullState::Closed => Ok(None),
-                }
+                Ok(Some(pull.state))
             }
         }
+    }
+}
+
+/// The pull request was closed, or is open again, and nobody was told yet.
+fn closed_anew(proposal: &Proposal, closed: Option<bool>) -> Option<Event> {
+    let known = proposal.pull.as_ref()?.closed;
+    closed.filter(|closed| *closed != known).map(|closed| Event::PullSeen { closed })
+}
+
+/// Why a pull request is closed without a merge, for whoever finds it so.
+fn left_because(proposal: &Proposal) -> String {
+    let why = match (proposal.commit, proposal.outcome) {
+        (Some(commit), _) => format!(
+            "The change reached {} with commit {commit}, without this pull request.",
+            proposal.branch
+        ),
+        (None, Some(outcome)) => format!("Its proposal has ended: {outcome}."),
+        (None, None) => "Its proposal has ended.".to_owned(),
+    };
+    let who = proposal.ended_by.as_ref().and_then(|ending| ending.reason.clone());
+    let said: Vec<String> = proposal.note.iter().cloned().chain(who).collect();
+    match said.is_empty() {
+        true => why,
+        false => format!("{why}\n\n{}", fenced(&said.join("\n"))),
     }
 }
 
@@ -149,7 +238,6 @@ fn landing_wait(wait: Duration) -> chrono::Duration {
 
 /// The pull request's text: our facts first, the agent's words fenced below them.
 pub(super) fn pull_body(proposal: &Proposal, checked: Option<&Checked>) -> String {
-    let fence = "~".repeat(longest_run(&proposal.reason, '~').max(3) + 1);
     let replay: String = proposal.revision.replay.iter().map(|said| format!("- {said}\n")).collect();
     let replay = match replay.as_str() {
         "" => replay,
@@ -166,7 +254,7 @@ pub(super) fn pull_body(proposal: &Proposal, checked: Option<&Checked>) -> Strin
     format!(
         "Prepared by Countersign; a human merges.\n\n\
          | | |\n|---|---|\n| Proposal | `{}` |\n{asks}| Agent | `{}` |\n| Tier | {}: {} |\n| Digest | `{}` |\n| Policy | `{}` |\n\n\
-         Files:\n{}\n{replay}\n{}{says}:\n{fence}text\n{}\n{fence}\n\nProposal-Id: {}\n",
+         Files:\n{}\n{replay}\n{}{says}:\n{}\n\nProposal-Id: {}\n",
         proposal.id,
         proposal.agent,
         proposal.tier(),
@@ -175,7 +263,7 @@ pub(super) fn pull_body(proposal: &Proposal, checked: Option<&Checked>) -> Strin
         proposal.revision.route.policy,
         files.join("\n"),
         checked.map(checks_in_words).unwrap_or_default(),
-        proposal.reason,
+        fenced(&proposal.reason),
         proposal.id,
     )
 }
@@ -205,9 +293,13 @@ fn checks_in_words(checked: &Checked) -> String {
             finding.message
         ));
     }
-    let text = lines.join("\n");
-    let fence = "~".repeat(longest_run(&text, '~').max(3) + 1);
-    format!("Checked by Countersign:\n{fence}text\n{text}\n{fence}\n\n")
+    format!("Checked by Countersign:\n{}\n\n", fenced(&lines.join("\n")))
+}
+
+/// Foreign words in a block that they cannot end.
+fn fenced(text: &str) -> String {
+    let fence = "~".repeat(longest_run(text, '~').max(3) + 1);
+    format!("{fence}text\n{text}\n{fence}")
 }
 
 fn longest_run(text: &str, wanted: char) -> usize {

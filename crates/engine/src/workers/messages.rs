@@ -309,7 +309,7 @@ impl Engine {
         }
     }
 
-    /// One message beside the card: failure, expiry and a refused push ring, a recovery does not.
+    /// One message beside the card: failure, expiry, a refused push and a manual change that came to nothing ring, a recovery does not.
     pub(super) async fn notify(&self, id: ProposalId) -> Ran {
         let Ok(Some(proposal)) = self.store().read().proposal(id).await else {
             return Ran::Failed("the proposal cannot be read".to_owned());
@@ -322,6 +322,8 @@ impl Engine {
             Notice::Failure
         } else if proposal.awaits_manual_sync() {
             Notice::NeedsSync
+        } else if proposal.delivery == Delivery::AwaitingCommit && proposal.note.is_some() {
+            Notice::Waits
         } else {
             return Ran::Done;
         };

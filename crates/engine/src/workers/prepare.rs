@@ -76,7 +76,8 @@ impl Engine {
             Ok(pull) => {
                 self.crash("prepare:pull");
                 for earlier in 1..proposal.revision.number {
-                    if let Err(error) = self.close_pull_of(github, &proposal.head_branch_of(earlier)).await {
+                    let why = format!("A later revision took its place: #{}.", pull.number);
+                    if let Err(error) = self.close_pull_of(github, &proposal.head_branch_of(earlier), &why).await {
                         return Ran::Failed(error.to_string());
                     }
                 }
@@ -86,6 +87,7 @@ impl Engine {
                         number: pull.number,
                         url: pull.html_url,
                         branch,
+                        closed: false,
                     }),
                 )
                 .await
@@ -94,10 +96,14 @@ impl Engine {
         }
     }
 
-    /// Closes the pull request of a branch, if it is open.
-    pub(super) async fn close_pull_of(&self, github: &github::GitHub, branch: &str) -> Result<(), github::Error> {
+    /// Closes the pull request of a branch, if it is open, and says below it why.
+    pub(super) async fn close_pull_of(&self, github: &github::GitHub, branch: &str, why: &str) -> Result<(), github::Error> {
         match github.find_pull(branch).await? {
-            Some(pull) if matches!(pull.state, github::PullState::Open) => github.close_pull(pull.number).await.map(|_| ()),
+            Some(pull) if matches!(pull.state, github::PullState::Open) => {
+                // First the words: a lost answer may say them twice, the other way round they could be lost.
+                github.comment(pull.number, &format!("Closed by Countersign. {why}")).await?;
+                github.close_pull(pull.number).await.map(|_| ())
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 
-use super::{garbled, within};
+use super::{garbled, pushed, within};
 use crate::protocol::{self, Advert, Garbled, Report, Update};
 use crate::{GitError, RepositoryOptions};
 
@@ -81,10 +81,11 @@ impl Http {
 
     /// One request: the old id is known, so no advertisement is needed first (but once per process).
     pub(crate) async fn send(&self, update: &Update) -> Result<Report, GitError> {
-        within(&self.options, "pushing", self.options.deadlines.push, async {
+        pushed(&self.options, async |begin| {
             if !self.push_advert_seen.load(Ordering::Relaxed) {
                 self.advert("git-receive-pack", &update.reference).await?;
             }
+            begin.now();
             let mut body = update.command();
             body.extend_from_slice(&update.pack);
             let response = self.answer(self.post("git-receive-pack").body(body)).await?;

@@ -4,6 +4,8 @@ mod http;
 mod pipe;
 pub(crate) mod ssh;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::CommitId;
@@ -72,6 +74,39 @@ async fn within<T>(
             step,
             seconds: deadline.as_secs(),
         }),
+    }
+}
+
+/// A push within its deadline. `begin` is told when the first byte of the command may leave: whatever breaks off before says for sure that the
+/// remote has heard nothing of it.
+async fn pushed<T, W>(options: &RepositoryOptions, work: impl FnOnce(Begin) -> W) -> Result<T, GitError>
+where
+    W: Future<Output = Result<T, GitError>>,
+{
+    let begin = Begin::default();
+    let done = within(options, "pushing", options.deadlines.push, work(begin.clone())).await;
+    done.map_err(|error| if begin.0.load(Ordering::Relaxed) { error } else { not_sent(error) })
+}
+
+/// Whether a push has begun.
+#[derive(Clone, Default)]
+struct Begin(Arc<AtomicBool>);
+
+impl Begin {
+    fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What it means that a step before the push did not come about. What refuses for good stays what it is.
+fn not_sent(error: GitError) -> GitError {
+    match error {
+        GitError::Unreachable { remote, detail } | GitError::Protocol { remote, detail } => GitError::NotSent { remote, detail },
+        GitError::Deadline { remote, seconds, .. } => GitError::NotSent {
+            remote,
+            detail: format!("it has not answered within {seconds} s"),
+        },
+        other => other,
     }
 }
 

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use super::{garbled, ssh, within};
+use super::{Begin, garbled, pushed, ssh, within};
 use crate::cli::{self, Group};
 use crate::options::Address;
 use crate::protocol::{self, Garbled, Report, Update};
@@ -59,9 +59,9 @@ impl Pipe {
     }
 
     pub(crate) async fn send(&self, update: &Update) -> Result<Report, GitError> {
-        within(&self.options, "pushing", self.options.deadlines.push, async {
+        pushed(&self.options, async |begin| {
             let mut service = self.start("git-receive-pack")?;
-            let answer = service.push(update).await;
+            let answer = service.push(update, &begin).await;
             self.finish(service, answer).await
         })
         .await
@@ -212,8 +212,9 @@ impl Service {
         protocol::read_ls_refs(&mut self.stdout, reference).await
     }
 
-    async fn push(&mut self, update: &Update) -> Result<Report, Garbled> {
+    async fn push(&mut self, update: &Update, begin: &Begin) -> Result<Report, Garbled> {
         protocol::read_advert(&mut self.stdout, &update.reference).await?;
+        begin.now();
         // The remote may answer, or go away, before it has read everything: reading and writing go on side by side.
         let command = update.command();
         let send = async {

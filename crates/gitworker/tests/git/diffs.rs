@@ -419,3 +419,77 @@ async fn binary_contents_are_named_by_size_and_hash() {
     );
     assert!(diff.files[0].binary);
 }
+
+/// Byte strings that no text holds, of every length around the lines of a binary patch.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let mut bytes: Vec<u8> = (0..length).map(next).collect();
+    bytes.extend_from_slice(&[0, 0xff]);
+    bytes
+}
+
+#[tokio::test]
+async fn a_patch_carries_every_content_whole_and_git_applies_it() {
+    let large = noise(5_000);
+    let (latin, edited) = (b"caf\xe9\n".to_vec(), [&large[..2_500], b"edited", &large[2_500..]].concat());
+    let remote = Remote::with(&[("f", TEN)]);
+    let seeds: [(&str, &[u8]); 9] = [
+        ("crlf", b"a\r\nb\r\n"),
+        ("open", b"a\nb"),
+        ("emptied", b"e\n"),
+        ("empty", b""),
+        ("logo", &large),
+        ("gone", &noise(60)),
+        ("tool", &noise(10)),
+        ("was text", b"text\n"),
+        ("was binary", &noise(200)),
+    ];
+    for (name, bytes) in seeds {
+        std::fs::write(remote.work().join(name), bytes).expect("a file");
+    }
+    remote.push_all("seeds");
+    let repository = remote.open().await;
+    let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let bytes = |name: &str, bytes: Vec<u8>, exec: Option<bool>| RequestedChange {
+        path: path(name),
+        edit: Edit::Write { bytes, exec },
+    };
+    let wishes = vec![
+        write("f", &TEN.replace("five", "FIVE")),
+        write("crlf", "a\r\nB\r\n"),
+        write("new/crlf", "a\r\n"),
+        write("open", "a\nc"),
+        write("emptied", ""),
+        delete("empty"),
+        write("new/empty", ""),
+        bytes("logo", edited, None),
+        delete("gone"),
+        bytes("tool", noise(10), Some(true)),
+        bytes("new/tool", noise(52), Some(true)),
+        bytes("new/zero", vec![0], None),
+        bytes("new/latin", latin, None),
+        bytes("was text", noise(27), None),
+        write("was binary", "text now\n"),
+    ];
+    let change = repository.resolve(tip, wishes).await.expect("a change");
+    let patch = repository.patch(&change).await.expect("a patch");
+    let built = repository.build(tip, &[spec(&change, "x")]).await.expect("a commit");
+    repository.push(&built, tip).await;
+    std::fs::write(remote.dir.path().join("patch"), &patch).expect("a file");
+    git(&remote.work(), &["apply", "--index", "../patch"]);
+    assert_eq!(
+        git(&remote.work(), &["write-tree"]),
+        git(&remote.path(), &["rev-parse", "main^{tree}"]),
+        "{patch}"
+    );
+    git(&remote.work(), &["apply", "--index", "--reverse", "../patch"]);
+    assert_eq!(
+        git(&remote.work(), &["write-tree"]),
+        git(&remote.work(), &["rev-parse", "HEAD^{tree}"]),
+        "and back again"
+    );
+}

@@ -95,6 +95,7 @@ async fn landed(repository: &Repository, since: CommitId, change: &ChangeSet) ->
         Manual::NotYet => ("not yet", None),
         Manual::AsProposed(commit) => ("as proposed", Some(commit.id)),
         Manual::WithEdits(commit) => ("with edits", Some(commit.id)),
+        Manual::Undone { brought, .. } => ("undone", Some(brought.id)),
         Manual::Diverged(commit) => ("diverged", Some(commit.id)),
     }
 }
@@ -114,9 +115,35 @@ async fn a_change_that_a_human_commits_is_recognised() {
     remote.commit(&[("main.tf", "size = 3\n")], "and on it goes");
     assert_eq!(
         landed(&repository, base, &change).await,
-        ("as proposed", Some(second_half)),
-        "it did land, whatever came later"
+        ("with edits", Some(second_half)),
+        "what counts is what the branch holds now"
     );
+}
+
+#[tokio::test]
+async fn what_was_committed_and_taken_back_has_not_landed() {
+    for message in ["size", "size\n\nProposal-Id: prp_1"] {
+        let remote = Remote::with(SEED);
+        let repository = remote.open().await;
+        let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
+        let brought = remote.commit(&[("main.tf", "size = 2\n")], message);
+        git(&remote.work(), &["revert", "--no-edit", "HEAD"]);
+        git(&remote.work(), &["push", "-q", "origin", "HEAD:refs/heads/main"]);
+        assert_eq!(landed(&repository, base, &change).await, ("undone", Some(brought)), "{message}");
+        let anew = remote.commit(&[("main.tf", "size = 2\n")], "after all");
+        assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(anew)));
+    }
+}
+
+#[tokio::test]
+async fn a_trailer_on_a_commit_elsewhere_brings_nothing() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let (base, change) = change(&repository, vec![write("main.tf", "size = 2\n")]).await;
+    remote.commit(&[("other.tf", "x = 2\n")], "notes\n\nProposal-Id: prp_1");
+    assert_eq!(landed(&repository, base, &change).await, ("not yet", None));
+    let brought = remote.commit(&[("main.tf", "size = 2\n")], "size");
+    assert_eq!(landed(&repository, base, &change).await, ("as proposed", Some(brought)));
 }
 
 #[tokio::test]

@@ -245,6 +245,12 @@ async fn a_silent_server_meets_the_deadline() {
     server.fail_next_at(GitEndpoint::PushRefs, Fault::Hang, 1);
     let outcome = repository.push(&built, base).await;
     assert!(
+        matches!(&outcome, PushOutcome::NotSent { why } if why.contains("has not answered")),
+        "silent before it was told anything: {outcome:?}"
+    );
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::Hang, 1);
+    let outcome = repository.push(&built, base).await;
+    assert!(
         matches!(&outcome, PushOutcome::Unknown { why } if why.contains("took longer")),
         "{outcome:?}"
     );
@@ -352,6 +358,12 @@ async fn what_was_turned_away_or_never_sent_is_no_doubt_even_while_nobody_answer
     // Nobody listens there any more, and what was connected is noticed to be gone.
     drop(server);
     assert!(repository.tip().await.is_err());
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
+    // Nor after a start, when a push asks first what the server speaks.
+    let options = repository.options().clone();
+    drop(repository);
+    let repository = Repository::open(options).await.expect("a mirror");
     let outcome = repository.push(&built, base).await;
     assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
 }

@@ -129,19 +129,22 @@ async fn a_change_travels_over_ssh_on_one_warm_connection() {
         "{outcome:?}"
     );
     remote.fsck();
+    let (base, change) = change(&repository, vec![write("README.md", "y\n")]).await;
+    let built = repository.build(base, &[spec(&change, "y")]).await.expect("a commit");
     // The server takes no new connections any more, yet the warm one still carries a question.
     let mut server = server;
     server.child.kill().expect("a running server");
     server.child.wait().expect("its end");
     assert_eq!(repository.tip().await, Ok(Some(remote.head())));
     drop(repository);
+    let repository = Repository::open(server.options(&remote, "user", "known_hosts"))
+        .await
+        .expect("a mirror");
+    assert!(repository.tip().await.is_err());
+    let outcome = repository.push(&built, base).await;
     assert!(
-        Repository::open(server.options(&remote, "user", "known_hosts"))
-            .await
-            .expect("a mirror")
-            .tip()
-            .await
-            .is_err()
+        matches!(&outcome, PushOutcome::NotSent { why } if why.contains("refused")),
+        "without a connection nothing was sent: {outcome:?}"
     );
 }
 

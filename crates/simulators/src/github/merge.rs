@@ -69,7 +69,7 @@ pub(crate) fn merge(
     let words = Words { title, message };
     let merged = match method {
         MergeMethod::Merge => merge_commit(&repository, repo, pull, base, head, &human, &words)?,
-        MergeMethod::Squash => squash(&repository, pull, base, head, &human, &words)?,
+        MergeMethod::Squash => squash(&repository, pull, base, head, &words)?,
         MergeMethod::Rebase => rebase(&repository, base, head, &human)?,
     };
     repository
@@ -124,7 +124,7 @@ fn merged_tree(repository: &Repository, base: Oid, head: Oid) -> Result<Oid, Not
     Ok(index.write_tree_to(repository)?)
 }
 
-/// GitHub itself is the committer of what it merges; the human is the author.
+/// GitHub itself is the committer of what it merges.
 fn committer() -> Result<Signature<'static>, NotMerged> {
     Ok(signature("GitHub <noreply@github.com>")?)
 }
@@ -146,7 +146,9 @@ fn merge_commit(
     Ok(repository.commit(None, human, &committer()?, &message, &tree, &parents)?)
 }
 
-fn squash(repository: &Repository, pull: &Pull, base: Oid, head: Oid, human: &Signature<'_>, words: &Words<'_>) -> Result<Oid, NotMerged> {
+/// The author is who opened the pull request, whoever merges it.
+fn squash(repository: &Repository, pull: &Pull, base: Oid, head: Oid, words: &Words<'_>) -> Result<Oid, NotMerged> {
+    let author = signature(&format!("{0} <{0}@users.noreply.github.com>", pull.author))?;
     let tree = repository.find_tree(merged_tree(repository, base, head)?)?;
     let messages: Vec<String> = commits(repository, base, head)?
         .into_iter()
@@ -171,7 +173,7 @@ fn squash(repository: &Repository, pull: &Pull, base: Oid, head: Oid, human: &Si
     };
     let message = words.or(title, &message);
     let parent = repository.find_commit(base)?;
-    Ok(repository.commit(None, human, &committer()?, &message, &tree, &[&parent])?)
+    Ok(repository.commit(None, &author, &committer()?, &message, &tree, &[&parent])?)
 }
 
 fn rebase(repository: &Repository, base: Oid, head: Oid, human: &Signature<'_>) -> Result<Oid, NotMerged> {

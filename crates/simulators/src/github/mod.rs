@@ -242,6 +242,30 @@ impl GitHubSim {
         Ok(())
     }
 
+    /// A human opens what was closed again.
+    pub fn reopen(&self, full_name: &str, number: u64, login: &str) -> io::Result<()> {
+        self.act(full_name, login, json!({"state": "open"}), |host, shelf, call| {
+            calls::update(host, shelf, number, call)
+        })?;
+        Ok(())
+    }
+
+    /// The comments below a pull request, oldest first.
+    pub fn comments(&self, full_name: &str, number: u64) -> Vec<String> {
+        let texts = |shelf: &mut Shelf| {
+            Some(
+                shelf
+                    .pulls
+                    .get(&number)?
+                    .comments
+                    .iter()
+                    .map(|comment| comment.body.clone())
+                    .collect(),
+            )
+        };
+        self.on_shelf(full_name, texts).flatten().unwrap_or_default()
+    }
+
     /// A human comments.
     pub fn comment(&self, full_name: &str, number: u64, login: &str, body: &str) -> io::Result<()> {
         self.act(full_name, login, json!({"body": body}), |host, shelf, call| {

@@ -82,7 +82,7 @@ impl Lab {
 async fn a_pull_request_lives_and_is_merged_in_three_ways() {
     for (method, parents, author, trailer) in [
         (MergeMethod::Merge, 2, "alice", false),
-        (MergeMethod::Squash, 1, "alice", true),
+        (MergeMethod::Squash, 1, "bot", true),
         (MergeMethod::Rebase, 1, "bot", true),
     ] {
         let lab = lab().await;

@@ -23,7 +23,7 @@ pub fn full_diff(card: &Card) -> Document {
         }
     }
     text.push('\n');
-    text.push_str(&card.diff);
+    text.push_str(card.patch.as_ref().filter(|_| manual).unwrap_or(&card.diff));
     let what = if manual { "Patch" } else { "Diff" };
     let short = card
         .digest

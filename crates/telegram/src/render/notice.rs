@@ -20,6 +20,8 @@ pub enum Notice {
     NeedsSync,
     /// Still pending, expires soon: rings once.
     Reminder,
+    /// It waits on, but not as before: rings.
+    Waits,
     /// Nobody decided in time: rings once.
     Expired,
     /// A failed end healed later: silent.
@@ -30,7 +32,7 @@ impl Notice {
     /// Whether phones should ring.
     pub const fn rings(self) -> bool {
         match self {
-            Self::Failure | Self::NeedsSync | Self::Reminder | Self::Expired => true,
+            Self::Failure | Self::NeedsSync | Self::Waits | Self::Reminder | Self::Expired => true,
             Self::Recovered => false,
         }
     }
@@ -44,6 +46,7 @@ pub fn notice(notice: Notice, card: &Card, options: &RenderOptions) -> Rendered 
             let page = subject("🔄", card, "pushed; somebody must sync it");
             with_applications(page, card, |app| app.state == Progress::Working)
         }
+        Notice::Waits => subject("⚠️", card, "still waits for somebody").line(sections::note(card)),
         Notice::Recovered => subject("✅", card, "recovered: synced and healthy after all"),
         Notice::Expired => subject("⌛", card, "expired: nobody decided in time, nothing was changed"),
         Notice::Reminder => reminder(card, options),

@@ -623,6 +623,14 @@ fn notices_and_lists() {
             &options(),
         ),
         notice(Notice::Reminder, &pending(), &options()),
+        notice(
+            Notice::Waits,
+            &Card {
+                note: Some("pull request #7 was closed without a merge".into()),
+                ..manual()
+            },
+            &options(),
+        ),
         notice(Notice::Expired, &pending(), &options()),
         notice(Notice::Recovered, &failed, &options()),
         alarm(Some(&pending().repository), Some(id(0xab)), "tap /cancel or @alice <now>"),

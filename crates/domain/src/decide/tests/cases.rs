@@ -552,6 +552,26 @@ fn an_argocd_that_cannot_be_asked_is_said_once_and_until_it_can() {
 }
 
 #[test]
+fn a_pull_request_that_is_closed_is_told_once_and_until_it_is_open_again() {
+    let prepared = manual().then(|_| Event::Prepared { pull: Some(pull()) });
+    let closed = prepared.then(|_| Event::PullSeen { closed: true });
+    let note = |story: &Story| story.proposal.note.clone().unwrap_or_default();
+    assert!(
+        note(&closed).starts_with("pull request #1 was closed without a merge: reopen it"),
+        "{}",
+        note(&closed)
+    );
+    assert!(closed.owes().contains(&("notify", 0)) && closed.owes().contains(&("edit_cards", 0)));
+    assert_eq!(
+        closed.proposal.delivery,
+        Delivery::AwaitingCommit,
+        "it can still be committed by hand"
+    );
+    let open = closed.then(|_| Event::PullSeen { closed: false });
+    assert_eq!(open.proposal.note, None);
+}
+
+#[test]
 fn a_conflict_under_a_pending_proposal_is_no_open_decision() {
     let story = prompted().then(|_| Event::Conflict { paths: Vec::new() });
     assert_eq!(

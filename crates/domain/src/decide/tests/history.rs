@@ -333,6 +333,8 @@ fn from_the_branch(event: &Event) -> bool {
         | Event::Expire
         | Event::Prepared { .. }
         | Event::Arrived { .. }
+        | Event::PullSeen { .. }
+        | Event::Undone { .. }
         | Event::Diverged { .. }
         | Event::Observed { .. }
         | Event::Settled { .. }

@@ -49,7 +49,15 @@ fn following(event: Option<&Event>, proposal: &Proposal, policy: &Policy) -> Opt
         Event::PushMissed => Some(Event::PushRefused { message: "no".to_owned() }),
         Event::PushRefused { .. } => Some(Event::Prepared { pull: Some(pull()) }),
         Event::Prepared { .. } => Some(arrived(8)),
-        Event::Arrived { .. } => Some(Event::Diverged {
+        Event::Arrived { .. } => Some(Event::PullSeen { closed: true }),
+        Event::PullSeen { closed: true } => Some(Event::PullSeen { closed: false }),
+        Event::PullSeen { closed: false } => Some(Event::Undone {
+            commit: commit(8),
+            by: "dave".to_owned(),
+            undone: commit(9),
+            undone_by: "erin".to_owned(),
+        }),
+        Event::Undone { .. } => Some(Event::Diverged {
             commit: commit(8),
             by: "dave".to_owned(),
         }),

@@ -217,6 +217,7 @@ pub fn application(state: &str) -> ApplicationState {
 
 pub fn pull() -> PullRequest {
     PullRequest {
+        closed: false,
         number: 1,
         url: "https://example.com/1".to_owned(),
         branch: "countersign/x".to_owned(),
