@@ -575,6 +575,7 @@ pub(crate) fn why(error: &GitError) -> String {
         GitError::HostKey { .. } => "its remote shows a host key that is not among the trusted ones".to_owned(),
         GitError::Protocol { .. } | GitError::Sha256Remote { .. } => "its remote is no git repository that the service can use".to_owned(),
         GitError::Config(_) => "its configuration cannot be used: a secret file, a key or a certificate; the log names it".to_owned(),
+        GitError::Program { program, .. } => format!("the service cannot start {program}"),
         GitError::UnknownCommit(_) | GitError::Mirror { .. } | GitError::Command { .. } | GitError::Internal(_) => {
             "its mirror cannot be used".to_owned()
         }

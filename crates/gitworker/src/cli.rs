@@ -32,7 +32,10 @@ pub(crate) async fn git(
     configure(&mut command, options, control)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |detail: String| GitError::Command { step, detail };
-    let mut child = Group::spawn(&mut command).map_err(|error| failed(format!("git cannot be started: {error}; is it installed?")))?;
+    let mut child = Group::spawn(&mut command).map_err(|error| GitError::Program {
+        program: "git",
+        why: error.to_string(),
+    })?;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let work = async {
         let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());

@@ -99,6 +99,14 @@ pub enum GitError {
         /// The last lines it wrote.
         detail: String,
     },
+    /// A program that this one needs cannot be started.
+    #[error("{program} cannot be started: {why}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What the operating system said.
+        why: String,
+    },
     /// A defect in this program: a blocking task ended without a result.
     #[error("a git task ended without a result: {0}")]
     Internal(String),
@@ -115,6 +123,7 @@ impl GitError {
                 | Self::Deadline { .. }
                 | Self::Mirror { .. }
                 | Self::Command { .. }
+                | Self::Program { .. }
         )
     }
 }

@@ -203,6 +203,7 @@ const fn remedy(error: &GitError) -> &'static str {
         }
         GitError::BranchMissing { .. } => BRANCH,
         GitError::Unreachable { .. } | GitError::NotSent { .. } | GitError::Deadline { .. } => "check url, network and certificates",
+        GitError::Program { .. } => "install it where the service runs, or correct the service's PATH",
         GitError::Denied { .. } => "check the credentials; the account needs the right to write contents",
         _ => "check url, branch and credentials; the account needs the right to write contents",
     }

@@ -85,7 +85,13 @@ where
 {
     let begin = Begin::default();
     let done = within(options, "pushing", options.deadlines.push, work(begin.clone())).await;
-    done.map_err(|error| if begin.0.load(Ordering::Relaxed) { error } else { not_sent(error) })
+    done.map_err(|error| {
+        if begin.0.load(Ordering::Relaxed) {
+            error
+        } else {
+            not_sent(&options.url.to_string(), error)
+        }
+    })
 }
 
 /// Whether a push has begun.
@@ -99,12 +105,16 @@ impl Begin {
 }
 
 /// What it means that a step before the push did not come about. What refuses for good stays what it is.
-fn not_sent(error: GitError) -> GitError {
+fn not_sent(remote: &str, error: GitError) -> GitError {
     match error {
         GitError::Unreachable { remote, detail } | GitError::Protocol { remote, detail } => GitError::NotSent { remote, detail },
         GitError::Deadline { remote, seconds, .. } => GitError::NotSent {
             remote,
             detail: format!("it has not answered within {seconds} s"),
+        },
+        error @ GitError::Program { .. } => GitError::NotSent {
+            remote: remote.to_owned(),
+            detail: error.to_string(),
         },
         other => other,
     }

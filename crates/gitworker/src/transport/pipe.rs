@@ -87,15 +87,19 @@ impl Pipe {
     }
 
     fn start(&self, service: &str) -> Result<Service, GitError> {
+        let program = match &self.options.url.0 {
+            Address::Local(_) => "git",
+            _ => "ssh",
+        };
         let mut command = match &self.options.url.0 {
             Address::Local(path) => {
                 // `git-receive-pack` is a name for `git receive-pack` that need not be on the search path.
-                let mut command = cli::command("git", &self.options.url.0);
+                let mut command = cli::command(program, &self.options.url.0);
                 command.arg(service.trim_start_matches("git-")).arg(path);
                 command
             }
             _ => {
-                let mut command = cli::command("ssh", &self.options.url.0);
+                let mut command = cli::command(program, &self.options.url.0);
                 command.args(ssh::service(&self.options, self.control(), service)?);
                 command
             }
@@ -108,7 +112,10 @@ impl Pipe {
             remote: self.remote(),
             detail,
         };
-        let mut group = Group::spawn(&mut command).map_err(|error| unusable(format!("its program cannot be started: {error}")))?;
+        let mut group = Group::spawn(&mut command).map_err(|error| GitError::Program {
+            program,
+            why: error.to_string(),
+        })?;
         match (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok(Service {
                 group,
