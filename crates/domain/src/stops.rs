@@ -314,7 +314,14 @@ impl FromStr for Scope {
             "agent" => of.parse().map(Self::Agent),
             "runbook" => of.parse().map(Self::Runbook),
             "tier" => of.parse().map(Self::Tier),
-            "path" if !of.is_empty() && !of.starts_with('/') => PathGlob::new(of).map(Self::Path).map_err(|_| invalid()),
+            "path" if !of.is_empty() => {
+                let relative = (!of.starts_with('/')).then(|| PathGlob::new(of).ok()).flatten();
+                relative.map(Self::Path).ok_or_else(|| InvalidId {
+                    what: "path",
+                    given: of.chars().take(80).collect(),
+                    expected: "a pattern from the repository's root, without a slash at the beginning, such as kubernetes/**",
+                })
+            }
             _ => Err(invalid()),
         }
     }

@@ -145,6 +145,11 @@ impl Book {
         self.runbooks.contains_key(name) || self.shelves.get(repository).is_some_and(|shelf| shelf.may_hold(name))
     }
 
+    /// Whether some repository may have runs of this runbook: it is there, valid or not, or nobody knows yet what is.
+    pub(crate) fn may_run(&self, name: &RunbookName) -> bool {
+        self.runbooks.contains_key(name) || self.shelves.values().any(|shelf| shelf.may_hold(name))
+    }
+
     /// The policy that would be in force for a repository with this text as its own file; `file` names it in problems.
     ///
     /// # Errors

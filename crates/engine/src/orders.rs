@@ -8,14 +8,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{
-    Delivery, Effect, Event, Freeze, Order, OrderId, PersonRef, Policy, Proposal, ProposalId, ResumeVote, Resumption, Stop, StopRequest,
-    Timestamp, UserId, decide,
+    Delivery, Effect, Event, Freeze, Order, OrderId, PersonRef, Policy, Proposal, ProposalId, ResumeVote, Resumption, Scope, Stop,
+    StopRequest, Timestamp, UserId, decide,
 };
 use serde_json::json;
 use store::{Actor, Audit, Override, Store, StoreError, Tx};
 
+use crate::Book;
+
 /// Whoever orders from a shell of the service's host, as one person: no id of Telegram's is zero. One of the two who resume, never both.
 pub const OPERATOR: UserId = UserId(0);
+/// Names that an answer lists at most.
+const NAMES_MAX: usize = 30;
 
 /// Who orders.
 #[derive(Debug, Clone)]
@@ -82,6 +86,56 @@ pub enum Passed {
     NotEntitled(Vec<Freeze>),
     /// It does not wait to be sent.
     NotWaiting,
+}
+
+/// Why a stop would cover nothing, with the names that there are: a slip in an emergency must not look like success. What was revoked, is not
+/// valid at the moment, or only waits to be sent can be stopped. Without a `book` no runbook is known, and every name is taken.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unknown(store: &Store, book: Option<&Book>, scope: &Scope) -> Result<Option<String>, StoreError> {
+    let read = store.read();
+    let (what, named, known): (_, _, BTreeSet<String>) = match (scope, book) {
+        (Scope::Agent(name), _) if name.as_str() != crate::SERVICE_NAME => {
+            let agents = read.agents().await?;
+            (
+                "agent",
+                name.as_str(),
+                agents.into_iter().map(|agent| agent.name.to_string()).collect(),
+            )
+        }
+        (Scope::Runbook(name), Some(book)) if !book.may_run(name) => {
+            let known = book.runbook_names().into_iter().map(ToString::to_string).collect();
+            ("runbook", name.as_str(), known)
+        }
+        _ => return Ok(None),
+    };
+    if known.contains(named) {
+        return Ok(None);
+    }
+    let waiting = read.in_delivery(&[Delivery::None, Delivery::Queued]).await?;
+    if waiting.iter().any(|proposal| is_named(scope, proposal)) {
+        return Ok(None);
+    }
+    let there_are = if known.is_empty() {
+        "there are none".to_owned()
+    } else {
+        let more = known.len().saturating_sub(NAMES_MAX);
+        let listed: Vec<_> = known.into_iter().take(NAMES_MAX).collect();
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("there are: {}{rest}", listed.join(", "))
+    };
+    Ok(Some(format!("there is no {what} {named}; {there_are}")))
+}
+
+/// Whether a change is of the agent or the runbook that a scope names.
+fn is_named(scope: &Scope, proposal: &Proposal) -> bool {
+    let subject = domain::Subject::from(proposal);
+    match scope {
+        Scope::Agent(name) => subject.agent == name,
+        Scope::Runbook(name) => subject.runbook == Some(name),
+        Scope::All | Scope::Path(_) | Scope::Tier(_) => false,
+    }
 }
 
 /// Stops what a person names, at once. Anybody of the policy may: the caller has seen to that.

@@ -71,6 +71,9 @@ async fn a_commit_that_is_what_its_runbook_renders_is_followed_and_people_are_to
     let first = id(observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await)?;
     let again = id(observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await)?;
     assert_eq!(first, again);
+    // The same number, written another way.
+    let floating = json!({ "app": "web", "replicas": 5.0 });
+    assert_eq!(first, id(observe(&lab, "ops-bot", &commit, "scale", floating).await)?);
     // Another explanation of the same commit is none, and says which one there is.
     for (runbook, parameters, says) in [
         ("scale", parameters(6), "as a run of scale with other parameters"),
@@ -187,6 +190,27 @@ fn merged(lab: &Lab, first: &str, second: &str) -> Result<String> {
         .to_string();
     lab.repo.force_push(&id)?;
     Ok(id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_the_future_raises_an_alarm() -> Result<()> {
+    let lab = Lab::start().await?;
+    let commit = pushed(&lab, 5)?;
+    let repository = git2::Repository::open_bare(&lab.repo.path)?;
+    let now = repository.find_commit(commit.parse()?)?;
+    let later = git2::Time::new(now.committer().when().seconds() + 3600, 0);
+    let who = git2::Signature::new("Agent", "agent@example.com", &later)?;
+    let commit = repository
+        .commit(None, &who, &who, "Scale web", &now.tree()?, &[&now.parent(0)?])?
+        .to_string();
+    lab.repo.force_push(&commit)?;
+    alarms(
+        &lab,
+        observe(&lab, "ops-bot", &commit, "scale", parameters(5)).await,
+        422,
+        "minutes in the future",
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -150,3 +150,36 @@ async fn a_superseded_card_names_no_revision_and_leads_to_the_next_card() -> Res
     lab.ended(id).await?;
     lab.invariants().await
 }
+
+/// A revert is what takes one commit back and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_revert_cannot_be_revised() -> Result<()> {
+    let lab = Lab::start().await?;
+    let values = "kubernetes/applications/blog/values.yaml";
+    let id = lab.propose("Two blogs", &[(values, Some("replicaCount: 2\n"))]).await?;
+    lab.tap(end_to_end::lab::ALICE, id, "Approve").await?;
+    lab.ended(id).await?;
+    let agent = end_to_end::lab::agent_named("ops-bot");
+    let Ok(engine::Created::New(revert)) = lab.engine.revert(&agent, id, None, None).await else {
+        anyhow::bail!("no revert");
+    };
+    lab.card(revert.id, "Approve").await?;
+    let deadline = tokio::time::Instant::now() + end_to_end::lab::PATIENCE;
+    let problem = loop {
+        let version = lab.proposal(revert.id).await?.version;
+        let content = end_to_end::lab::files(&[(values, Some("replicaCount: 3\n"))]);
+        let revised = lab
+            .engine
+            .revise(&agent, revert.id, version, end_to_end::lab::request("Three", content), None);
+        match revised.await {
+            // The service wrote down something of it meanwhile.
+            Err(problem) if problem.status == 412 && tokio::time::Instant::now() < deadline => {}
+            Err(problem) => break problem,
+            Ok(_) => anyhow::bail!("it was revised"),
+        }
+    };
+    assert_eq!((problem.status, problem.code), (409, "not_pending"));
+    assert!(problem.detail.contains("a revert cannot be revised"), "{problem:?}");
+    assert!(problem.hint.contains("withdraw it"), "{problem:?}");
+    lab.invariants().await
+}

@@ -52,6 +52,9 @@ async fn resumed(lab: &Lab, number: u64) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_scope_holds_what_it_covers_and_nothing_else() -> Result<()> {
     let lab = Lab::start().await?;
+    for name in ["ops-bot", "other-bot"] {
+        added(&lab, name).await?;
+    }
     // (what is stopped, whether the blog's change is held, and the run of the scaling)
     let scopes = [
         ("path kubernetes/applications/blog/** too many blogs", true, false),
@@ -120,6 +123,49 @@ async fn an_approval_during_a_stop_is_kept_and_goes_when_two_people_resume() -> 
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
     lab.said(CHAT, 0, &["stop 1 (all) is over: alice was the second"]).await?;
     lab.command(BOB, CHAT, "/stops", &["Nothing is stopped"]).await?;
+    lab.invariants().await
+}
+
+/// An agent as the operator made it.
+async fn added(lab: &Lab, name: &str) -> Result<()> {
+    let (name, token) = (name.parse()?, domain::Sha256Hash::of(name.as_bytes()));
+    lab.engine
+        .store()
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.put_agent(&name, token, &store::Scopes::default(), None, chrono::Utc::now())
+                    .await
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_would_cover_nothing_by_a_slip_is_refused_with_the_names_there_are() -> Result<()> {
+    let lab = Lab::start().await?;
+    for name in ["ops-bot", "old-bot"] {
+        added(&lab, name).await?;
+    }
+    let old = "old-bot".parse()?;
+    lab.engine
+        .store()
+        .write(move |tx| Box::pin(async move { tx.revoke_agent(&old, chrono::Utc::now()).await }))
+        .await?;
+    for (slip, said) in [
+        ("runbook nope", ["there is no runbook nope", "scale"]),
+        ("agent nobody", ["there is no agent nobody", "old-bot, ops-bot"]),
+        ("path /abs", ["path \"/abs\" is not valid", "without a slash at the beginning"]),
+    ] {
+        let said = [&["Nothing is stopped"][..], &said[..]].concat();
+        lab.command(ALICE, CHAT, &format!("/stop {slip}"), &said).await?;
+    }
+    lab.command(ALICE, CHAT, "/stops", &["Nothing is stopped"]).await?;
+    // What was revoked may have left something that waits, and a path may get its first file.
+    for (number, scope) in [(1, "agent old-bot"), (2, "path no/such/**"), (3, "runbook scale")] {
+        lab.command(ALICE, CHAT, &format!("/stop {scope}"), &[&format!("Stop {number} stands")])
+            .await?;
+    }
     lab.invariants().await
 }
 

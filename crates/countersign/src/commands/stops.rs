@@ -51,9 +51,21 @@ pub(crate) async fn stop(arguments: Halt) -> Result<(), Failure> {
             "write `countersign stop` alone to stop everything".to_owned(),
         )
     })?;
-    let store = open(&arguments.with.settings()?.database).await?;
-    let done = orders::stop(&store, Orderer::operator(), request, Utc::now()).await;
+    let settings = arguments.with.settings()?;
+    let store = open(&settings.database).await?;
+    // Files that cannot be read must not keep anybody from stopping: then every runbook's name is taken.
+    let done = match orders::unknown(&store, settings.rules().ok().as_ref(), &request.scope).await {
+        Ok(None) => orders::stop(&store, Orderer::operator(), request, Utc::now()).await.map(Ok),
+        Ok(Some(why)) => Ok(Err(why)),
+        Err(error) => Err(error),
+    };
     store.close().await;
+    let done = done?.map_err(|why| {
+        Failure::Usage(
+            format!("nothing is stopped: {why}"),
+            "correct the name, or write `countersign stop` alone to stop everything".to_owned(),
+        )
+    });
     let (Stopped::New(stop) | Stopped::Standing(stop)) = done?;
     say!("{}", described(&stop));
     Ok(())

@@ -28,6 +28,12 @@ async fn a_stop_is_ordered_listed_and_ended_by_more_than_a_shell() {
     refused(&world.run(&["resume"]).await, 1, "no such stop stands");
     refused(&world.run(&["stop", "tier", "sideways"]).await, 2, "nothing is stopped: ");
     refused(&world.run(&["stop", "evrything"]).await, 2, "nothing is stopped: ");
+    refused(
+        &world.run(&["stop", "agent", "nobody"]).await,
+        2,
+        "there is no agent nobody; there are: ops-agent",
+    );
+    refused(&world.run(&["stop", "path", "/abs"]).await, 2, "without a slash at the beginning");
 
     let first = told(&world.run(&["stop", "all", "because", "the", "cluster", "burns"]).await).remove(0);
     assert_eq!(

@@ -110,7 +110,11 @@ pub fn standing(record: &Record<'_>, now: Timestamp, constants: &TrustConstants)
     let offer = (!standard && missing.is_empty()).then(|| Offer {
         offered_at: now,
         expires_at: now + constants.grant,
-        evidence: format!("{words}, on {} days and {} targets", counts.days, counts.targets),
+        evidence: format!(
+            "{words}, on {} and {}",
+            crate::counted(counts.days, "day", "days"),
+            crate::counted(counts.targets, "target", "targets")
+        ),
     });
     Standing {
         bound,

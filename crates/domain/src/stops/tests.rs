@@ -127,6 +127,13 @@ fn what_people_write_behind_stop() {
         let error = wrong.parse::<StopRequest>().expect_err(wrong).to_string();
         assert!(!error.is_empty(), "{wrong}");
     }
+    for wrong in ["path /abs", "path /abs/** it burns", "path a/[b"] {
+        let error = wrong.parse::<StopRequest>().expect_err(wrong).to_string();
+        assert!(
+            error.starts_with("path ") && error.contains("without a slash at the beginning"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -44,6 +44,9 @@ impl Engine {
             Ok(request) => request,
             Err(error) => return Ok(format!("Nothing is stopped: {error}.\n{STOP_FORMS}")),
         };
+        if let Some(why) = orders::unknown(self.store(), Some(&self.book()), &request.scope).await? {
+            return Ok(format!("Nothing is stopped: {why}. /stop alone stops everything."));
+        }
         request.reason = cut(&request.reason, REASON_MAX);
         let stopped = orders::stop(self.store(), by, request, self.now()).await?;
         self.follow_orders().await?;

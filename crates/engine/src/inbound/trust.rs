@@ -140,7 +140,12 @@ fn record_words(one: &RunbookStanding) -> String {
     let mut lines = vec![
         format!("{runbook} ({}) in {environment}", hash.short()),
         format!("{}: {}", standing.words, standing.why),
-        format!("{} days, {} targets, {} open", counts.days, counts.targets, counts.open),
+        format!(
+            "{}, {}, {} open",
+            domain::counted(counts.days, "day", "days"),
+            domain::counted(counts.targets, "target", "targets"),
+            counts.open
+        ),
     ];
     lines.extend(shadow.words());
     if standing.offer.is_some() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use changes::Runbook;
 use domain::{CommitId, Origin, Proposal, RunbookCall, Tier, Timestamp};
 use gitworker::Known;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Actor;
 
 use super::propose::{Opening, RunNotes, check_hour};
@@ -16,6 +16,9 @@ use crate::intake::{Resolved, callable, check_scope, render, unavailable, unknow
 use crate::shelves::AsOf;
 use crate::trust::Observed;
 use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
+
+/// How far the clock of whoever commits may be ahead of the service's.
+const SKEW_MINUTES: i64 = 5;
 
 impl Engine {
     /// Verifies a reported commit and follows it from then on.
@@ -166,6 +169,12 @@ impl Engine {
             return Err(Unverified::Alarm(format!("it has {} parents, not one", info.parents.len())));
         };
         let age = self.now() - info.committer.time;
+        if age < -chrono::Duration::minutes(SKEW_MINUTES) {
+            let minutes = (-age).num_minutes();
+            return Err(Unverified::Alarm(format!(
+                "its committer date lies {minutes} minutes in the future: set the clock of whoever committed it, and commit anew"
+            )));
+        }
         if age > chrono::Duration::from_std(self.limits().observation_age).unwrap_or(chrono::Duration::hours(24)) {
             let hours = self.limits().observation_age.as_secs() / 3600;
             return Err(Unverified::Alarm(format!("it is older than {hours} hours")));
@@ -239,7 +248,7 @@ impl Engine {
 fn already_yours(proposal: &Proposal, commit: CommitId, request: &ObservationRequest) -> Result<Created, Problem> {
     let explained = |detail: String, hint: &str| Err(Problem::new(409, "already_explained", detail, hint).at("/commit"));
     match &proposal.origin {
-        Origin::Observed(call) if call.runbook.as_str() == request.runbook && call.parameters == request.parameters => {
+        Origin::Observed(call) if call.runbook.as_str() == request.runbook && same(&call.parameters, &request.parameters) => {
             Ok(Created::Existing(Box::new(proposal.clone())))
         }
         Origin::Observed(call) => explained(
@@ -260,6 +269,18 @@ fn already_yours(proposal: &Proposal, commit: CommitId, request: &ObservationReq
             format!("commit {} is what your proposal {} became", commit.short(), proposal.id),
             "there is nothing to report: read that proposal",
         ),
+    }
+}
+
+/// Whether two JSON values mean the same: numbers by value, as a schema reads them, so that 4 and 4.0 are one.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64()),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => a == b,
     }
 }
 

@@ -31,6 +31,14 @@ impl Engine {
         if current.decision != Decision::Pending {
             return Err(decided(&current));
         }
+        if matches!(current.origin, Origin::Revert { .. }) {
+            return Err(Problem::new(
+                409,
+                "not_pending",
+                "a revert cannot be revised: it is the exact inverse of what was delivered",
+                "withdraw it and ask for the revert anew, or propose an ordinary change",
+            ));
+        }
         if request.repository.is_empty() {
             request.repository = current.repository.to_string();
         }
