@@ -48,31 +48,39 @@ pub(super) fn documents(tree: &Tree) -> Documents<'_> {
             all.over_budget.push(document.line);
             continue;
         };
-        collect(tree, document, &value, &mut all, 0);
+        collect(tree, document, &value, ["", ""], &mut all, 0);
         all.values.push((document.line, value));
     }
     all
 }
 
-fn collect<'t>(tree: &'t Tree, node: &'t Node, value: &Value, all: &mut Documents<'t>, depth: usize) {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
+/// `inherited`: apiVersion and kind that an item has from its list where it says none, as kubectl reads `SecretList` and its like.
+fn collect<'t>(tree: &'t Tree, node: &'t Node, value: &Value, inherited: [&str; 2], all: &mut Documents<'t>, depth: usize) {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let api_version = text("apiVersion").unwrap_or(inherited[0]);
+    let kind = text("kind").unwrap_or(inherited[1]);
     if api_version.is_empty() || kind.is_empty() || depth > 3 {
         return;
     }
-    if kind.ends_with("List")
+    if let Some(of) = kind.strip_suffix("List")
         && let (Some(nodes), Some(Value::Array(values))) = (tree.get(node, "items"), value.get("items"))
     {
         for (node, value) in nodes.items().iter().zip(values) {
-            collect(tree, tree.resolve(node), value, all, depth + 1);
+            let inherited = if of.is_empty() { ["", ""] } else { [api_version, of] };
+            collect(tree, tree.resolve(node), value, inherited, all, depth + 1);
         }
         return;
+    }
+    let mut json = value.clone();
+    if let Value::Object(fields) = &mut json {
+        fields.insert("apiVersion".to_owned(), api_version.into());
+        fields.insert("kind".to_owned(), kind.into());
     }
     let manifest = Manifest {
         node,
         api_version: api_version.to_owned(),
         kind: kind.to_owned(),
-        json: value.clone(),
+        json,
     };
     all.manifests.push(manifest);
 }

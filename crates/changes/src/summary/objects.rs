@@ -59,10 +59,28 @@ pub(super) fn flatten(value: Value) -> Vec<Value> {
     let is_list = value.text_at("kind").is_some_and(|kind| kind.ends_with("List")) && matches!(value.get("items"), Value::List(_));
     match value {
         Value::Map(mut entries) if is_list => match entries.remove("items") {
-            Some(Value::List(items)) => items.into_iter().filter(is_object).collect(),
+            Some(Value::List(mut items)) => {
+                items.iter_mut().for_each(|item| inherit(item, &entries));
+                items.into_iter().filter(is_object).collect()
+            }
             _ => Vec::new(),
         },
         value => vec![value],
+    }
+}
+
+/// An item of a typed list (`SecretList`) that says no kind is of the list's, as kubectl reads it.
+fn inherit(item: &mut Value, list: &BTreeMap<String, Value>) {
+    let text = |key: &str| list.get(key).and_then(Value::text).unwrap_or_default();
+    let kind = text("kind").strip_suffix("List").unwrap_or_default();
+    let Value::Map(fields) = item else { return };
+    for (key, text) in [("apiVersion", text("apiVersion")), ("kind", kind)] {
+        if !kind.is_empty() && !text.is_empty() {
+            fields.entry(key.to_owned()).or_insert_with(|| Value::Scalar {
+                text: text.to_owned(),
+                typed: false,
+            });
+        }
     }
 }
 

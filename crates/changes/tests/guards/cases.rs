@@ -12,7 +12,7 @@ pub struct Case {
     pub secret: Option<String>,
 }
 
-fn case(name: &'static str, at: &'static str, new: impl Into<String>, expect: &[&'static str]) -> Case {
+pub fn case(name: &'static str, at: &'static str, new: impl Into<String>, expect: &[&'static str]) -> Case {
     Case {
         name,
         at,
@@ -24,24 +24,24 @@ fn case(name: &'static str, at: &'static str, new: impl Into<String>, expect: &[
 }
 
 impl Case {
-    fn hides(mut self, secret: impl Into<String>) -> Self {
+    pub fn hides(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
         self
     }
 
-    fn over(mut self, old: impl Into<String>) -> Self {
+    pub fn over(mut self, old: impl Into<String>) -> Self {
         self.old = Some(old.into());
         self
     }
 
-    fn removed(mut self) -> Self {
+    pub fn removed(mut self) -> Self {
         self.old = self.new.take();
         self
     }
 }
 
 /// Letters and digits that look random and are the same in every run.
-fn random(length: usize) -> String {
+pub fn random(length: usize) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut state: u64 = 0x2545_F491_4F6C_DD1D;
     let mut next = || {
@@ -64,12 +64,12 @@ fn upper(length: usize) -> String {
     random(length).to_uppercase().replace(['0', '1', '8', '9'], "Q")
 }
 
-fn base64(text: &str) -> String {
+pub fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-const HEAD: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: web\n  namespace: shop\n";
+pub const HEAD: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: web\n  namespace: shop\n";
 const DEPLOYMENT: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, namespace: shop}
@@ -93,6 +93,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(kinds());
     all.extend(texts());
     all.extend(manifests());
+    all.extend(crate::forms::forms());
     all
 }
 

@@ -1,6 +1,7 @@
 //! The guard rails from outside: what they find, what they let pass, and that they always answer.
 
 mod cases;
+mod forms;
 mod hostile;
 mod policies;
 mod rules;

@@ -11,8 +11,8 @@ pub(in crate::guard) struct Owner {
 }
 
 impl Owner {
-    /// From a manifest's metadata. Templates and odd names say nothing.
-    pub fn of(tree: &Tree, document: &Node) -> Self {
+    /// From a manifest's kind and metadata. Templates and odd names say nothing.
+    pub fn of(tree: &Tree, document: &Node, kind: &str) -> Self {
         let text = |keys: &[&str]| {
             let text = tree.text_at(document, keys).unwrap_or_default();
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
@@ -22,7 +22,6 @@ impl Owner {
                 String::new()
             }
         };
-        let kind = tree.text_at(document, &["kind"]).unwrap_or_default();
         let kind = if kind.len() <= 63 && kind.chars().all(|c| c.is_ascii_alphanumeric()) {
             kind.to_owned()
         } else {

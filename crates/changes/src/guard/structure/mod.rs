@@ -85,26 +85,32 @@ struct Walk<'w, 's> {
 
 impl<'w> Walk<'w, '_> {
     fn document(&mut self, node: &'w Node) {
+        self.item(node, "");
+    }
+
+    /// A document, or an item of a typed list, which is of that kind unless it says another.
+    fn item(&mut self, node: &'w Node, inherited: &str) {
         // An alias within its own anchor has no end.
         if self.depth > tree::DEPTH_MAX || self.left == 0 {
             self.left = 0;
             return;
         }
         self.depth += 1;
-        self.one_document(node);
+        self.one_document(node, inherited);
         self.depth -= 1;
     }
 
-    fn one_document(&mut self, node: &'w Node) {
+    fn one_document(&mut self, node: &'w Node, inherited: &str) {
         let document = self.tree.resolve(node);
         if document.entries().is_empty() {
             return self.walk(document, "");
         }
-        let kind = self.tree.text_at(document, &["kind"]).unwrap_or_default();
-        let versioned = self.tree.get(document, "apiVersion").is_some();
+        let own = self.tree.text_at(document, &["kind"]).filter(|kind| !kind.is_empty());
+        let kind = own.unwrap_or(inherited);
+        let versioned = !inherited.is_empty() || self.tree.get(document, "apiVersion").is_some();
         self.whole_file(document, kind, versioned);
         if versioned && !kind.is_empty() {
-            let outer = std::mem::replace(&mut self.owner, Owner::of(self.tree, document));
+            let outer = std::mem::replace(&mut self.owner, Owner::of(self.tree, document, kind));
             self.manifest(document, kind);
             self.owner = outer;
         } else {
@@ -171,9 +177,11 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn manifest(&mut self, document: &'w Node, kind: &str) {
-        if kind == "List" || (kind.ends_with("List") && self.tree.get(document, "items").is_some()) {
+        if let Some(of) = kind.strip_suffix("List")
+            && (of.is_empty() || self.tree.get(document, "items").is_some())
+        {
             for item in self.tree.get(document, "items").map(Node::items).unwrap_or_default() {
-                self.document(item);
+                self.item(item, of);
             }
             return;
         }
