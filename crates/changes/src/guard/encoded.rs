@@ -24,6 +24,15 @@ impl Pieces {
         self.text.push(b'\n');
     }
 
+    /// Every piece with its first and last line in the file.
+    pub fn each(&self) -> impl Iterator<Item = (&[u8], (usize, usize))> {
+        let ends = self.starts.iter().skip(1).map(|(start, ..)| *start).chain([self.text.len()]);
+        self.starts
+            .iter()
+            .zip(ends)
+            .map(|((start, first, last), end)| (&self.text[*start..end], (*first, *last)))
+    }
+
     /// The lines of the file that a place of the text comes from.
     pub fn lines(&self, at: usize) -> (usize, usize) {
         let nth = self.starts.partition_point(|(start, ..)| *start <= at);

@@ -163,6 +163,7 @@ impl One<'_, '_> {
             if work.spend_on(secrets::MISSED, cost.decoded()) {
                 let pieces = encoded::decoded(text);
                 self.secrets_in_pieces(path, &pieces, &mut sink);
+                structures_in_pieces(path, &pieces, &mut sink);
             }
             let file = File { path, old: before, text };
             self.by_format(&file, &mut sink);
@@ -233,8 +234,10 @@ impl One<'_, '_> {
         }
         if is_yaml(file.path) {
             self.counts.yaml += 1;
-            self.yaml(file, template, sink);
-        } else if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
+            return self.yaml(file, template, sink);
+        }
+        structure::under_any_name(file.text, file.path.as_str(), template, sink);
+        if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
             structure::lines::terraform(file.text, sink);
         } else if ends(&[".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".envrc"]) || name.starts_with(".env") {
             structure::lines::assignments(file.text, 0, "structure.values", &owner, sink);
@@ -424,6 +427,20 @@ impl Cost {
     /// Runs of letters are tried as base64.
     const fn decoded(&self) -> usize {
         self.bytes * 4 + self.lines * 20
+    }
+}
+
+/// Whole files behind an encoding: an env file, a Secret, a kubeconfig.
+fn structures_in_pieces(path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
+    // Beyond it the rest is told as missed already.
+    if pieces.text.len() > SECOND_LOOK_MAX {
+        return;
+    }
+    for (piece, lines) in pieces.each() {
+        let Ok(text) = std::str::from_utf8(piece) else { continue };
+        sink.behind(Some(lines));
+        structure::decoded(text, path.as_str(), sink);
+        sink.behind(None);
     }
 }
 

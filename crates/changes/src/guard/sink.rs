@@ -36,6 +36,8 @@ pub(super) struct Sink<'a> {
     values: Vec<String>,
     /// Lines of documents that hold encrypted values or references: what looks random there is meant to.
     encrypted: Vec<(usize, usize)>,
+    /// Where everything stands that is found now, for a text that is decoded: its lines are none of the file's.
+    behind: Option<(usize, usize)>,
 }
 
 impl<'a> Sink<'a> {
@@ -56,7 +58,13 @@ impl<'a> Sink<'a> {
             seen: BTreeMap::new(),
             values: Vec::new(),
             encrypted: Vec::new(),
+            behind: None,
         }
+    }
+
+    /// From here on everything is found in a text that stands encoded at these lines; `None` ends that.
+    pub fn behind(&mut self, lines: Option<(usize, usize)>) {
+        self.behind = lines;
     }
 
     /// The configured effect of a rule.
@@ -72,7 +80,7 @@ impl<'a> Sink<'a> {
 
     /// A finding that stood in the base already is a remark.
     pub fn put_unless_standing(&mut self, rule: &str, lines: (usize, usize), message: impl Into<String>, hint: impl Into<String>) {
-        let (first, last) = lines;
+        let (first, last) = self.behind.unwrap_or(lines);
         if self.added.any(first, last) {
             return self.put(rule, Some(first), message, hint);
         }
@@ -87,7 +95,7 @@ impl<'a> Sink<'a> {
 
     /// Lines in which no guess counts.
     pub fn expect_random(&mut self, first: usize, last: usize) {
-        self.encrypted.push((first, last));
+        self.encrypted.push(self.behind.unwrap_or((first, last)));
     }
 
     /// So many findings of a rule that another one would only be counted: time to stop looking for words.
@@ -112,6 +120,10 @@ impl<'a> Sink<'a> {
         if self.off.contains_key(rule) {
             return;
         }
+        let (line, message) = match self.behind {
+            Some((first, _)) => (Some(first), format!("{message}, behind an encoding")),
+            None => (line, message),
+        };
         let one_per_line = rule.starts_with(SECRET_PREFIX) || rule.starts_with("structure.");
         let same = |other: &Finding| other.rule == rule && other.line == line && (one_per_line || other.message == message);
         if self.findings.iter().any(same) {

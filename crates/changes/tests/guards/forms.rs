@@ -1,11 +1,14 @@
 //! Forms in which secrets come beside plain manifests: typed lists, encoded files, files under any name, patches, scripts, and what only looks
 //! like a reference. Each with ordinary content that passes.
 
-use crate::cases::{Case, case};
+use crate::cases::{Case, HEAD, base64, case, random};
 
 /// All cases of this file.
 pub fn forms() -> Vec<Case> {
-    typed_lists()
+    let mut all = typed_lists();
+    all.extend(encoded());
+    all.extend(any_name());
+    all
 }
 
 fn typed_lists() -> Vec<Case> {
@@ -27,5 +30,57 @@ fn typed_lists() -> Vec<Case> {
         case("ApplicationList", "a.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationList\nitems:\n- metadata: {name: x}\n", &["kind.argocd:4:manual", "manifest.unknown-kind:4:remark"]),
         case("an item keeps its own kind", "a.yaml", list("SecretList", "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: x}\n  data: {a: b}\n"), &[]),
         case("a list of settings", "values.yaml", "kind: AllowList\nitems:\n- data: {a: b}\n", &[]),
+    ]
+}
+
+fn encoded() -> Vec<Case> {
+    let map = |field: &str, text: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n{field}:\n  f: {}\n", base64(text));
+    let secret = format!("{HEAD}stringData:\n  user: hunter2\n");
+    let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: []\nusers:\n- name: admin\n  user:\n    password: hunter2hunter2\n";
+    let folded = {
+        let all = base64(&format!("# of the application, kept here\nDB_USER=app\nDB_PASSWORD=hunter2{}\n", " ".repeat(40)));
+        let (first, rest) = all.split_at(60);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\nbinaryData:\n  f: |\n    {first}\n    {rest}\n")
+    };
+    vec![
+        case("env file behind base64", "a.yaml", map("binaryData", "DB_USER=app\nDB_PASSWORD=hunter2\n"), &["structure.values:5:refuse"]).hides("hunter2"),
+        case("one assignment behind base64", "a.yaml", map("data", "DB_PASSWORD=hunter2"), &["structure.values:5:refuse"]).hides("hunter2"),
+        case("env file behind folded base64", "a.yaml", folded, &["structure.values:6:refuse"]).hides("hunter2"),
+        case("Secret behind base64", "a.yaml", map("binaryData", &secret), &["structure.secret:5:refuse"]).hides("hunter2"),
+        case("kubeconfig behind base64", "notes.txt", format!("here:\n{}\n", base64(kubeconfig)), &["file.kubeconfig:2:refuse"]).hides("hunter2"),
+        case("values behind base64 that stood there", "a.txt", format!("new\n{}\n", base64("auth:\n  password: hunter2\n")), &["structure.values:2:remark"]).over(format!("{}\n", base64("auth:\n  password: hunter2\n"))),
+        case("settings behind base64", "a.yaml", map("binaryData", "DB_USER=app\nDB_PASSWORD=$PASSWORD\nDB_PASSWORD_FILE=/run/secrets/x\n"), &[]),
+        case("Secret without values behind base64", "a.yaml", map("binaryData", &format!("{HEAD}data: {{}}\n")), &[]),
+        case("an ordinary text behind base64", "a.yaml", map("data", "the password: see the wiki, or ask = wait\n"), &[]),
+        case("two levels are one too many", "a.yaml", map("data", &base64("DB_PASSWORD=hunter2\n")), &[]),
+        case("letters that decode to nothing", "a.yaml", map("data", &random(90)), &[]),
+    ]
+}
+
+fn any_name() -> Vec<Case> {
+    let secret = format!("{HEAD}stringData:\n  user: hunter2\n");
+    let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: []\nusers:\n- name: admin\n  user:\n    password: hunter2hunter2\n";
+    let talosconfig = "context: x\ncontexts:\n  x:\n    ca: a\n    crt: b\n    key: hunter2hunter2\n";
+    let state = "{\"version\": 4, \"terraform_version\": \"1.9.0\", \"serial\": 3, \"lineage\": \"x\"}";
+    let infisical = "apiVersion: secrets.infisical.com/v1beta1\nkind: InfisicalStaticSecret\nmetadata: {name: web}\nspec: {sources: [{secretPath: /web}]}\n";
+    let one = |at, text: &str, expect| case("under any name", at, text, &[expect]).hides("hunter2");
+    vec![
+        one("docs/foo.txt", &secret, "structure.secret:7:refuse"),
+        one("apps/s.yaml.bak", &secret, "structure.secret:7:refuse"),
+        one("apps/secret", &secret, "structure.secret:7:refuse"),
+        one("apps/old.conf", &secret, "structure.secret:7:refuse"),
+        one("broken.txt", &format!("{secret}other: [\n"), "structure.secret:7:refuse"),
+        one("misc/admin.conf", kubeconfig, "file.kubeconfig:7:refuse"),
+        one("misc/kc", kubeconfig, "file.kubeconfig:7:refuse"),
+        one("misc/t.txt", talosconfig, "file.talosconfig:6:refuse"),
+        one("misc/worker", "machine:\n  token: hunter2hunter2\n", "structure.talos:2:refuse"),
+        one("misc/copy.txt", state, "file.terraform-state:1:refuse"),
+        one("misc/p.txt", "{\"format_version\": \"1.2\", \"planned_values\": {}}", "file.terraform-plan:1:refuse"),
+        case("an example in a document", "docs/secrets.md", format!("# Secrets\n\nNever write:\n\n```yaml\n{secret}```\n"), &[]),
+        case("an example behind a preamble", "docs/secrets.md", format!("---\ntitle: Secrets\n---\nNote: never write\n\n```yaml\n{secret}```\n"), &[]),
+        case("a manifest without a secret", "docs/d.txt", infisical, &[]),
+        case("a program", "tools/make.py", "body = {\"apiVersion\": \"v1\", \"kind\": \"Secret\",\n  \"stringData\": {\"a\": read()}}\n", &[]),
+        case("a program in another language", "tools/main.go", "obj := map[string]any{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Secret\",\n}\n", &[]),
+        case("prose", "docs/a.txt", "apiVersion is the first line.\nkind is the second: Secret, say.\n", &[]),
     ]
 }

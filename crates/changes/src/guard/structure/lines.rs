@@ -30,6 +30,31 @@ pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner:
     }
 }
 
+/// Whether a text is worth reading as a file: a manifest, JSON, or a line that gives a secret-like key a value. Prose is none of it.
+pub(super) fn may_assign(text: &str, sink: &Sink<'_>) -> bool {
+    let key = |line: &str| {
+        let line = line.trim().trim_start_matches("- ").trim_start_matches("export ");
+        let key = line.split(['=', ':']).next().filter(|key| key.len() < line.len());
+        let key = key.map(|key| key.trim().trim_matches(['"', '\'']));
+        key.is_some_and(|key| key == "apiVersion" || (is_plain(key) && likeness(key).is_some()))
+    };
+    spend(text, sink) && (text.trim_start().starts_with(['{', '[']) || text.lines().any(key))
+}
+
+/// Whether a text begins as a manifest or a configuration does, and no document that shows one.
+pub(super) fn begins_as_yaml(text: &str) -> bool {
+    let known = ["apiVersion", "kind", "metadata", "clusters", "users", "context", "contexts", "machine", "cluster"];
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---");
+    let begins = first.is_some_and(|line| {
+        let key = line.split_once(':').map(|(key, _)| key.trim().trim_matches('"'));
+        line.starts_with('{') || key.is_some_and(|key| known.contains(&key))
+    });
+    begins && !text.contains("\n```")
+}
+
 /// A template or a file that is no YAML: keys with literals, and what stands below data and stringData of a Secret.
 pub(in crate::guard) fn template(text: &str, owner: &Owner, sink: &mut Sink<'_>) {
     if !spend(text, sink) {

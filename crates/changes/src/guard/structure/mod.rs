@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 use super::sink::Sink;
-use super::tree::{self, Kind, Node, Style, Tree};
+use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
 use hint::Owner;
 use words::{is_reference, is_secret, likeness};
 
@@ -41,22 +41,24 @@ const STEPS_MAX: usize = 150_000;
 const STEP: usize = 200;
 const OPTION: usize = 300;
 const OPTION_BYTE: usize = 60;
+/// Words of which one stands in every manifest, kubeconfig, talosconfig, machine configuration, state or plan, and work per byte to look for them.
+const TELLING: &[&str] = &[
+    "apiVersion",
+    "contexts:",
+    "\"contexts\"",
+    "machine:",
+    "\"machine\"",
+    "trustdinfo",
+    "\"terraform_version\"",
+    "\"format_version\"",
+];
+const SNIFFED: usize = 2;
 /// What is not looked at when the work ends here.
 pub(super) const MISSED: &str = "secrets by their place";
 
 /// Looks through all documents of a file.
 pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
-    let mut walk = Walk {
-        tree,
-        sink,
-        path,
-        shift: 0,
-        nested: 0,
-        depth: 0,
-        left: STEPS_MAX,
-        rule: "structure.values",
-        owner: Owner::of_path(path),
-    };
+    let mut walk = Walk::of(tree, path, sink);
     for document in &tree.documents {
         walk.document(document);
     }
@@ -68,6 +70,42 @@ pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
             "write the values out",
         );
     }
+}
+
+/// Looks through a file whose name does not say that it is YAML or JSON, when a word in it does: a copy of a manifest, a kubeconfig, a state.
+/// What is neither is prose or a program, and passes. `template`: its lines were looked at already.
+pub(super) fn under_any_name(text: &str, path: &str, template: bool, sink: &mut Sink<'_>) {
+    if !sink.work.spend_on(MISSED, text.len() * SNIFFED) || !TELLING.iter().any(|word| text.contains(word)) {
+        return;
+    }
+    let begins_so = lines::begins_as_yaml(text);
+    match tree::parse(text, sink.work) {
+        Ok(tree) if holds_more_than_text(&tree) => return inspect(&tree, path, sink),
+        // The change's own budget is told for the whole file.
+        Err(Unreadable::Budget { why: tree::TOO_MUCH, .. }) => {}
+        Err(Unreadable::Budget { line, why }) if begins_so => {
+            sink.put("yaml.budget", Some(line), format!("not looked through: {why}"), "split it");
+        }
+        Ok(_) | Err(_) => {}
+    }
+    if begins_so && !template {
+        lines::template(text, &Owner::of_path(path), sink);
+    }
+}
+
+/// Looks through a text that stands encoded in a file: another file, or lines such as `DB_PASSWORD=…`.
+pub(super) fn decoded(text: &str, path: &str, sink: &mut Sink<'_>) {
+    if !lines::may_assign(text, sink) {
+        return;
+    }
+    match tree::parse(text, sink.work) {
+        Ok(tree) if holds_more_than_text(&tree) => inspect(&tree, path, sink),
+        Ok(_) | Err(_) => lines::assignments(text, 0, "structure.values", &Owner::of_path(path), sink),
+    }
+}
+
+fn holds_more_than_text(tree: &Tree) -> bool {
+    tree.documents.iter().any(|document| !matches!(document.kind, Kind::Scalar { .. }))
 }
 
 struct Walk<'w, 's> {
@@ -83,7 +121,21 @@ struct Walk<'w, 's> {
     owner: Owner,
 }
 
-impl<'w> Walk<'w, '_> {
+impl<'w, 's> Walk<'w, 's> {
+    fn of(tree: &'w Tree, path: &'w str, sink: &'w mut Sink<'s>) -> Self {
+        Self {
+            tree,
+            sink,
+            path,
+            shift: 0,
+            nested: 0,
+            depth: 0,
+            left: STEPS_MAX,
+            rule: "structure.values",
+            owner: Owner::of_path(path),
+        }
+    }
+
     fn document(&mut self, node: &'w Node) {
         self.item(node, "");
     }
@@ -407,7 +459,7 @@ impl<'w> Walk<'w, '_> {
         // A quoted text is folded, so that only its first line is known; a block's lines are its own.
         let shift = self.shift + node.line - 1;
         match tree::parse(text, self.sink.work) {
-            Ok(inner) if inner.documents.iter().any(|document| !matches!(document.kind, Kind::Scalar { .. })) => {
+            Ok(inner) if holds_more_than_text(&inner) => {
                 let mut walk = Walk {
                     tree: &inner,
                     sink: self.sink,
