@@ -1,7 +1,7 @@
 //! One change through all guard rails: each file once, and then the checks in words.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use domain::{ChangeSet, FileChange, RepoPath, is_text};
 
@@ -134,7 +134,7 @@ struct One<'a, 'g> {
     guards: &'g Guards,
     work: &'a Work,
     memory: &'a mut Memory,
-    patches: &'a BTreeSet<String>,
+    patches: &'a BTreeMap<String, bool>,
     policies: &'a mut Option<Run<'g>>,
     counts: &'a mut Counts,
 }
@@ -267,7 +267,8 @@ impl One<'_, '_> {
             }
         }
         self.secrets_in_pieces(file.path, &unescaped(file.text, &tree), sink);
-        structure::inspect(&tree, file.path.as_str(), sink);
+        let patches_secret = self.patches.get(file.path.as_str()) == Some(&true);
+        structure::inspect(&tree, file.path.as_str(), patches_secret, sink);
         let old_tree = file.old.and_then(|old| tree::parse(old, self.work).ok());
         let before = old_tree.as_ref().map(manifests::documents).unwrap_or_default();
         let now = manifests::documents(&tree);
@@ -509,12 +510,12 @@ fn is_kubeconfig(manifest: &Manifest<'_>) -> bool {
     manifest.kind == "Config" && manifest.api_version == "v1"
 }
 
-/// Files that a kustomization of this change, or its old version, names as patches.
-fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTreeSet<String> {
+/// Files that a kustomization of this change, or its old version, names as patches, and whether of Secrets.
+fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTreeMap<String, bool> {
     let is_kustomization = |path: &&RepoPath| matches!(path.file_name(), "kustomization.yaml" | "kustomization.yml" | "Kustomization");
     // What is not read here is no patch, and then judged as a whole manifest.
     let work = Work::aside();
-    let mut named = BTreeSet::new();
+    let mut named = BTreeMap::new();
     let new = changes
         .iter()
         .filter_map(|(path, change)| change.new.as_ref().map(|new| (path, new.bytes.as_slice())));
@@ -524,11 +525,13 @@ fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTre
             continue;
         };
         for document in &tree.documents {
-            for list in ["patches", "patchesStrategicMerge"] {
+            for list in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
                 for item in tree.get(document, list).map(Node::items).unwrap_or_default() {
                     let file = tree.text_at(item, &["path"]).or_else(|| tree.resolve(item).text());
                     let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/"));
-                    named.extend(file.map(|file| format!("{folder}{}", file.trim_start_matches("./"))));
+                    let Some(file) = file else { continue };
+                    let of_secret = tree.text_at(item, &["target", "kind"]).is_some_and(structure::names_secret);
+                    *named.entry(format!("{folder}{}", file.trim_start_matches("./"))).or_default() |= of_secret;
                 }
             }
         }
@@ -536,9 +539,9 @@ fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTre
     named
 }
 
-fn is_patch(path: &RepoPath, named: &BTreeSet<String>) -> bool {
+fn is_patch(path: &RepoPath, named: &BTreeMap<String, bool>) -> bool {
     let telling = |part: &str| part.contains("patch") || matches!(part, "overlays" | "components" | "overrides");
-    named.contains(path.as_str()) || path.parts().any(telling)
+    named.contains_key(path.as_str()) || path.parts().any(telling)
 }
 
 fn is_yaml(path: &RepoPath) -> bool {

@@ -8,6 +8,7 @@ pub fn forms() -> Vec<Case> {
     let mut all = typed_lists();
     all.extend(encoded());
     all.extend(any_name());
+    all.extend(patches());
     all
 }
 
@@ -82,5 +83,30 @@ fn any_name() -> Vec<Case> {
         case("a program", "tools/make.py", "body = {\"apiVersion\": \"v1\", \"kind\": \"Secret\",\n  \"stringData\": {\"a\": read()}}\n", &[]),
         case("a program in another language", "tools/main.go", "obj := map[string]any{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Secret\",\n}\n", &[]),
         case("prose", "docs/a.txt", "apiVersion is the first line.\nkind is the second: Secret, say.\n", &[]),
+    ]
+}
+
+fn patches() -> Vec<Case> {
+    let kustomization = |list: &str, kind: &str, patch: &str| {
+        format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{list}:\n- target: {{kind: {kind}, name: x}}\n  patch: |-\n    {}\n", patch.replace('\n', "\n    "))
+    };
+    let add = |path: &str, value: &str| format!("- op: add\n  path: {path}\n  value: {value}");
+    let one = |name, text: String, expect| case(name, "base/kustomization.yaml", text, &[expect]).hides("hunter2");
+    vec![
+        case("a patch of stringData", "base/p.yaml", add("/stringData/user", "hunter2"), &["structure.secret:3:refuse"]).hides("hunter2"),
+        case("a patch of all stringData", "base/p.yaml", add("/stringData", "{user: hunter2}"), &["structure.secret:3:refuse"]).hides("hunter2"),
+        case("a patch as JSON", "base/p.json", "[{\"op\": \"replace\", \"path\": \"/stringData/a~1b\",\n\"value\": \"hunter2\"}]", &["structure.secret:2:refuse"]).hides("hunter2"),
+        one("a patch of a Secret's data", kustomization("patches", "Secret", &add("/data/user", "aHVudGVyMg==")), "structure.secret:8:refuse"),
+        one("a JSON patch of a Secret", kustomization("patches", "Secret", "[{\"op\": \"add\", \"path\": \"/data/user\", \"value\": \"hunter2\"}]"), "structure.secret:6:refuse"),
+        one("a patch of many kinds", kustomization("patchesJson6902", "ConfigMap|Secret", &add("/data/user", "hunter2")), "structure.secret:8:refuse"),
+        one("a patch of a variable", kustomization("patches", "Deployment", &add("/spec/template/spec/containers/0/env/-", "{name: DB_PASSWORD, value: hunter2}")), "structure.env:8:refuse"),
+        one("a patch of an argument", kustomization("patches", "Deployment", &add("/spec/template/spec/containers/0/args/-", "--db-password=hunter2")), "structure.args:8:refuse"),
+        one("a patch of a setting", kustomization("patches", "ConfigMap", &add("/data/DB_PASSWORD", "hunter2")), "structure.values:8:refuse"),
+        one("a generator of a kustomization that does not say so", "secretGenerator:\n- name: x\n  literals: [user=hunter2]\n".to_owned(), "structure.generator:3:refuse"),
+        case("a patch of a ConfigMap's data", "base/kustomization.yaml", kustomization("patches", "ConfigMap", &add("/data/level", "info")), &[]),
+        case("a patch of data, of whatever", "base/p.yaml", add("/data/level", "info"), &[]),
+        case("a patch that refers", "base/kustomization.yaml", kustomization("patches", "Secret", &add("/stringData/user", "${USER_NAME}")), &[]),
+        case("a patch that removes", "base/kustomization.yaml", kustomization("patches", "Secret", "- op: remove\n  path: /data/user"), &[]),
+        case("an ordinary patch", "base/kustomization.yaml", kustomization("patches", "Deployment", &add("/spec/replicas", "3")), &[]),
     ]
 }

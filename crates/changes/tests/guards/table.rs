@@ -1,9 +1,12 @@
 //! Small changes, good and bad: each names the rule, the line and what it means, and no output ever holds the value.
 
+use std::collections::BTreeMap;
+
 use changes::guard::{Effect, GuardOptions, Guards};
+use domain::{ChangeSet, FileChange, FileMode, NewFile};
 
 use crate::cases::{Case, cases};
-use crate::{guards, inspect, never_shown, short};
+use crate::{guards, inspect, never_shown, path, short};
 
 #[test]
 fn every_case_is_judged_as_it_should_be() {
@@ -101,4 +104,25 @@ fn hidden_and_binary_content_is_found_once() {
         short(&inspect(&guards, "a.txt", None, Some(long.as_bytes()))),
         ["text.long-line:1:remark"]
     );
+}
+
+#[test]
+fn a_patch_file_is_of_the_kind_that_its_kustomization_names() {
+    let patch = "- op: add\n  path: /data/user\n  value: hunter2\n";
+    let kustomization = |kind: &str| format!("patches:\n- path: ./p.yaml\n  target: {{kind: {kind}}}\n");
+    for (kind, found) in [("Secret", true), ("ConfigMap", false)] {
+        let file = |text: &str| FileChange {
+            old: None,
+            new: Some(NewFile {
+                mode: FileMode::Regular,
+                bytes: text.as_bytes().to_vec(),
+            }),
+        };
+        let all = [
+            (path("base/p.yaml"), file(patch)),
+            (path("base/kustomization.yaml"), file(&kustomization(kind))),
+        ];
+        let report = guards().inspect(&ChangeSet::new(all.into()), &BTreeMap::new());
+        assert_eq!(short(&report).contains(&"structure.secret:3:refuse".to_owned()), found, "{report:?}");
+    }
 }

@@ -32,6 +32,8 @@ const REFERENCES: &[&str] = &[
     "VaultStaticSecret",
     "VaultDynamicSecret",
 ];
+/// Keys of lists that are a command.
+const ARGUMENTS: &[&str] = &["args", "command", "extraArgs", "entrypoint", "cmd"];
 /// How deep files within files are followed.
 const NESTED_MAX: usize = 2;
 /// Aliases that are followed in one file, so that a tangle of them ends.
@@ -56,9 +58,10 @@ const SNIFFED: usize = 2;
 /// What is not looked at when the work ends here.
 pub(super) const MISSED: &str = "secrets by their place";
 
-/// Looks through all documents of a file.
-pub(super) fn inspect(tree: &Tree, path: &str, sink: &mut Sink<'_>) {
+/// Looks through all documents of a file. `patches_secret`: a kustomization names it as a patch of Secrets.
+pub(super) fn inspect(tree: &Tree, path: &str, patches_secret: bool, sink: &mut Sink<'_>) {
     let mut walk = Walk::of(tree, path, sink);
+    walk.patches_secret = patches_secret;
     for document in &tree.documents {
         walk.document(document);
     }
@@ -80,7 +83,7 @@ pub(super) fn under_any_name(text: &str, path: &str, template: bool, sink: &mut 
     }
     let begins_so = lines::begins_as_yaml(text);
     match tree::parse(text, sink.work) {
-        Ok(tree) if holds_more_than_text(&tree) => return inspect(&tree, path, sink),
+        Ok(tree) if holds_more_than_text(&tree) => return inspect(&tree, path, false, sink),
         // The change's own budget is told for the whole file.
         Err(Unreadable::Budget { why: tree::TOO_MUCH, .. }) => {}
         Err(Unreadable::Budget { line, why }) if begins_so => {
@@ -99,7 +102,7 @@ pub(super) fn decoded(text: &str, path: &str, sink: &mut Sink<'_>) {
         return;
     }
     match tree::parse(text, sink.work) {
-        Ok(tree) if holds_more_than_text(&tree) => inspect(&tree, path, sink),
+        Ok(tree) if holds_more_than_text(&tree) => inspect(&tree, path, false, sink),
         Ok(_) | Err(_) => lines::assignments(text, 0, "structure.values", &Owner::of_path(path), sink),
     }
 }
@@ -119,6 +122,8 @@ struct Walk<'w, 's> {
     left: usize,
     rule: &'static str,
     owner: Owner,
+    /// What is walked is a patch whose target is a Secret.
+    patches_secret: bool,
 }
 
 impl<'w, 's> Walk<'w, 's> {
@@ -133,6 +138,7 @@ impl<'w, 's> Walk<'w, 's> {
             left: STEPS_MAX,
             rule: "structure.values",
             owner: Owner::of_path(path),
+            patches_secret: false,
         }
     }
 
@@ -167,7 +173,12 @@ impl<'w, 's> Walk<'w, 's> {
             self.owner = outer;
         } else {
             talos::inspect(self.tree, document, self.shift, self.sink);
-            self.walk(document, "");
+            // A kustomization need not say that it is one.
+            if self.tree.get(document, "secretGenerator").is_some() {
+                self.generators(document);
+            } else {
+                self.walk(document, "");
+            }
         }
     }
 
@@ -267,18 +278,22 @@ impl<'w, 's> Walk<'w, 's> {
     fn secret(&mut self, document: &'w Node) {
         for part in ["data", "stringData"] {
             for (key, value) in self.tree.get(document, part).map(Node::entries).unwrap_or_default() {
-                let value = self.tree.resolve(value);
-                let name = key.text().unwrap_or("a key");
-                if value.is_null() || value.text().is_some_and(is_reference) {
-                    continue;
-                }
-                let message = format!("{} holds {} literally in {part}", self.owner.words(), quoted(name));
-                self.found("structure.secret", value, message, Some(name));
+                self.literal(part, key.text().unwrap_or("a key"), value);
             }
         }
         if let Some(metadata) = self.tree.get(document, "metadata") {
             self.walk(metadata, "metadata");
         }
+    }
+
+    /// One entry of a Secret's data or stringData.
+    fn literal(&mut self, part: &str, name: &str, value: &'w Node) {
+        let value = self.tree.resolve(value);
+        if value.is_null() || value.text().is_some_and(is_reference) {
+            return;
+        }
+        let message = format!("{} holds {} literally in {part}", self.owner.words(), quoted(name));
+        self.found("structure.secret", value, message, Some(name));
     }
 
     fn config_map(&mut self, document: &'w Node) {
@@ -339,15 +354,20 @@ impl<'w, 's> Walk<'w, 's> {
         let node = self.tree.resolve(node);
         match &node.kind {
             Kind::Mapping(entries) => {
-                if self.pair(node) {
+                if self.pair(node) || self.operation(node) {
                     return;
+                }
+                let outer = self.patches_secret;
+                if let (Some(_), Some(kind)) = (self.tree.get(node, "patch"), self.tree.text_at(node, &["target", "kind"])) {
+                    self.patches_secret = names_secret(kind);
                 }
                 for (key, value) in entries {
                     self.entry(key, value);
                 }
+                self.patches_secret = outer;
             }
             Kind::Sequence(items) => {
-                if matches!(key, "args" | "command" | "extraArgs" | "entrypoint" | "cmd") {
+                if ARGUMENTS.contains(&key) {
                     self.arguments(items);
                 }
                 for item in items {
@@ -367,8 +387,11 @@ impl<'w, 's> Walk<'w, 's> {
     }
 
     fn entry(&mut self, key: &'w Node, value: &'w Node) {
+        self.named(key.text().unwrap_or_default(), value);
+    }
+
+    fn named(&mut self, name: &str, value: &'w Node) {
         let value = self.tree.resolve(value);
-        let name = key.text().unwrap_or_default();
         if matches!(name, "labels" | "matchLabels" | "nodeSelector" | "openAPIV3Schema") {
             return;
         }
@@ -406,6 +429,33 @@ impl<'w, 's> Walk<'w, 's> {
             return true;
         }
         self.text(value);
+        true
+    }
+
+    /// An operation of a JSON patch: its value is looked at as what stands at its path. Only Secrets have `stringData`; whose `data` it is,
+    /// the target says.
+    fn operation(&mut self, node: &'w Node) -> bool {
+        let (Some("add" | "replace" | "test"), Some(path), Some(value)) = (
+            self.tree.text_at(node, &["op"]),
+            self.tree.text_at(node, &["path"]).and_then(|path| path.strip_prefix('/')),
+            self.tree.get(node, "value"),
+        ) else {
+            return false;
+        };
+        let parts: Vec<String> = path.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+        let part = parts.first().map_or("", String::as_str);
+        let of_secret = part == "stringData" || (part == "data" && self.patches_secret);
+        match parts.as_slice() {
+            [_] if of_secret => {
+                for (key, value) in value.entries() {
+                    self.literal(part, key.text().unwrap_or("a key"), value);
+                }
+            }
+            [_, name] if of_secret => self.literal(part, name, value),
+            [.., list, _] if ARGUMENTS.contains(&list.as_str()) => self.arguments(std::slice::from_ref(value)),
+            [.., name] => self.named(name, value),
+            [] => {}
+        }
         true
     }
 
@@ -470,6 +520,7 @@ impl<'w, 's> Walk<'w, 's> {
                     left: self.left,
                     rule: self.rule,
                     owner: self.owner.clone(),
+                    patches_secret: self.patches_secret,
                 };
                 for document in &inner.documents {
                     walk.document(document);
@@ -497,6 +548,11 @@ const STATE_HINT: &str = "keep it in the state backend, never in git";
 /// Annotations such as `nginx.ingress.kubernetes.io/auth-secret` name things.
 fn is_annotation(key: &str) -> bool {
     key.contains('/')
+}
+
+/// Whether the `kind` of a patch's target, which is an expression, means Secrets.
+pub(super) fn names_secret(kind: &str) -> bool {
+    kind.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "Secret")
 }
 
 /// A name in quotes, cut, with odd characters escaped.
