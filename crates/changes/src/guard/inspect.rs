@@ -239,7 +239,13 @@ impl One<'_, '_> {
         structure::under_any_name(file.text, file.path.as_str(), template, sink);
         if ends(&[".tf", ".tfvars", ".hcl", ".tofu"]) {
             structure::lines::terraform(file.text, sink);
-        } else if ends(&[".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".envrc"]) || name.starts_with(".env") {
+        } else if structure::scripts::is_dockerfile(&name) {
+            structure::scripts::dockerfile(file.text, &owner, sink);
+        } else if structure::scripts::is_shell(&name, file.text) {
+            structure::scripts::shell(file.text, &owner, sink);
+        } else if ends(&[".env"]) || name.starts_with(".env") || name.contains(".env.") {
+            structure::lines::assignments(file.text, 0, "structure.env", &owner, sink);
+        } else if ends(&[".properties", ".ini", ".cfg", ".conf", ".toml"]) {
             structure::lines::assignments(file.text, 0, "structure.values", &owner, sink);
         }
     }

@@ -255,7 +255,7 @@ fn structures() -> Vec<Case> {
         case("provider", "infra/main.tf", "provider \"proxmox\" {\n  endpoint = \"https://pve\"\n  password = \"hunter2\"\n}\n", &["structure.terraform:3:refuse"]).hides("hunter2"),
         case("variable default", "infra/v.tf", "variable \"db_password\" {\n  type    = string\n  default = \"hunter2\"\n}\n", &["structure.terraform:3:refuse"]).hides("hunter2"),
         case("tfvars", "infra/prod.tfvars", "region = \"eu\"\napi_token = \"hunter22\"\n", &["structure.terraform:2:refuse"]).hides("hunter22"),
-        case("env file", "apps/web/.env", "USER=app\nexport SMTP_PASSWORD=hunter2\n", &["structure.values:2:refuse"]).hides("hunter2"),
+        case("env file", "apps/web/.env", "USER=app\nexport SMTP_PASSWORD=hunter2\n", &["structure.env:2:refuse"]).hides("hunter2"),
     ]
 }
 

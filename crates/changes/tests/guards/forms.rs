@@ -9,6 +9,8 @@ pub fn forms() -> Vec<Case> {
     all.extend(encoded());
     all.extend(any_name());
     all.extend(patches());
+    all.extend(scripts());
+    all.extend(dockerfiles());
     all
 }
 
@@ -35,25 +37,86 @@ fn typed_lists() -> Vec<Case> {
 }
 
 fn encoded() -> Vec<Case> {
-    let map = |field: &str, text: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n{field}:\n  f: {}\n", base64(text));
+    let map = |field: &str, text: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n{field}:\n  f: {}\n",
+            base64(text)
+        )
+    };
     let secret = format!("{HEAD}stringData:\n  user: hunter2\n");
     let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: []\nusers:\n- name: admin\n  user:\n    password: hunter2hunter2\n";
     let folded = {
-        let all = base64(&format!("# of the application, kept here\nDB_USER=app\nDB_PASSWORD=hunter2{}\n", " ".repeat(40)));
+        let all = base64(&format!(
+            "# of the application, kept here\nDB_USER=app\nDB_PASSWORD=hunter2{}\n",
+            " ".repeat(40)
+        ));
         let (first, rest) = all.split_at(60);
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\nbinaryData:\n  f: |\n    {first}\n    {rest}\n")
     };
     vec![
-        case("env file behind base64", "a.yaml", map("binaryData", "DB_USER=app\nDB_PASSWORD=hunter2\n"), &["structure.values:5:refuse"]).hides("hunter2"),
-        case("one assignment behind base64", "a.yaml", map("data", "DB_PASSWORD=hunter2"), &["structure.values:5:refuse"]).hides("hunter2"),
+        case(
+            "env file behind base64",
+            "a.yaml",
+            map("binaryData", "DB_USER=app\nDB_PASSWORD=hunter2\n"),
+            &["structure.values:5:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "one assignment behind base64",
+            "a.yaml",
+            map("data", "DB_PASSWORD=hunter2"),
+            &["structure.values:5:refuse"],
+        )
+        .hides("hunter2"),
         case("env file behind folded base64", "a.yaml", folded, &["structure.values:6:refuse"]).hides("hunter2"),
-        case("Secret behind base64", "a.yaml", map("binaryData", &secret), &["structure.secret:5:refuse"]).hides("hunter2"),
-        case("kubeconfig behind base64", "notes.txt", format!("here:\n{}\n", base64(kubeconfig)), &["file.kubeconfig:2:refuse"]).hides("hunter2"),
-        case("values behind base64 that stood there", "a.txt", format!("new\n{}\n", base64("auth:\n  password: hunter2\n")), &["structure.values:2:remark"]).over(format!("{}\n", base64("auth:\n  password: hunter2\n"))),
-        case("settings behind base64", "a.yaml", map("binaryData", "DB_USER=app\nDB_PASSWORD=$PASSWORD\nDB_PASSWORD_FILE=/run/secrets/x\n"), &[]),
-        case("Secret without values behind base64", "a.yaml", map("binaryData", &format!("{HEAD}data: {{}}\n")), &[]),
-        case("an ordinary text behind base64", "a.yaml", map("data", "the password: see the wiki, or ask = wait\n"), &[]),
-        case("two levels are one too many", "a.yaml", map("data", &base64("DB_PASSWORD=hunter2\n")), &[]),
+        case(
+            "Secret behind base64",
+            "a.yaml",
+            map("binaryData", &secret),
+            &["structure.secret:5:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "kubeconfig behind base64",
+            "notes.txt",
+            format!("here:\n{}\n", base64(kubeconfig)),
+            &["file.kubeconfig:2:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "values behind base64 that stood there",
+            "a.txt",
+            format!("new\n{}\n", base64("auth:\n  password: hunter2\n")),
+            &["structure.values:2:remark"],
+        )
+        .over(format!("{}\n", base64("auth:\n  password: hunter2\n"))),
+        case(
+            "settings behind base64",
+            "a.yaml",
+            map(
+                "binaryData",
+                "DB_USER=app\nDB_PASSWORD=$PASSWORD\nDB_PASSWORD_FILE=/run/secrets/x\n",
+            ),
+            &[],
+        ),
+        case(
+            "Secret without values behind base64",
+            "a.yaml",
+            map("binaryData", &format!("{HEAD}data: {{}}\n")),
+            &[],
+        ),
+        case(
+            "an ordinary text behind base64",
+            "a.yaml",
+            map("data", "the password: see the wiki, or ask = wait\n"),
+            &[],
+        ),
+        case(
+            "two levels are one too many",
+            "a.yaml",
+            map("data", &base64("DB_PASSWORD=hunter2\n")),
+            &[],
+        ),
         case("letters that decode to nothing", "a.yaml", map("data", &random(90)), &[]),
     ]
 }
@@ -76,37 +139,286 @@ fn any_name() -> Vec<Case> {
         one("misc/t.txt", talosconfig, "file.talosconfig:6:refuse"),
         one("misc/worker", "machine:\n  token: hunter2hunter2\n", "structure.talos:2:refuse"),
         one("misc/copy.txt", state, "file.terraform-state:1:refuse"),
-        one("misc/p.txt", "{\"format_version\": \"1.2\", \"planned_values\": {}}", "file.terraform-plan:1:refuse"),
-        case("an example in a document", "docs/secrets.md", format!("# Secrets\n\nNever write:\n\n```yaml\n{secret}```\n"), &[]),
-        case("an example behind a preamble", "docs/secrets.md", format!("---\ntitle: Secrets\n---\nNote: never write\n\n```yaml\n{secret}```\n"), &[]),
+        one(
+            "misc/p.txt",
+            "{\"format_version\": \"1.2\", \"planned_values\": {}}",
+            "file.terraform-plan:1:refuse",
+        ),
+        case(
+            "an example in a document",
+            "docs/secrets.md",
+            format!("# Secrets\n\nNever write:\n\n```yaml\n{secret}```\n"),
+            &[],
+        ),
+        case(
+            "an example behind a preamble",
+            "docs/secrets.md",
+            format!("---\ntitle: Secrets\n---\nNote: never write\n\n```yaml\n{secret}```\n"),
+            &[],
+        ),
         case("a manifest without a secret", "docs/d.txt", infisical, &[]),
-        case("a program", "tools/make.py", "body = {\"apiVersion\": \"v1\", \"kind\": \"Secret\",\n  \"stringData\": {\"a\": read()}}\n", &[]),
-        case("a program in another language", "tools/main.go", "obj := map[string]any{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Secret\",\n}\n", &[]),
-        case("prose", "docs/a.txt", "apiVersion is the first line.\nkind is the second: Secret, say.\n", &[]),
+        case(
+            "a program",
+            "tools/make.py",
+            "body = {\"apiVersion\": \"v1\", \"kind\": \"Secret\",\n  \"stringData\": {\"a\": read()}}\n",
+            &[],
+        ),
+        case(
+            "a program in another language",
+            "tools/main.go",
+            "obj := map[string]any{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Secret\",\n}\n",
+            &[],
+        ),
+        case(
+            "prose",
+            "docs/a.txt",
+            "apiVersion is the first line.\nkind is the second: Secret, say.\n",
+            &[],
+        ),
     ]
 }
 
 fn patches() -> Vec<Case> {
     let kustomization = |list: &str, kind: &str, patch: &str| {
-        format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{list}:\n- target: {{kind: {kind}, name: x}}\n  patch: |-\n    {}\n", patch.replace('\n', "\n    "))
+        format!(
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n{list}:\n- target: {{kind: {kind}, name: x}}\n  patch: |-\n    {}\n",
+            patch.replace('\n', "\n    ")
+        )
     };
     let add = |path: &str, value: &str| format!("- op: add\n  path: {path}\n  value: {value}");
     let one = |name, text: String, expect| case(name, "base/kustomization.yaml", text, &[expect]).hides("hunter2");
     vec![
-        case("a patch of stringData", "base/p.yaml", add("/stringData/user", "hunter2"), &["structure.secret:3:refuse"]).hides("hunter2"),
-        case("a patch of all stringData", "base/p.yaml", add("/stringData", "{user: hunter2}"), &["structure.secret:3:refuse"]).hides("hunter2"),
-        case("a patch as JSON", "base/p.json", "[{\"op\": \"replace\", \"path\": \"/stringData/a~1b\",\n\"value\": \"hunter2\"}]", &["structure.secret:2:refuse"]).hides("hunter2"),
-        one("a patch of a Secret's data", kustomization("patches", "Secret", &add("/data/user", "aHVudGVyMg==")), "structure.secret:8:refuse"),
-        one("a JSON patch of a Secret", kustomization("patches", "Secret", "[{\"op\": \"add\", \"path\": \"/data/user\", \"value\": \"hunter2\"}]"), "structure.secret:6:refuse"),
-        one("a patch of many kinds", kustomization("patchesJson6902", "ConfigMap|Secret", &add("/data/user", "hunter2")), "structure.secret:8:refuse"),
-        one("a patch of a variable", kustomization("patches", "Deployment", &add("/spec/template/spec/containers/0/env/-", "{name: DB_PASSWORD, value: hunter2}")), "structure.env:8:refuse"),
-        one("a patch of an argument", kustomization("patches", "Deployment", &add("/spec/template/spec/containers/0/args/-", "--db-password=hunter2")), "structure.args:8:refuse"),
-        one("a patch of a setting", kustomization("patches", "ConfigMap", &add("/data/DB_PASSWORD", "hunter2")), "structure.values:8:refuse"),
-        one("a generator of a kustomization that does not say so", "secretGenerator:\n- name: x\n  literals: [user=hunter2]\n".to_owned(), "structure.generator:3:refuse"),
-        case("a patch of a ConfigMap's data", "base/kustomization.yaml", kustomization("patches", "ConfigMap", &add("/data/level", "info")), &[]),
+        case(
+            "a patch of stringData",
+            "base/p.yaml",
+            add("/stringData/user", "hunter2"),
+            &["structure.secret:3:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "a patch of all stringData",
+            "base/p.yaml",
+            add("/stringData", "{user: hunter2}"),
+            &["structure.secret:3:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "a patch as JSON",
+            "base/p.json",
+            "[{\"op\": \"replace\", \"path\": \"/stringData/a~1b\",\n\"value\": \"hunter2\"}]",
+            &["structure.secret:2:refuse"],
+        )
+        .hides("hunter2"),
+        one(
+            "a patch of a Secret's data",
+            kustomization("patches", "Secret", &add("/data/user", "aHVudGVyMg==")),
+            "structure.secret:8:refuse",
+        ),
+        one(
+            "a JSON patch of a Secret",
+            kustomization(
+                "patches",
+                "Secret",
+                "[{\"op\": \"add\", \"path\": \"/data/user\", \"value\": \"hunter2\"}]",
+            ),
+            "structure.secret:6:refuse",
+        ),
+        one(
+            "a patch of many kinds",
+            kustomization("patchesJson6902", "ConfigMap|Secret", &add("/data/user", "hunter2")),
+            "structure.secret:8:refuse",
+        ),
+        one(
+            "a patch of a variable",
+            kustomization(
+                "patches",
+                "Deployment",
+                &add("/spec/template/spec/containers/0/env/-", "{name: DB_PASSWORD, value: hunter2}"),
+            ),
+            "structure.env:8:refuse",
+        ),
+        one(
+            "a patch of an argument",
+            kustomization(
+                "patches",
+                "Deployment",
+                &add("/spec/template/spec/containers/0/args/-", "--db-password=hunter2"),
+            ),
+            "structure.args:8:refuse",
+        ),
+        one(
+            "a patch of a setting",
+            kustomization("patches", "ConfigMap", &add("/data/DB_PASSWORD", "hunter2")),
+            "structure.values:8:refuse",
+        ),
+        one(
+            "a generator of a kustomization that does not say so",
+            "secretGenerator:\n- name: x\n  literals: [user=hunter2]\n".to_owned(),
+            "structure.generator:3:refuse",
+        ),
+        case(
+            "a patch of a ConfigMap's data",
+            "base/kustomization.yaml",
+            kustomization("patches", "ConfigMap", &add("/data/level", "info")),
+            &[],
+        ),
         case("a patch of data, of whatever", "base/p.yaml", add("/data/level", "info"), &[]),
-        case("a patch that refers", "base/kustomization.yaml", kustomization("patches", "Secret", &add("/stringData/user", "${USER_NAME}")), &[]),
-        case("a patch that removes", "base/kustomization.yaml", kustomization("patches", "Secret", "- op: remove\n  path: /data/user"), &[]),
-        case("an ordinary patch", "base/kustomization.yaml", kustomization("patches", "Deployment", &add("/spec/replicas", "3")), &[]),
+        case(
+            "a patch that refers",
+            "base/kustomization.yaml",
+            kustomization("patches", "Secret", &add("/stringData/user", "${USER_NAME}")),
+            &[],
+        ),
+        case(
+            "a patch that removes",
+            "base/kustomization.yaml",
+            kustomization("patches", "Secret", "- op: remove\n  path: /data/user"),
+            &[],
+        ),
+        case(
+            "an ordinary patch",
+            "base/kustomization.yaml",
+            kustomization("patches", "Deployment", &add("/spec/replicas", "3")),
+            &[],
+        ),
     ]
+}
+
+fn scripts() -> Vec<Case> {
+    let found = |line: &str| {
+        case(
+            "a script",
+            "bin/run.sh",
+            format!("#!/bin/sh\n{line}\n"),
+            &["structure.env:2:refuse"],
+        )
+        .hides("hunter2")
+    };
+    let passes = |line: &'static str| case(line, "bin/run.sh", format!("#!/bin/sh\n{line}\n"), &[]);
+    let mut all = vec![
+        case(
+            "a script by its first line",
+            "bin/run",
+            "#!/usr/bin/env bash\nDB_PASSWORD=hunter2\n",
+            &["structure.env:2:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "an env file by its name",
+            "prod.env",
+            "DB_PASSWORD=hunter2\n",
+            &["structure.env:1:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "an env file of direnv",
+            ".envrc",
+            "export DB_PASSWORD=hunter2\n",
+            &["structure.env:1:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "an env file that refers",
+            "prod.env",
+            "DB_PASSWORD=$PASSWORD\nA_TOKEN=${B:-}\nB_TOKEN=$(pass x)\nC_TOKEN=\nC_PASSWORD_FILE=/run/secrets/x\n",
+            &[],
+        ),
+        case("a program is no script", "a.py", "#!/usr/bin/env python3\npassword=read()\n", &[]),
+        case(
+            "stood there",
+            "bin/run.sh",
+            "A=1\nDB_PASSWORD=hunter2\n",
+            &["structure.env:2:remark"],
+        )
+        .over("DB_PASSWORD=hunter2\n"),
+        case(
+            "on a line that goes on",
+            "bin/run.sh",
+            "docker run \\\n  -e DB_PASSWORD=hunter2 \\\n  image\n",
+            &["structure.env:2:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "an argument on a line that goes on",
+            "bin/run.sh",
+            "curl x \\\n  password=hunter2\n",
+            &[],
+        ),
+    ];
+    all.extend(
+        [
+            "export DB_PASSWORD=hunter2",
+            "DB_PASSWORD=\"hunter2\"",
+            "DB_PASSWORD='hunter2' ./run",
+            "declare -x API_TOKEN=hunter2",
+            "A=1 SMTP_PASS=hunter2 ./run # all of it",
+            "if true; then DB_PASSWORD=hunter2; fi",
+            "test -n x && export DB_PASSWORD=hunter2",
+            "DB_PASSWORD=${DB_PASSWORD:-hunter2}",
+            "docker run -e DB_PASSWORD=hunter2 image",
+            "docker run --env=DB_PASSWORD=hunter2 image",
+            "kubectl create secret generic x --from-literal=password=hunter2",
+        ]
+        .map(found),
+    );
+    all.extend(
+        [
+            "export DB_PASSWORD=$PASSWORD",
+            "DB_PASSWORD=\"${PASSWORD}\"",
+            "DB_PASSWORD=$(cat /run/secrets/x)",
+            "DB_PASSWORD=\"$(pass show \"the one\")\"",
+            "DB_PASSWORD=`pass show x`",
+            "DB_PASSWORD=",
+            "DB_PASSWORD=\"\"",
+            "DB_PASSWORD=${1:?the password}",
+            "DB_PASSWORD=${DB_PASSWORD:-}",
+            "export DB_PASSWORD",
+            "TOKEN=\"Bearer $TOKEN\"",
+            "DB_PASSWORD_FILE=/run/secrets/x",
+            "PASSWORD_CMD=\"pass show x\"",
+            "SECRET_NAME=web TOKEN_TTL=3600",
+            "PASS=0; FAIL=0; PASS=$((PASS + 1))",
+            "OLD_PWD=/srv/app",
+            "echo \"password=%s\" | sed s/password=.*/x/",
+            "# DB_PASSWORD=old",
+            "[ \"$password\" = \"$other\" ] && use_token=true",
+            "read -rs password",
+            "while getopts p: o; do case $o in p) password=$OPTARG ;; esac; done",
+        ]
+        .map(passes),
+    );
+    all
+}
+
+fn dockerfiles() -> Vec<Case> {
+    let found = |line: &str, at| case("an image", at, format!("FROM a\n{line}\n"), &["structure.env:2:refuse"]).hides("hunter2");
+    let passes = |line: &'static str| case(line, "Dockerfile", format!("FROM a\n{line}\n"), &[]);
+    let mut all = vec![
+        found("ENV X_PASSWORD=hunter2", "Dockerfile"),
+        found("ENV X_PASSWORD hunter2", "web/Dockerfile.prod"),
+        found("env A=1 X_PASSWORD=\"hunter2\"", "web.dockerfile"),
+        found("ARG NPM_TOKEN=hunter2", "Containerfile"),
+        found("RUN X_PASSWORD=hunter2 make", "Dockerfile"),
+        case(
+            "an image on lines that go on",
+            "Dockerfile",
+            "FROM a\nENV A=1 \\\n    X_PASSWORD=hunter2\n",
+            &["structure.env:3:refuse"],
+        )
+        .hides("hunter2"),
+    ];
+    all.extend(
+        [
+            "ENV X_PASSWORD=$PASSWORD",
+            "ENV X_PASSWORD=${PASSWORD} PATH=/bin:$PATH",
+            "ENV X_PASSWORD=",
+            "ARG NPM_TOKEN",
+            "ENV X_PASSWORD_FILE=/run/secrets/x",
+            "ENV LANG C.UTF-8",
+            "RUN --mount=type=secret,id=npm NPM_TOKEN=$(cat /run/secrets/npm) make",
+            "LABEL password=none",
+        ]
+        .map(passes),
+    );
+    all
 }

@@ -120,8 +120,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), name in 0usize..5) {
-        let at = ["a.yaml", "b.json", "c.tf", "templates/d.yaml", "e.env"][name];
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), name in 0usize..7) {
+        let at = ["a.yaml", "b.json", "c.tf", "templates/d.yaml", "e.env", "f.sh", "Dockerfile"][name];
         let old = String::from_utf8_lossy(&bytes[..bytes.len() / 2]).into_owned();
         inspect(&guards_once(), at, Some(&old), Some(&bytes));
     }
@@ -129,6 +129,11 @@ proptest! {
     #[test]
     fn random_yaml_never_panics(text in "([a-z]{1,3}: |- |\\{|\\}|\\[|\\]|&a |\\*a|\n|  |\"|'|\\||>|\\{\\{|password|kind: Secret\n|data:\n|---\n|#|!!str ){0,60}") {
         inspect(&guards_once(), "a.yaml", None, Some(text.as_bytes()));
+    }
+
+    #[test]
+    fn random_scripts_never_panic(text in "([a-z]{1,3}|=| |\"|'|`|\\$\\(|\\$\\{|\\}|\\)|\\\\|\n|;|\u{e9}|ENV |export |password=|-e ){0,60}", name in 0usize..2) {
+        inspect(&guards_once(), ["a.sh", "Dockerfile"][name], None, Some(text.as_bytes()));
     }
 
     #[test]

@@ -123,6 +123,10 @@ fn a_patch_file_is_of_the_kind_that_its_kustomization_names() {
             (path("base/kustomization.yaml"), file(&kustomization(kind))),
         ];
         let report = guards().inspect(&ChangeSet::new(all.into()), &BTreeMap::new());
-        assert_eq!(short(&report).contains(&"structure.secret:3:refuse".to_owned()), found, "{report:?}");
+        assert_eq!(
+            short(&report).contains(&"structure.secret:3:refuse".to_owned()),
+            found,
+            "{report:?}"
+        );
     }
 }

@@ -43,7 +43,17 @@ pub(super) fn may_assign(text: &str, sink: &Sink<'_>) -> bool {
 
 /// Whether a text begins as a manifest or a configuration does, and no document that shows one.
 pub(super) fn begins_as_yaml(text: &str) -> bool {
-    let known = ["apiVersion", "kind", "metadata", "clusters", "users", "context", "contexts", "machine", "cluster"];
+    let known = [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "clusters",
+        "users",
+        "context",
+        "contexts",
+        "machine",
+        "cluster",
+    ];
     let first = text
         .lines()
         .map(str::trim)

@@ -2,6 +2,7 @@
 
 pub(super) mod hint;
 pub(super) mod lines;
+pub(super) mod scripts;
 pub(super) mod talos;
 pub(super) mod words;
 

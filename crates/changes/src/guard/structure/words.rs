@@ -151,6 +151,8 @@ const ABOUT: &[&str] = &[
     "email",
     "env",
     "var",
+    "cmd",
+    "command",
 ];
 /// `… secret` with one of these in front means the secret itself even when the value looks like a resource's name.
 const SECRET_OWNERS: &[&str] = &[
@@ -271,7 +273,12 @@ pub(in crate::guard) fn is_reference(value: &str) -> bool {
     if value.contains("{{") {
         return is_template(value);
     }
-    if (value.starts_with("$(") && value.ends_with(')')) || (value.starts_with("${") && value.ends_with('}') && !value.contains(":-")) {
+    if (value.starts_with("$(") && value.ends_with(')'))
+        || value
+            .strip_prefix("${")
+            .and_then(|inside| inside.strip_suffix('}'))
+            .is_some_and(is_filled_in)
+    {
         return true;
     }
     if value.len() > 1
@@ -309,6 +316,11 @@ pub(in crate::guard) fn is_reference(value: &str) -> bool {
     }
     let address = value.starts_with("http://") || value.starts_with("https://");
     address && !value.contains('@')
+}
+
+/// `NAME` of `${NAME}`, and no literal behind it as its default.
+fn is_filled_in(inside: &str) -> bool {
+    inside.split_once(":-").is_none_or(|(_, default)| is_reference(default))
 }
 
 /// A template whose value comes from elsewhere: hardly anything around the actions, and no literal as their default.
