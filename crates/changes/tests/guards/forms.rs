@@ -11,6 +11,7 @@ pub fn forms() -> Vec<Case> {
     all.extend(patches());
     all.extend(scripts());
     all.extend(dockerfiles());
+    all.extend(references());
     all
 }
 
@@ -420,5 +421,148 @@ fn dockerfiles() -> Vec<Case> {
         ]
         .map(passes),
     );
+    all
+}
+
+fn references() -> Vec<Case> {
+    let sops = "ENC[AES256_GCM,data:abcd,iv:e=,tag:f==,type:str]";
+    let block = "sops:\n  lastmodified: \"2024-01-01T00:00:00Z\"\n  mac: ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]\n  version: 3.9.0\n";
+    let value = |key: &str, value: &str| format!("auth:\n  {key}: \"{value}\"\n");
+    let found = |key: &str, text: &str| {
+        case(
+            "what only looks like a reference",
+            "values.yaml",
+            value(key, text),
+            &["structure.values:2:refuse"],
+        )
+        .hides("hunter2")
+    };
+    let passes = |key: &str, text: &str| case("a reference", "values.yaml", value(key, text), &[]);
+    let mut all = vec![
+        case(
+            "encrypted by SOPS",
+            "values.yaml",
+            format!("{}{block}", value("password", sops)),
+            &[],
+        ),
+        case(
+            "a Secret encrypted by SOPS",
+            "a.yaml",
+            format!("{HEAD}stringData:\n  user: {sops}\n{block}"),
+            &[],
+        ),
+        case(
+            "JSON encrypted by SOPS",
+            "a.json",
+            format!("{{\"password\": \"{sops}\", \"sops\": {{\"mac\": \"{sops}\"}}}}"),
+            &[],
+        ),
+        case(
+            "env file encrypted by SOPS",
+            "prod.env",
+            format!("DB_PASSWORD={sops}\nsops_mac={sops}\nsops_version=3.9.0\n"),
+            &[],
+        ),
+        case(
+            "properties encrypted by SOPS",
+            "a.ini",
+            format!("password = {sops}\n[sops]\nmac = {sops}\n"),
+            &[],
+        ),
+        case(
+            "a Talos secret encrypted by SOPS",
+            "t.yaml",
+            format!("machine: {{type: worker, token: \"{sops}\"}}\n{block}"),
+            &[],
+        ),
+        case(
+            "a text in SOPS' brackets",
+            "a.yaml",
+            format!("{HEAD}stringData:\n  user: ENC[hunter2]\n{block}"),
+            &["structure.secret:7:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "half of SOPS' form",
+            "values.yaml",
+            format!("{}{block}", value("password", "ENC[AES256_GCM,data:hunter2,type:str]")),
+            &["structure.values:2:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "SOPS' form without its block",
+            "values.yaml",
+            value("password", sops),
+            &["structure.values:2:refuse"],
+        ),
+        case(
+            "SOPS' block in another document",
+            "values.yaml",
+            format!("{}---\n{block}", value("password", sops)),
+            &["structure.values:2:refuse"],
+        ),
+        case(
+            "SOPS' form without its block in an env file",
+            "prod.env",
+            format!("DB_PASSWORD={sops}\n"),
+            &["structure.env:1:refuse"],
+        ),
+        case(
+            "a Secret's file",
+            "a.yaml",
+            format!("{HEAD}stringData:\n  PASSWORD_FILE: /run/secrets/x\n"),
+            &[],
+        ),
+        case(
+            "a Secret's path as a password",
+            "a.yaml",
+            format!("{HEAD}stringData:\n  PASSWORD: /run/secrets/hunter2\n"),
+            &["structure.secret:7:refuse"],
+        )
+        .hides("hunter2"),
+    ];
+    for text in [
+        "vault:hunter2",
+        "vault:hunter2#x",
+        "vault:a/hunter2",
+        "<path:hunter2#x>",
+        "<path:a/hunter2>",
+        "ref+hunter2",
+        "file:hunter2",
+        "/run/secrets/hunter2",
+        "/etc/hunter2",
+        "${A:-hunter2}",
+        "${A:-${B:-hunter2}}",
+    ] {
+        all.push(found("password", text));
+    }
+    for text in [
+        "vault:secret/data/web#PASSWORD",
+        ">>vault:secret/data/web#PASSWORD#1",
+        "vault:secret/data/web#${.PASSWORD}",
+        "vault://secret/data/web",
+        "<path:secret/data/web#password>",
+        "<path:secret/data/web#password#3>",
+        "<path:secret/data/web#password | base64encode>",
+        "<path:arn:aws:secretsmanager:eu-west-1:123456789012:secret:web#password>",
+        "<password>",
+        "ref+vault://secret/web#/password",
+        "file:///run/secrets/password",
+        "${A:-}",
+        "${A:-$B}",
+        "${A:-${B}}",
+        "op://vault/web/password",
+    ] {
+        all.push(passes("password", text));
+    }
+    for key in [
+        "passwordFile",
+        "PASSWORD_FILE",
+        "tokenPath",
+        "privateKey",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ] {
+        all.push(passes(key, "/var/run/secrets/web/x"));
+    }
     all
 }

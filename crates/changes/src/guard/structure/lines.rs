@@ -3,7 +3,8 @@
 use super::super::sink::Sink;
 use super::hint::Owner;
 use super::quoted;
-use super::words::{is_reference, is_secret, likeness};
+use super::references::{Place, has_sops_lines, is_reference};
+use super::words::{is_secret, likeness};
 
 /// Longest line that is looked at here; the secret patterns look at all of it.
 const LINE_MAX: usize = 4_096;
@@ -17,6 +18,7 @@ pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner:
     if !spend(text, sink) {
         return;
     }
+    let sops = has_sops_lines(text);
     for (nth, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.len() > LINE_MAX || line.starts_with(['#', ';']) || line.starts_with("//") {
@@ -26,7 +28,7 @@ pub(in crate::guard) fn assignments(text: &str, shift: usize, rule: &str, owner:
         let Some(at) = line.find(['=', ':']) else { continue };
         let key = line[..at].trim().trim_matches(['"', '\'']);
         let value = literal(line[at + 1..].trim_start_matches(['=', ':', '>']));
-        found(key, value, nth + 1 + shift, rule, owner, sink);
+        found(Place { key, sops }, value, nth + 1 + shift, rule, owner, sink);
     }
 }
 
@@ -85,6 +87,7 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
         kind: if secret { "Secret".to_owned() } else { owner.kind.clone() },
         ..owner.clone()
     };
+    let sops = has_sops_lines(text);
     let mut data: Option<usize> = None;
     let mut block: Option<(usize, String)> = None;
     let mut name = String::new();
@@ -97,7 +100,7 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
         }
         if let Some((outer, key)) = &block {
             if indent > *outer {
-                if !is_reference(body) {
+                if !is_reference(body, Place { key, sops }) {
                     secret_line(key, at, body, &owner, sink);
                 }
                 continue;
@@ -116,15 +119,15 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
         } else if data.is_some() {
             if value.starts_with(['|', '>']) {
                 block = Some((indent, key.to_owned()));
-            } else if !is_reference(literal(value)) {
+            } else if !is_reference(literal(value), Place { key, sops }) {
                 secret_line(key, at, literal(value), &owner, sink);
             }
         } else if key == "name" {
             literal(value).clone_into(&mut name);
         } else if key == "value" && likeness(&name).is_some() {
-            found(&name, literal(value), at, "structure.env", &owner, sink);
+            found(Place { key: &name, sops }, literal(value), at, "structure.env", &owner, sink);
         } else if !value.starts_with(['|', '>', '&', '*', '!', '{', '[']) || value.starts_with("{{") {
-            found(key, literal(value), at, "structure.values", &owner, sink);
+            found(Place { key, sops }, literal(value), at, "structure.values", &owner, sink);
         }
     }
 }
@@ -166,7 +169,9 @@ pub(in crate::guard) fn terraform(text: &str, sink: &mut Sink<'_>) {
             if value.starts_with('"') && !value.starts_with("\"${") {
                 let like = likeness(key);
                 let value = literal(value);
-                if like.is_some_and(|like| is_secret(like, value, false)) && !sink.is_full("structure.terraform") {
+                if like.is_some_and(|like| is_secret(like, value, false, Place { key, sops: false }))
+                    && !sink.is_full("structure.terraform")
+                {
                     sink.hide(value);
                     let place = blocks.last().map_or_else(String::new, |block| format!(" in {block}"));
                     let message = format!("a literal under {}{place}", quoted(key));
@@ -201,9 +206,10 @@ fn spend(text: &str, sink: &Sink<'_>) -> bool {
     sink.work.spend_on(super::MISSED, text.len() * BYTE + lines * LINE)
 }
 
-fn found(key: &str, value: &str, line: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
+fn found(place: Place<'_>, value: &str, line: usize, rule: &str, owner: &Owner, sink: &mut Sink<'_>) {
+    let key = place.key;
     let name = key.rsplit([' ', '.']).next().unwrap_or(key);
-    if sink.is_full(rule) || !is_plain(name) || !likeness(key).is_some_and(|like| is_secret(like, value, true)) {
+    if sink.is_full(rule) || !is_plain(name) || !likeness(key).is_some_and(|like| is_secret(like, value, true, place)) {
         return;
     }
     sink.hide(value);

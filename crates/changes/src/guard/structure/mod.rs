@@ -2,6 +2,7 @@
 
 pub(super) mod hint;
 pub(super) mod lines;
+mod references;
 pub(super) mod scripts;
 pub(super) mod talos;
 pub(super) mod words;
@@ -13,7 +14,8 @@ use regex::Regex;
 use super::sink::Sink;
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
 use hint::Owner;
-use words::{is_reference, is_secret, likeness};
+use references::{Place, has_sops, is_reference};
+use words::{is_secret, likeness};
 
 /// Kinds that say where a secret is, and hold none. Their `template` may hold literals all the same.
 const REFERENCES: &[&str] = &[
@@ -64,6 +66,7 @@ pub(super) fn inspect(tree: &Tree, path: &str, patches_secret: bool, sink: &mut 
     let mut walk = Walk::of(tree, path, sink);
     walk.patches_secret = patches_secret;
     for document in &tree.documents {
+        walk.sops = has_sops(tree, document);
         walk.document(document);
     }
     if walk.left == 0 {
@@ -125,6 +128,8 @@ struct Walk<'w, 's> {
     owner: Owner,
     /// What is walked is a patch whose target is a Secret.
     patches_secret: bool,
+    /// SOPS has encrypted the document that is walked.
+    sops: bool,
 }
 
 impl<'w, 's> Walk<'w, 's> {
@@ -140,6 +145,7 @@ impl<'w, 's> Walk<'w, 's> {
             rule: "structure.values",
             owner: Owner::of_path(path),
             patches_secret: false,
+            sops: false,
         }
     }
 
@@ -173,7 +179,7 @@ impl<'w, 's> Walk<'w, 's> {
             self.manifest(document, kind);
             self.owner = outer;
         } else {
-            talos::inspect(self.tree, document, self.shift, self.sink);
+            talos::inspect(self.tree, document, self.shift, self.sops, self.sink);
             // A kustomization need not say that it is one.
             if self.tree.get(document, "secretGenerator").is_some() {
                 self.generators(document);
@@ -211,7 +217,8 @@ impl<'w, 's> Walk<'w, 's> {
                 for (key, value) in fields.entries() {
                     let secret = matches!(key.text(), Some("token" | "password" | "client-key-data"));
                     let value = tree.resolve(value);
-                    if secret && value.text().is_some_and(|text| !is_reference(text)) {
+                    let place = self.place(key.text().unwrap_or_default());
+                    if secret && value.text().is_some_and(|text| !is_reference(text, place)) {
                         self.sink.hide(value.text().unwrap_or_default());
                         let message = format!("a kubeconfig with {} of a user", key.text().unwrap_or_default());
                         self.sink.put(
@@ -227,7 +234,7 @@ impl<'w, 's> Walk<'w, 's> {
         if let Some(contexts) = tree.get(document, "contexts") {
             for (_, context) in contexts.entries() {
                 let key = tree.get(context, "key").filter(|_| tree.get(context, "crt").is_some());
-                if let Some(key) = key.filter(|key| key.text().is_some_and(|text| !is_reference(text))) {
+                if let Some(key) = key.filter(|key| key.text().is_some_and(|text| !is_reference(text, self.place("key")))) {
                     self.sink.hide(key.text().unwrap_or_default());
                     self.sink.put(
                         "file.talosconfig",
@@ -290,7 +297,7 @@ impl<'w, 's> Walk<'w, 's> {
     /// One entry of a Secret's data or stringData.
     fn literal(&mut self, part: &str, name: &str, value: &'w Node) {
         let value = self.tree.resolve(value);
-        if value.is_null() || value.text().is_some_and(is_reference) {
+        if value.is_null() || value.text().is_some_and(|text| is_reference(text, self.place(name))) {
             return;
         }
         let message = format!("{} holds {} literally in {part}", self.owner.words(), quoted(name));
@@ -318,9 +325,9 @@ impl<'w, 's> Walk<'w, 's> {
                         continue;
                     };
                     let refused = if secret {
-                        !is_reference(value)
+                        !is_reference(value, self.place(name))
                     } else {
-                        likeness(name).is_some_and(|like| is_secret(like, value, true))
+                        likeness(name).is_some_and(|like| is_secret(like, value, true, self.place(name)))
                     };
                     if refused {
                         self.sink.hide(value);
@@ -400,7 +407,7 @@ impl<'w, 's> Walk<'w, 's> {
             return self.walk(value, name);
         };
         let plain = *style == Style::Plain;
-        if likeness(name).is_some_and(|like| is_secret(like, text, plain)) && !is_annotation(name) {
+        if likeness(name).is_some_and(|like| is_secret(like, text, plain, self.place(name))) && !is_annotation(name) {
             self.found(
                 self.rule,
                 value,
@@ -420,7 +427,7 @@ impl<'w, 's> Walk<'w, 's> {
         let Kind::Scalar { text, style, .. } = &value.kind else {
             return false;
         };
-        if likeness(name).is_some_and(|like| is_secret(like, text, *style == Style::Plain)) {
+        if likeness(name).is_some_and(|like| is_secret(like, text, *style == Style::Plain, self.place(name))) {
             self.found(
                 "structure.env",
                 value,
@@ -470,7 +477,7 @@ impl<'w, 's> Walk<'w, 's> {
             }
             if let Some(name) = option.take()
                 && !text.starts_with('-')
-                && likeness(&name).is_some_and(|like| is_secret(like, text, false))
+                && likeness(&name).is_some_and(|like| is_secret(like, text, false, self.place(&name)))
             {
                 self.found(
                     "structure.args",
@@ -482,7 +489,8 @@ impl<'w, 's> Walk<'w, 's> {
             }
             for captures in option_pattern().into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
                 let (name, value) = (&captures[1], captures.get(2).map_or("", |value| value.as_str()));
-                if likeness(name).is_some_and(|like| is_secret(like, value, true)) && !self.sink.is_full("structure.args") {
+                if likeness(name).is_some_and(|like| is_secret(like, value, true, self.place(name))) && !self.sink.is_full("structure.args")
+                {
                     self.sink.hide(value);
                     self.found(
                         "structure.args",
@@ -522,14 +530,20 @@ impl<'w, 's> Walk<'w, 's> {
                     rule: self.rule,
                     owner: self.owner.clone(),
                     patches_secret: self.patches_secret,
+                    sops: false,
                 };
                 for document in &inner.documents {
+                    walk.sops = has_sops(&inner, document);
                     walk.document(document);
                 }
                 self.left = walk.left;
             }
             Ok(_) | Err(_) => lines::assignments(text, shift, self.rule, &self.owner, self.sink),
         }
+    }
+
+    const fn place<'k>(&self, key: &'k str) -> Place<'k> {
+        Place { key, sops: self.sops }
     }
 
     fn found(&mut self, rule: &str, value: &Node, message: String, key: Option<&str>) {

@@ -3,6 +3,7 @@
 use super::super::sink::Sink;
 use super::hint::Owner;
 use super::quoted;
+use super::references::Place;
 use super::words::{Likeness, is_secret, likeness};
 
 /// Longest line that is looked at here; the secret patterns look at all of it.
@@ -126,7 +127,7 @@ impl Script<'_, '_> {
         let Some((like, value)) = likeness(name).zip(literal(value)) else {
             return;
         };
-        if !is_secret(like, &value, true) || is_about_else(name, like, &value) {
+        if !is_secret(like, &value, true, Place { key: name, sops: false }) || is_about_else(name, like, &value) {
             return;
         }
         self.sink.hide(&value);

@@ -2,7 +2,7 @@
 
 use super::super::sink::Sink;
 use super::super::tree::{Node, Tree};
-use super::words::is_reference;
+use super::references::{Place, is_reference};
 
 /// Places of secrets in a machine configuration.
 const MACHINE: &[&[&str]] = &[
@@ -35,7 +35,7 @@ const BUNDLE: &[&[&str]] = &[
 const HINT: &str = "keep machine secrets outside git (talosctl gen secrets into a store), and put only a patch without them here; what was sent must be replaced";
 
 /// Secrets at the places that these files have. Only the named places: the rest is walked as in any other file.
-pub(super) fn inspect(tree: &Tree, document: &Node, shift: usize, sink: &mut Sink<'_>) {
+pub(super) fn inspect(tree: &Tree, document: &Node, shift: usize, sops: bool, sink: &mut Sink<'_>) {
     let has = |key: &str| tree.get(document, key).is_some();
     let places = if has("trustdinfo") || (has("certs") && has("secrets")) {
         BUNDLE
@@ -47,7 +47,8 @@ pub(super) fn inspect(tree: &Tree, document: &Node, shift: usize, sink: &mut Sin
     for place in places {
         let value = place.iter().try_fold(tree.resolve(document), |node, key| tree.get(node, key));
         let Some(value) = value else { continue };
-        let Some(text) = value.text().filter(|text| !is_reference(text)) else {
+        let key = place.last().copied().unwrap_or_default();
+        let Some(text) = value.text().filter(|text| !is_reference(text, Place { key, sops })) else {
             continue;
         };
         sink.hide(text);

@@ -1,4 +1,6 @@
-//! Which keys name a secret, and which values are only a reference to one.
+//! Which keys name a secret, and which values below them are one.
+
+use super::references::{Place, is_reference};
 
 /// Words that make a key secret-like wherever they stand in it, unless its last word says that it is about something else.
 const SECRET_WORDS: &[&str] = &[
@@ -154,6 +156,19 @@ const ABOUT: &[&str] = &[
     "cmd",
     "command",
 ];
+/// Last words of keys whose value may be a file: a private key is mostly one, and so are the credentials of clouds.
+const FILES: &[&str] = &[
+    "files",
+    "filename",
+    "paths",
+    "dir",
+    "directory",
+    "location",
+    "keys",
+    "credential",
+    "credentials",
+    "certificate",
+];
 /// `… secret` with one of these in front means the secret itself even when the value looks like a resource's name.
 const SECRET_OWNERS: &[&str] = &[
     "client",
@@ -222,6 +237,13 @@ pub(in crate::guard) fn likeness(key: &str) -> Option<Likeness> {
     (named && !ABOUT.contains(&last)).then_some(Likeness::Secret)
 }
 
+/// Whether a key names a file, so that a path is its value and no secret.
+pub(super) fn names_a_file(key: &str) -> bool {
+    let words = split(key.rsplit('/').next().unwrap_or(key));
+    let last = words.last().map_or("", String::as_str);
+    FILES.contains(&last) || ["file", "path", "key"].iter().any(|end| last.ends_with(end))
+}
+
 /// `dbPassword`, `DB_PASSWORD`, `db-password` and `db.password` are all `db`, `password`.
 fn split(key: &str) -> Vec<String> {
     let letters: Vec<char> = key.chars().take(200).collect();
@@ -246,9 +268,9 @@ fn split(key: &str) -> Vec<String> {
 }
 
 /// Whether a value under a secret-like key is the secret itself.
-pub(in crate::guard) fn is_secret(likeness: Likeness, value: &str, plain: bool) -> bool {
+pub(in crate::guard) fn is_secret(likeness: Likeness, value: &str, plain: bool, place: Place<'_>) -> bool {
     let value = value.trim();
-    if is_reference(value) {
+    if is_reference(value, place) {
         return false;
     }
     let word = plain
@@ -262,87 +284,6 @@ pub(in crate::guard) fn is_secret(likeness: Likeness, value: &str, plain: bool) 
         Likeness::Secret => !word && !number,
         Likeness::Name => !word && !number && !is_name(value),
     }
-}
-
-/// A value that names where the secret is, or is empty: never the secret itself.
-pub(in crate::guard) fn is_reference(value: &str) -> bool {
-    let value = value.trim();
-    if value.is_empty() || value.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '.' | '-')) {
-        return true;
-    }
-    if value.contains("{{") {
-        return is_template(value);
-    }
-    if (value.starts_with("$(") && value.ends_with(')'))
-        || value
-            .strip_prefix("${")
-            .and_then(|inside| inside.strip_suffix('}'))
-            .is_some_and(is_filled_in)
-    {
-        return true;
-    }
-    if value.len() > 1
-        && value.strip_prefix('$').is_some_and(|name| {
-            name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit())
-        })
-    {
-        return true;
-    }
-    // Argo CD Vault plugin and friends: <path:…#key>, <key>.
-    if value.starts_with('<') && value.ends_with('>') && !value.contains(char::is_whitespace) {
-        return true;
-    }
-    let schemes = [
-        "ENC[",
-        "vault:",
-        "ref+",
-        "secretref:",
-        "secretRef:",
-        "secret://",
-        "op://",
-        "infisical://",
-        "awssm://",
-        "gcpsm://",
-        "env:",
-        "file:",
-        "/run/secrets/",
-        "/var/run/secrets/",
-        "/etc/",
-        "/secrets/",
-        "/mnt/",
-    ];
-    if schemes.iter().any(|scheme| value.starts_with(scheme)) {
-        return true;
-    }
-    let address = value.starts_with("http://") || value.starts_with("https://");
-    address && !value.contains('@')
-}
-
-/// `NAME` of `${NAME}`, and no literal behind it as its default.
-fn is_filled_in(inside: &str) -> bool {
-    inside.split_once(":-").is_none_or(|(_, default)| is_reference(default))
-}
-
-/// A template whose value comes from elsewhere: hardly anything around the actions, and no literal as their default.
-fn is_template(value: &str) -> bool {
-    let mut rest = value;
-    let mut outside = 0;
-    while let Some(start) = rest.find("{{") {
-        outside += rest[..start].chars().filter(|c| c.is_alphanumeric()).count();
-        let Some(length) = rest[start..].find("}}") else {
-            rest = &rest[start + 2..];
-            break;
-        };
-        let action = rest[start + 2..start + length].trim_start_matches('-').trim();
-        let default = action.split("default ").nth(1).map(str::trim_start);
-        let literal = |text: &str| text.starts_with(['"', '\'', '`']) && !text.starts_with("\"\"") && !text.starts_with("''");
-        if literal(action) || default.is_some_and(literal) {
-            return false;
-        }
-        rest = &rest[start + length + 2..];
-    }
-    outside += rest.chars().filter(|c| c.is_alphanumeric()).count();
-    outside < 8
 }
 
 /// Looks like the name of a Kubernetes object or of a key in one: lower-case words, few digits.
