@@ -130,12 +130,17 @@ const COMPARED_LINES_MAX: usize = 4_000;
 /// Counts added and removed lines as a diff shows them. When the two sides differ over more than 4,000 lines (after their common
 /// beginning and end), all of these count as removed and added.
 pub fn count_lines(old: &[u8], new: &[u8]) -> LineCounts {
+    count_lines_within(old, new, |_| true)
+}
+
+/// The same, unless comparing so many pairs of lines may not be done: then all that is between what both begin and end with counts as exchanged.
+pub(crate) fn count_lines_within(old: &[u8], new: &[u8], may: impl FnOnce(usize) -> bool) -> LineCounts {
     let (old, new) = (lines(old), lines(new));
     let same_start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[same_start..], &new[same_start..]);
     let same_end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[..old.len() - same_end], &new[..new.len() - same_end]);
-    if old.len() + new.len() > COMPARED_LINES_MAX {
+    if old.len() + new.len() > COMPARED_LINES_MAX || !may(old.len() * new.len()) {
         return LineCounts {
             added: new.len(),
             removed: old.len(),

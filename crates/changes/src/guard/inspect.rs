@@ -1,7 +1,7 @@
 //! One change through all guard rails: each file once, and then the checks in words.
 
 use std::cell::LazyCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{ChangeSet, FileChange, RepoPath, is_text};
 
@@ -276,8 +276,11 @@ impl One<'_, '_> {
         let patches_secret = self.patches.get(file.path.as_str()) == Some(&true);
         structure::inspect(&tree, file.path.as_str(), patches_secret, sink);
         let old_tree = file.old.and_then(|old| tree::parse(old, self.work).ok());
-        let before = old_tree.as_ref().map(manifests::documents).unwrap_or_default();
-        let now = manifests::documents(&tree);
+        let before = old_tree
+            .as_ref()
+            .map(|tree| manifests::documents(tree, self.work))
+            .unwrap_or_default();
+        let now = manifests::documents(&tree, self.work);
         for line in &now.over_budget {
             sink.put(
                 "yaml.budget",
@@ -296,6 +299,7 @@ impl One<'_, '_> {
     fn validate(&mut self, file: &File<'_>, tree: &Tree, now: &Documents<'_>, before: &Documents<'_>, sink: &mut Sink<'_>) {
         let guards = self.guards;
         let patch = is_patch(file.path, self.patches);
+        let standing: HashMap<_, _> = before.manifests.iter().rev().map(|old| (old.identity(), old)).collect();
         for manifest in &now.manifests {
             // Read by tools, never sent to the API.
             if ["kustomize.config.k8s.io/", "client.config.k8s.io/"]
@@ -307,7 +311,7 @@ impl One<'_, '_> {
             }
             if !self
                 .work
-                .spend_on("what the Kubernetes API would not accept", manifest.node.size() * VALIDATED)
+                .spend_on("what the Kubernetes API would not accept", manifest.size() * VALIDATED)
             {
                 return;
             }
@@ -334,7 +338,12 @@ impl One<'_, '_> {
                 Verdict::Errors(errors) => errors,
             };
             self.counts.validated += 1;
-            let standing = standing_errors(guards, manifest, before);
+            let old = standing.get(&manifest.identity());
+            let old = old.filter(|old| {
+                self.work
+                    .spend_on("what the Kubernetes API would not accept", old.size() * VALIDATED)
+            });
+            let standing = old.map(|old| errors_of(guards, old)).unwrap_or_default();
             for error in errors {
                 let line = Some(tree.line_at(manifest.node, &error.pointer));
                 let message = format!("{}: {}", structure::quoted(&manifest.kind), error.message);
@@ -453,7 +462,7 @@ fn structures_in_pieces(path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
 
 fn removed(path: &RepoPath, before: &str, sink: &mut Sink<'_>) {
     if let Ok(tree) = tree::parse(before, sink.work) {
-        manifests::sensitive(path, &manifests::documents(&tree).manifests, &[], sink);
+        manifests::sensitive(path, &manifests::documents(&tree, sink.work).manifests, &[], sink);
     }
 }
 
@@ -501,12 +510,8 @@ fn unreadable(file: &File<'_>, template: bool, why: Unreadable, sink: &mut Sink<
     }
 }
 
-fn standing_errors(guards: &Guards, manifest: &Manifest<'_>, before: &Documents<'_>) -> Vec<SchemaError> {
-    let same = |old: &&Manifest<'_>| old.identity() == manifest.identity();
-    let Some(old) = before.manifests.iter().find(same) else {
-        return Vec::new();
-    };
-    match guards.schemas.validate(old) {
+fn errors_of(guards: &Guards, manifest: &Manifest<'_>) -> Vec<SchemaError> {
+    match guards.schemas.validate(manifest) {
         Verdict::Errors(errors) => errors,
         Verdict::Fits | Verdict::Unknown => Vec::new(),
     }

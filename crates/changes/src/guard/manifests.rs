@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::sink::Sink;
 use super::structure::quoted;
-use super::tree::{self, Node, Tree};
+use super::tree::{self, Beyond, Node, Tree};
+use super::work::Work;
 
 /// One document with apiVersion and kind; a list's items count one by one.
 pub(super) struct Manifest<'t> {
@@ -18,6 +19,18 @@ pub(super) struct Manifest<'t> {
 }
 
 impl Manifest<'_> {
+    /// How many values it holds, those behind aliases included.
+    pub fn size(&self) -> usize {
+        fn count(value: &Value) -> usize {
+            match value {
+                Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+                Value::Object(fields) => 1 + fields.len() + fields.values().map(count).sum::<usize>(),
+                _ => 1,
+            }
+        }
+        count(&self.json)
+    }
+
     /// What makes it the same object before and after.
     pub fn identity(&self) -> [String; 4] {
         let text = |key: &str| self.json.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -37,16 +50,20 @@ pub(super) struct Documents<'t> {
 }
 
 /// Expands the documents of a file.
-pub(super) fn documents(tree: &Tree) -> Documents<'_> {
+pub(super) fn documents<'t>(tree: &'t Tree, work: &Work) -> Documents<'t> {
     let mut all = Documents::default();
     let mut left = tree::EXPANDED_MAX;
     for document in &tree.documents {
         if document.is_null() {
             continue;
         }
-        let Some(value) = tree.to_json(document, &mut left) else {
-            all.over_budget.push(document.line);
-            continue;
+        let value = match tree.to_json_within(document, &mut left, work) {
+            Ok(value) => value,
+            Err(Beyond::Values) => {
+                all.over_budget.push(document.line);
+                continue;
+            }
+            Err(Beyond::Work) => break,
         };
         collect(tree, document, &value, ["", ""], &mut all, 0);
         all.values.push((document.line, value));

@@ -22,7 +22,9 @@ const TOO_DEEP: &str = "it is nested deeper than 64 levels";
 /// Values of a file once its aliases are expanded: without aliases never more than [`NODES_MAX`], however many documents there are.
 pub(super) const EXPANDED_MAX: usize = NODES_MAX;
 
-/// Work per byte, mark and value that are read.
+/// Work per text, byte, mark and value that are read, and per value that is expanded.
+const TEXT: usize = 1_500;
+const EXPANDED: usize = 60;
 const BYTE: usize = 8;
 const MARK: usize = 60;
 const NODE: usize = 450;
@@ -71,6 +73,13 @@ pub(super) enum Unreadable {
     Budget { line: usize, why: &'static str },
 }
 
+/// Why a document is not expanded: its values are too many, or the work for the change is used up, which `work` then knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    Values,
+    Work,
+}
+
 /// Reads a text. Where the work ends, that is a budget like the others, and `work` knows what is missed.
 pub(super) fn parse(text: &str, work: &Work) -> Result<Tree, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -84,7 +93,7 @@ pub(super) fn parse(text: &str, work: &Work) -> Result<Tree, Unreadable> {
     if marks > NODES_MAX * MARKS_PER_VALUE {
         return Err(Unreadable::Budget { line: 1, why: TOO_MANY });
     }
-    if !work.spend_on(MISSED, text.len() * BYTE + marks * MARK) {
+    if !work.spend_on(MISSED, TEXT + text.len() * BYTE + marks * MARK) {
         return Err(Unreadable::Budget { line: 1, why: TOO_MUCH });
     }
     let mut builder = Builder {
@@ -277,6 +286,11 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// How many keys or items it has of its own.
+    pub fn width(&self) -> usize {
+        self.entries().len() + self.items().len()
+    }
+
     /// How many values it holds, itself included.
     pub fn size(&self) -> usize {
         match &self.kind {
@@ -336,6 +350,20 @@ impl Tree {
     /// left out. `left` is what the file may still have ([`EXPANDED_MAX`] at first); `None` when the expanded value is beyond it.
     pub fn to_json(&self, node: &Node, left: &mut usize) -> Option<Value> {
         self.value(node, left, 0)
+    }
+
+    /// The same, charged to the work: what an alias stands for is copied each time.
+    pub fn to_json_within(&self, node: &Node, left: &mut usize, work: &Work) -> Result<Value, Beyond> {
+        let may = (*left).min(work.left() / EXPANDED);
+        let mut rest = may;
+        let value = self.to_json(node, &mut rest);
+        work.add((may - rest) * EXPANDED);
+        let beyond = if may < *left { Beyond::Work } else { Beyond::Values };
+        *left -= may - rest;
+        if value.is_none() && beyond == Beyond::Work {
+            work.miss(MISSED);
+        }
+        value.ok_or(beyond)
     }
 
     fn value(&self, node: &Node, left: &mut usize, depth: usize) -> Option<Value> {

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-/// For all files of a change. An ordinary change of twenty manifests needs a few hundredths of it, some 300 KB of new manifests all of it.
+/// For all files of a change. An ordinary change of twenty manifests needs a few hundredths of it, some 200 KB of new manifests all of it.
 const CHANGE: u64 = 26_000_000;
 
 /// What is left for the files of a change that were not looked at yet.
@@ -70,6 +70,11 @@ impl Work {
         }
         self.spent.set(spent);
         true
+    }
+
+    /// What may still be spent.
+    pub fn left(&self) -> usize {
+        usize::try_from(self.share.saturating_sub(self.spent.get())).unwrap_or(usize::MAX)
     }
 
     /// Counts work that was done already.

@@ -7,7 +7,7 @@ use super::report::Scope;
 use super::rules::{
     APPLICATION_DESTINATION, APPLICATION_PRUNE, APPLICATION_SOURCE, PROJECT_WIDENED, RESTRICTED, REVISION, SYNC_POLICY, UNREADABLE,
 };
-use super::value::{Budget, Value, parse};
+use super::value::{Value, parse};
 use super::words::{HIDDEN, list, looks_secret, word};
 
 /// The finalizer by which deleting an application deletes its objects.
@@ -86,14 +86,9 @@ fn source(scope: &mut Scope<'_>, place: &str, mut source: Pair) {
 
 /// Helm values as a text inside the manifest.
 fn helm_values(scope: &mut Scope<'_>, place: &str, text: &Pair) {
-    // One budget for both sides of one text; the file around it was counted already.
-    let mut budget = Budget {
-        bytes: 1 << 18,
-        units: 20_000,
-    };
     let mut read = |value: &Value| match value.text() {
         None => Some(Value::Absent),
-        Some(text) => parse(text, &mut budget).ok().map(|mut documents| {
+        Some(text) => parse(text, &mut scope.report.budget).ok().map(|mut documents| {
             if documents.is_empty() {
                 Value::Absent
             } else {

@@ -11,13 +11,14 @@ use super::rules::{
     CONFIG_REMOVED, DOCUMENTATION, FIELD, FILE, NO_EFFECT, OBJECT_ADDED, OLD_UNKNOWN, OPAQUE_FILE, PIPELINE, RESOURCE_UNLISTED, Rule,
     SCRIPT, TEMPLATE, UNREADABLE,
 };
-use super::value::{Budget, Unread, Value, parse};
+use super::value::{Unread, Value, parse};
 use super::words::{count, word};
 use super::{fields, kustomize, terraform};
-use crate::facts::count_lines;
+use crate::facts::count_lines_within;
 
-/// Bytes that are compared line by line over the whole change; beyond it only sizes are said.
-const COMPARED_BYTES_MAX: usize = 8 << 20;
+/// Work per byte of a file whose lines are compared, and per pair of lines that differ.
+const COMPARED_BYTE: usize = 4;
+const COMPARED_PAIR: usize = 10;
 
 /// Everything that is gathered over all files before it can be explained.
 #[derive(Default)]
@@ -25,8 +26,6 @@ struct Gathered {
     old: Vec<Document>,
     new: Vec<Document>,
     terraform: terraform::Files,
-    budget: Budget,
-    compared: usize,
 }
 
 /// Reads every file of a change into the report.
@@ -98,12 +97,12 @@ fn one(path: &RepoPath, change: &FileChange, sides: Sides<'_>, gathered: &mut Ga
             let read = yaml(path, old, new, gathered, report);
             match (read, template) {
                 (Ok(()), false) => {}
-                (Ok(()) | Err(_), true) => lines(&TEMPLATE, "", path, sides, gathered, report),
-                (Err(unread), false) => lines(&UNREADABLE, &format!("{}; ", unread.words()), path, sides, gathered, report),
+                (Ok(()) | Err(_), true) => lines(&TEMPLATE, "", path, sides, report),
+                (Err(unread), false) => lines(&UNREADABLE, &format!("{}; ", unread.words()), path, sides, report),
             }
         }
-        Subject::Terraform => gathered.terraform.add(path, old, new),
-        Subject::Lines(rule) => lines(rule, "", path, sides, gathered, report),
+        Subject::Terraform => gathered.terraform.add(path, old, new, &mut report.budget),
+        Subject::Lines(rule) => lines(rule, "", path, sides, report),
     }
 }
 
@@ -161,8 +160,8 @@ fn has_template(text: &str) -> bool {
 
 /// Reads a YAML file: its objects are gathered, the rest is explained at once.
 fn yaml(path: &RepoPath, old: &str, new: &str, gathered: &mut Gathered, report: &mut Report) -> Result<(), Unread> {
-    let before = parse(old, &mut gathered.budget)?;
-    let after = parse(new, &mut gathered.budget)?;
+    let before = parse(old, &mut report.budget)?;
+    let after = parse(new, &mut report.budget)?;
     if before == after {
         return Ok(());
     }
@@ -246,13 +245,13 @@ fn document(path: &RepoPath, label: String, name: String, kustomization: bool, m
 }
 
 /// Says by how many lines a file changes.
-fn lines(rule: &'static Rule, why: &str, path: &RepoPath, sides: Sides<'_>, gathered: &mut Gathered, report: &mut Report) {
+fn lines(rule: &'static Rule, why: &str, path: &RepoPath, sides: Sides<'_>, report: &mut Report) {
     let (old, new) = (sides.old.unwrap_or_default(), sides.new.unwrap_or_default());
-    gathered.compared = gathered.compared.saturating_add(old.len()).saturating_add(new.len());
-    let counted = if gathered.compared > COMPARED_BYTES_MAX {
+    let budget = &mut report.budget;
+    let counted = if !budget.spend((old.len() + new.len()) * COMPARED_BYTE) {
         format!("{} → {}", size(sides.old), size(sides.new))
     } else {
-        let counts = count_lines(old, new);
+        let counts = count_lines_within(old, new, |pairs| budget.spend(pairs * COMPARED_PAIR));
         if counts.added == 0 && counts.removed == 0 && sides.old.is_some() && sides.new.is_some() {
             return;
         }

@@ -7,7 +7,7 @@ use super::report::Scope;
 use super::rules::{
     CONFIG, DELETE_PATCH, FIELD, IDENTITY_CHANGED, IMAGE_CHANGED, IMAGE_SOURCE, IMAGE_UNPINNED, PATCH, RESOURCE_LISTED, RESOURCE_UNLISTED,
 };
-use super::value::{Budget, Value, parse};
+use super::value::{Value, parse};
 use super::words::{list, value as shown, word};
 
 /// Explains a kustomization, as far as it is not by path.
@@ -105,10 +105,6 @@ fn patches(scope: &mut Scope<'_>, patches: Pair) {
             .collect()
     };
     let (added, removed) = (unique(&patches.new, &patches.old), unique(&patches.old, &patches.new));
-    let mut budget = Budget {
-        bytes: 1 << 18,
-        units: 20_000,
-    };
     for patch in &added {
         let before = removed
             .iter()
@@ -119,7 +115,7 @@ fn patches(scope: &mut Scope<'_>, patches: Pair) {
         let (label, name) = (scope.label.clone(), scope.name.clone());
         scope.label = format!("{label}, patch of {}", target(patch));
         scope.name = patch.text_at("target.name").map_or_else(|| name.clone(), word);
-        inline(scope, patch, before, &mut budget);
+        inline(scope, patch, before);
         (scope.label, scope.name) = (label, name);
     }
     for patch in removed.iter().filter(|old| !added.iter().any(|new| target(new) == target(old))) {
@@ -144,7 +140,7 @@ fn target(patch: &Value) -> String {
 }
 
 /// Reads the text of an inline patch: JSON patch operations, or a part of an object.
-fn inline(scope: &mut Scope<'_>, patch: &Value, before: Option<&Value>, budget: &mut Budget) {
+fn inline(scope: &mut Scope<'_>, patch: &Value, before: Option<&Value>) {
     let text = |value: &Value| {
         value
             .text_at("patch")
@@ -153,7 +149,7 @@ fn inline(scope: &mut Scope<'_>, patch: &Value, before: Option<&Value>, budget: 
     };
     let Some(new) = text(patch) else { return };
     let mut read = |text: &str| {
-        parse(text, budget).ok().map(|mut documents| {
+        parse(text, &mut scope.report.budget).ok().map(|mut documents| {
             if documents.is_empty() {
                 Value::Absent
             } else {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{RepoPath, Risk};
 
 use super::rules::{self, RULES, Rule, Severity};
+use super::value::Budget;
 use super::words::{clean, count};
 use super::{Action, Line, ObjectRef, RiskReason, Summary};
 
@@ -40,6 +41,8 @@ pub(super) struct Report {
     /// Namespaces that the cluster or its delivery depends on, and that more than delivery is changed in.
     system: BTreeSet<String>,
     blocks: usize,
+    /// What reading the rest of the change may cost, files within files included.
+    pub budget: Budget,
 }
 
 /// Where something is said about: a file, and in it an object or a block.

@@ -13,11 +13,12 @@ use super::rules::{
     COMMAND, ENVIRONMENT, FIELD, IDENTITY_CHANGED, PROTECTION_REMOVED, Rule, SECRET_LITERAL, TERRAFORM_ADDED, TERRAFORM_BACKEND,
     TERRAFORM_CHANGED, TERRAFORM_DATA_REMOVED, TERRAFORM_REMOVED, UNREADABLE, VOLUME_SHRUNK,
 };
+use super::value::Budget;
 use super::words::{HIDDEN, count, looks_secret, names_secret, word};
 use read::Block;
 
-/// Bytes of Terraform that are read over the whole change.
-const BYTES_MAX: usize = 2 << 20;
+/// Work per byte that is read and explained.
+const BYTE: usize = 40;
 /// Attributes of one block that are listed.
 const ATTRIBUTES_MAX: usize = 8;
 
@@ -25,7 +26,6 @@ const ATTRIBUTES_MAX: usize = 8;
 #[derive(Default)]
 pub(super) struct Files {
     directories: BTreeMap<String, Directory>,
-    bytes: usize,
     unread: Vec<RepoPath>,
 }
 
@@ -37,13 +37,9 @@ struct Directory {
 
 impl Files {
     /// Takes both sides of a file; a side that is not there is empty.
-    pub fn add(&mut self, path: &RepoPath, old: &str, new: &str) {
-        self.bytes = self.bytes.saturating_add(old.len()).saturating_add(new.len());
-        let blocks = if self.bytes > BYTES_MAX {
-            None
-        } else {
-            read::blocks(old).zip(read::blocks(new))
-        };
+    pub fn add(&mut self, path: &RepoPath, old: &str, new: &str, budget: &mut Budget) {
+        let may = budget.spend((old.len() + new.len()) * BYTE);
+        let blocks = may.then(|| read::blocks(old).zip(read::blocks(new))).flatten();
         let Some((old, new)) = blocks else {
             self.unread.push(path.clone());
             return;

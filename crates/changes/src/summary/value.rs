@@ -10,22 +10,30 @@ const DEPTH_MAX: usize = 96;
 /// Text bytes that cost as much as one value.
 const BYTES_PER_UNIT: usize = 64;
 
-/// What reading a whole change may cost. Ordinary changes are far below; what exceeds it is summarised by lines.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    /// Bytes of YAML that are parsed, old and new together.
-    pub bytes: usize,
-    /// Values that are held, after expansion; every 64 bytes of text count as one.
-    pub units: usize,
-}
+/// What reading and explaining a whole change may cost, old and new together, counted in work as the guard rails count theirs: a unit is about
+/// a nanosecond of one slow core. What exceeds it is summarised by lines.
+#[derive(Debug)]
+pub(super) struct Budget(usize);
+
+/// Some 500 KB of manifests, which is more than the guard rails look through.
+const CHANGE: usize = 40_000_000;
+/// Work per byte and mark that is parsed, and per value, until it is explained.
+const BYTE: usize = 8;
+const MARK: usize = 60;
+const VALUE: usize = 900;
 
 impl Default for Budget {
-    /// 2 MiB and 120,000 values: about a hundred times an ordinary change, and read within a tenth of a second.
     fn default() -> Self {
-        Self {
-            bytes: 2 << 20,
-            units: 120_000,
-        }
+        Self(CHANGE)
+    }
+}
+
+impl Budget {
+    /// Counts work that is about to be done, and says whether it may be.
+    pub fn spend(&mut self, units: usize) -> bool {
+        let left = self.0.checked_sub(units);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
     }
 }
 
@@ -154,14 +162,22 @@ impl Unread {
 /// The documents of a YAML (or JSON) file; empty documents are left out.
 pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Vec<Value>, Unread> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    budget.bytes = budget.bytes.checked_sub(text.len()).ok_or(Unread::TooLarge)?;
+    let marks = tree::marks(text);
+    if !budget.spend(text.len() * BYTE + marks * MARK) {
+        return Err(Unread::TooLarge);
+    }
     let limits = Limits {
-        nodes: budget.units.min(Limits::default().nodes),
+        nodes: Limits::default().nodes.min(budget.0 / VALUE),
         ..Limits::default()
     };
-    let nodes = tree::parse(text, &limits).map_err(|error| match error.kind {
-        crate::yaml::EditErrorKind::TooLarge => Unread::TooLarge,
-        _ => Unread::Syntax(error.line),
+    let nodes = tree::parse(text, &limits).map_err(|error| {
+        // It was read as far as that, at most to its end.
+        let lines = text.bytes().filter(|byte| *byte == b'\n').count();
+        budget.spend((marks + lines).min(limits.nodes) * VALUE / 2);
+        match error.kind {
+            crate::yaml::EditErrorKind::TooLarge => Unread::TooLarge,
+            _ => Unread::Syntax(error.line),
+        }
     })?;
     let mut documents = Vec::new();
     for node in &nodes {
@@ -266,8 +282,7 @@ impl Reader<'_> {
     }
 
     fn charge(&mut self, units: usize) -> Result<(), Unread> {
-        self.budget.units = self.budget.units.checked_sub(units).ok_or(Unread::TooLarge)?;
-        Ok(())
+        self.budget.spend(units * VALUE).then_some(()).ok_or(Unread::TooLarge)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::{guards, inspect, never_shown, path, short};
 /// Without optimisation a twentieth: expressions run a hundred times slower there.
 const BYTES: usize = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
 
+/// New manifests for which the budget is enough, a little below what the documentation says.
+const KILOBYTES: usize = 180;
+
 /// What the changes of this file are held against: built-in rules and an operator's slow ones.
 fn slow_rules() -> Guards {
     Guards::new(&GuardOptions {
@@ -67,6 +70,21 @@ fn what_is_beyond_the_budget_of_a_change_is_held_for_a_human_and_named() {
     );
     let few = guards.inspect(&files(2, &text), &BTreeMap::new());
     assert!(few.findings.iter().all(|finding| finding.rule != "guard.budget"), "{few:?}");
+}
+
+#[test]
+fn large_ordinary_changes_are_looked_at_to_their_end() {
+    let one = |name: usize| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: app-{name}\n  namespace: team\nspec:\n  replicas: 2\n  selector:\n    \
+             matchLabels:\n      app: app-{name}\n  template:\n    metadata:\n      labels:\n        app: app-{name}\n    spec:\n      containers:\n        \
+             - name: app\n          image: registry.example.com/app:1.2.{name}\n          args: [\"--level=info\", \"--listen=0.0.0.0:8080\"]\n          \
+             resources:\n            requests:\n              cpu: 100m\n              memory: 128Mi\n            limits:\n              memory: 256Mi\n"
+        )
+    };
+    let text: String = (0..KILOBYTES * 1_000 / 12 / one(0).len()).map(one).collect();
+    let report = guards().inspect(&files(12, &text), &BTreeMap::new());
+    assert_eq!(report.tier(), None, "{:?}", short(&report));
 }
 
 #[test]

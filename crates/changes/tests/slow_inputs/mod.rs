@@ -102,6 +102,28 @@ fn nested(bytes: usize) -> Vec<Slow> {
             let merged = fill(bytes - 4_000, "- {<<: *a}\n");
             format!("a: &a {{{keys}}}\nb:\n{merged}")
         }),
+        slow("a large mapping behind many aliases", "a.yaml", {
+            let keys: String = (0..bytes / 200).map(|key| format!("k{key}: 1, ")).collect();
+            format!("a: &a {{{keys}}}\nb:\n{}", fill(bytes / 10, "- *a\n"))
+        }),
+        slow("a Secret behind many aliases", "a.yaml", {
+            let keys: String = (0..bytes / 200).map(|key| format!("k{key}: v, ")).collect();
+            let items = fill(bytes / 10, "- *a\n");
+            format!("x: &a {{apiVersion: v1, kind: Secret, stringData: {{{keys}}}}}\napiVersion: v1\nkind: List\nitems:\n{items}")
+        }),
+        slow("a small bomb in each of many Helm values", "a.yaml", {
+            let values = bomb(5).replace('\n', "\n        ");
+            let piece = format!(
+                "---\napiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: a}}\nspec:\n  source:\n    helm:\n      values: |\n        {}\n",
+                values.trim_end()
+            );
+            fill(bytes, &piece)
+        }),
+        slow("manifests with a fault", "a.yaml", {
+            numbered(bytes, |nth| {
+                format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: a{nth}}}\nspecs: 1\n")
+            })
+        }),
         slow("deep lists", "a.yaml", fill(bytes, "[")),
         slow("deep mappings", "a.yaml", fill(bytes, "{a: ")),
         slow("deep block lists", "a.yaml", fill(bytes, "- ")),

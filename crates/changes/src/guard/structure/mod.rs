@@ -42,8 +42,9 @@ const NESTED_MAX: usize = 2;
 /// Aliases that are followed in one file, so that a tangle of them ends.
 const STEPS_MAX: usize = 150_000;
 
-/// Work per value, per option of a command, and per byte of one.
+/// Work per value, per key or item of it, per option of a command, and per byte of one.
 const STEP: usize = 200;
+const CHILD: usize = 40;
 const OPTION: usize = 300;
 const OPTION_BYTE: usize = 60;
 /// Words of which one stands in every manifest, kubeconfig, talosconfig, machine configuration, state or plan, and work per byte to look for them.
@@ -160,9 +161,18 @@ impl<'w, 's> Walk<'w, 's> {
             self.left = 0;
             return;
         }
+        if !self.may(node) {
+            return;
+        }
         self.depth += 1;
         self.one_document(node, inherited);
         self.depth -= 1;
+    }
+
+    /// Whether a value and what stands right below it may be looked at. Behind an alias it costs as much each time.
+    fn may(&self, node: &Node) -> bool {
+        let width = self.tree.resolve(node).width();
+        self.sink.work.spend_on(MISSED, STEP + width * CHILD)
     }
 
     fn one_document(&mut self, node: &'w Node, inherited: &str) {
@@ -213,7 +223,9 @@ impl<'w, 's> Walk<'w, 's> {
         if kind == "Config" && has("users") && (has("clusters") || has("contexts")) && versioned {
             let users = tree.get(document, "users").map(Node::items).unwrap_or_default();
             for user in users {
-                let Some(fields) = tree.get(user, "user") else { continue };
+                let Some(fields) = tree.get(user, "user").filter(|fields| self.may(fields)) else {
+                    continue;
+                };
                 for (key, value) in fields.entries() {
                     let secret = matches!(key.text(), Some("token" | "password" | "client-key-data"));
                     let value = tree.resolve(value);
@@ -233,6 +245,9 @@ impl<'w, 's> Walk<'w, 's> {
         }
         if let Some(contexts) = tree.get(document, "contexts") {
             for (_, context) in contexts.entries() {
+                if !self.may(context) {
+                    break;
+                }
                 let key = tree.get(context, "key").filter(|_| tree.get(context, "crt").is_some());
                 if let Some(key) = key.filter(|key| key.text().is_some_and(|text| !is_reference(text, self.place("key")))) {
                     self.sink.hide(key.text().unwrap_or_default());
@@ -274,6 +289,9 @@ impl<'w, 's> Walk<'w, 's> {
 
     /// `template` parts of references: what stands there literally reaches the Secret literally.
     fn templates_of(&mut self, node: &'w Node, depth: usize) {
+        if !self.may(node) {
+            return;
+        }
         for (key, value) in self.tree.resolve(node).entries() {
             if key.text() == Some("template") {
                 self.walk(value, "");
@@ -285,7 +303,10 @@ impl<'w, 's> Walk<'w, 's> {
 
     fn secret(&mut self, document: &'w Node) {
         for part in ["data", "stringData"] {
-            for (key, value) in self.tree.get(document, part).map(Node::entries).unwrap_or_default() {
+            let Some(data) = self.tree.get(document, part).filter(|data| self.may(data)) else {
+                continue;
+            };
+            for (key, value) in data.entries() {
                 self.literal(part, key.text().unwrap_or("a key"), value);
             }
         }
@@ -306,7 +327,8 @@ impl<'w, 's> Walk<'w, 's> {
 
     fn config_map(&mut self, document: &'w Node) {
         self.rule = "structure.configmap";
-        for (key, value) in self.tree.get(document, "data").map(Node::entries).unwrap_or_default() {
+        let data = self.tree.get(document, "data").filter(|data| self.may(data));
+        for (key, value) in data.map(Node::entries).unwrap_or_default() {
             self.entry(key, value);
         }
     }
@@ -319,7 +341,8 @@ impl<'w, 's> Walk<'w, 's> {
                 continue;
             }
             for generator in self.tree.resolve(value).items() {
-                for literal in self.tree.get(generator, "literals").map(Node::items).unwrap_or_default() {
+                let literals = self.tree.get(generator, "literals").filter(|literals| self.may(literals));
+                for literal in literals.map(Node::items).unwrap_or_default() {
                     let literal = self.tree.resolve(literal);
                     let Some((name, value)) = literal.text().and_then(|text| text.split_once('=')) else {
                         continue;
@@ -350,7 +373,7 @@ impl<'w, 's> Walk<'w, 's> {
             self.left = 0;
             return;
         }
-        if !self.sink.work.spend_on(MISSED, STEP) {
+        if !self.may(node) {
             return;
         }
         self.depth += 1;
