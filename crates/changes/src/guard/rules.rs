@@ -81,7 +81,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "structure.env",
         Effect::Refuse,
-        "a `name`/`value` pair (environment variable, Helm parameter) with a secret-like name and a literal",
+        "a `name`/`value` pair (environment variable, Helm parameter) with a secret-like name and a literal; such a variable in an env file, a shell script, or `ENV` and `ARG` of a Dockerfile",
     ),
     rule(
         "structure.args",

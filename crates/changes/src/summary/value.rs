@@ -167,7 +167,8 @@ pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Vec<Value>, Unrea
         return Err(Unread::TooLarge);
     }
     let limits = Limits {
-        nodes: Limits::default().nodes.min(budget.0 / VALUE),
+        // Every second node may be a key, which is charged with its value.
+        nodes: Limits::default().nodes.min(budget.0 / VALUE * 2),
         ..Limits::default()
     };
     let nodes = tree::parse(text, &limits).map_err(|error| {

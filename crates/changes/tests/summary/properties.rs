@@ -204,6 +204,19 @@ fn a_flood_of_lines_keeps_the_worst() {
     check_shape(&summary);
 }
 
+/// As kubectl reads them.
+#[test]
+fn items_of_a_typed_list_are_of_its_kind() {
+    let list = "apiVersion: v1\nkind: NamespaceList\nitems:\n- metadata: {name: shop}\n- {kind: Secret, metadata: {name: web}}\n";
+    let summary = of(&[("kubernetes/a.yaml", None, Some(list))]);
+    let objects: Vec<_> = summary
+        .objects
+        .iter()
+        .map(|object| format!("{} {}", object.kind, object.name))
+        .collect();
+    assert_eq!(objects, ["Namespace shop", "Secret web"]);
+}
+
 /// None of these can make the service work for long; each has its answer, and says that it was not understood.
 #[test]
 fn hostile_files_cost_little_and_are_said_to_be_unread() {
