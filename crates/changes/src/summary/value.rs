@@ -15,10 +15,11 @@ const BYTES_PER_UNIT: usize = 64;
 #[derive(Debug)]
 pub(super) struct Budget(usize);
 
-/// Some 500 KB of manifests, which is more than the guard rails look through.
-const CHANGE: usize = 40_000_000;
-/// Work per byte and mark that is parsed, and per value, until it is explained.
+/// Some 300 KB of manifests, which is more than the guard rails look through.
+const CHANGE: usize = 28_000_000;
+/// Work per byte, line and mark that is parsed, and per value, until it is explained.
 const BYTE: usize = 8;
+const LINE: usize = 40;
 const MARK: usize = 60;
 const VALUE: usize = 900;
 
@@ -163,7 +164,8 @@ impl Unread {
 pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Vec<Value>, Unread> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let marks = tree::marks(text);
-    if !budget.spend(text.len() * BYTE + marks * MARK) {
+    let lines = text.bytes().filter(|byte| *byte == b'\n').count();
+    if !budget.spend(text.len() * BYTE + lines * LINE + marks * MARK) {
         return Err(Unread::TooLarge);
     }
     let limits = Limits {
@@ -173,7 +175,6 @@ pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Vec<Value>, Unrea
     };
     let nodes = tree::parse(text, &limits).map_err(|error| {
         // It was read as far as that, at most to its end.
-        let lines = text.bytes().filter(|byte| *byte == b'\n').count();
         budget.spend((marks + lines).min(limits.nodes) * VALUE / 2);
         match error.kind {
             crate::yaml::EditErrorKind::TooLarge => Unread::TooLarge,

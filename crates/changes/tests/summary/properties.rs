@@ -245,18 +245,18 @@ fn hostile_files_cost_little_and_are_said_to_be_unread() {
 fn large_readable_files_are_compared_in_one_go() {
     let documents = |name: &str| {
         let one = format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n");
-        one.repeat(2_000)
+        one.repeat(1_300)
     };
     let rules = |verb: &str| {
         let mut text = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a}\nrules:\n".to_owned();
-        for nth in 0..1_900 {
+        for nth in 0..1_200 {
             text.push_str(&format!("- {{apiGroups: [''], resources: [r{nth}], verbs: [{verb}]}}\n"));
         }
         text
     };
     let peers = |from: u32| {
         let mut text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n".to_owned();
-        for nth in from..from + 2_500 {
+        for nth in from..from + 1_600 {
             text.push_str(&format!("  - from: [{{podSelector: {{matchLabels: {{a: b{nth}}}}}}}]\n"));
         }
         text
@@ -271,7 +271,7 @@ fn large_readable_files_are_compared_in_one_go() {
         ("kubernetes/a.yaml", documents("a"), documents("a").replace("a: b", "a: c")),
         ("kubernetes/b.yaml", documents("a"), documents("b")),
         ("kubernetes/role.yaml", rules("get"), rules("list")),
-        ("kubernetes/policy.yaml", peers(0), peers(2_500)),
+        ("kubernetes/policy.yaml", peers(0), peers(1_600)),
         ("infrastructure/a.tf", blocks(1), blocks(2)),
     ] {
         let summary = of(&[(path, Some(&old), Some(&new))]);
