@@ -37,7 +37,7 @@ pub async fn authenticate(State(face): State<Face>, mut request: Request, next: 
     if let (true, Some(Refusal(problem))) = (writes, response.extensions().get::<Refusal>())
         && deserves_a_row(problem)
     {
-        let detail = format!("{what}: {problem}");
+        let detail = format!("{what}: {}", problem.recorded());
         face.audit(Some(&name), "request", &detail).await;
     }
     response.extensions_mut().insert(name);
@@ -56,7 +56,7 @@ async fn agent(face: &Face, headers: &HeaderMap) -> Result<Agent, Problem> {
 
 /// The token of the one `Authorization: Bearer` header.
 fn token(headers: &HeaderMap) -> Result<&str, Problem> {
-    let refused = |detail: &str| {
+    let refused = |detail: &'static str| {
         Problem::new(
             401,
             "unauthenticated",

@@ -234,7 +234,7 @@ fn head() -> String {
     "head".to_owned()
 }
 
-fn invalid(pointer: String, detail: impl Into<String>, hint: &str) -> Problem {
+fn invalid(pointer: String, detail: impl Into<std::borrow::Cow<'static, str>>, hint: &str) -> Problem {
     Problem::new(422, "invalid_request", detail, hint).at(pointer)
 }
 

@@ -91,7 +91,7 @@ pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Known>, Problem> {
 /// # Errors
 /// 428 without the header or with `*` (that would be a change to whatever is there); 400 when it is not one entity tag.
 pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
-    let missing = |detail: &str| {
+    let missing = |detail: &'static str| {
         Problem::new(
             428,
             "if_match_required",

@@ -28,7 +28,7 @@ pub const KEY_CHARS_MAX: usize = 255;
 pub fn key(headers: &HeaderMap) -> Result<String, Problem> {
     const HINT: &str = "send a new random value, such as a UUID, with each new request, and the same value when you repeat one";
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let invalid = |detail: &str| Problem::new(400, "idempotency_key_invalid", detail, HINT);
+    let invalid = |detail: &'static str| Problem::new(400, "idempotency_key_invalid", detail, HINT);
     let Some(value) = values.next() else {
         return Err(Problem::new(
             400,

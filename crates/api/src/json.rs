@@ -40,6 +40,8 @@ pub fn parse(bytes: &[u8], values_max: usize) -> Result<Value, Problem> {
             "split the change into smaller proposals",
         ),
         Some(Fault::Repeated) => Problem::new(400, "duplicate_key", error.to_string(), "give every object key once"),
+        // What the parser itself says of the syntax repeats no text; what serde says of a value may.
+        None if error.is_syntax() || error.is_eof() => malformed(error.to_string()).recordable(),
         None => malformed(error.to_string()),
     })
 }

@@ -47,10 +47,11 @@ impl Engine {
         check_words(request)?;
         let (base, tip) = self.base(setup, &request.base).await?;
         let (requested, origin, words) = match &request.content {
-            Content::Files(files) => (parse_files(setup, base, files).await?, Origin::Change, Words::default()),
-            Content::Diff(diff) => (apply_diff(setup, base, diff).await?, Origin::Change, Words::default()),
+            Content::Files(files) => (parse_files(agent, setup, base, files).await?, Origin::Change, Words::default()),
+            Content::Diff(diff) => (apply_diff(agent, setup, base, diff).await?, Origin::Change, Words::default()),
             Content::Runbook { name, parameters } => {
                 let runbook = self.named_runbook(agent, setup, name)?;
+                check_run(agent, &runbook, parameters)?;
                 let (requested, words) = render(setup, &runbook, parameters, base).await?;
                 let call = RunbookCall {
                     runbook: runbook.name().clone(),
@@ -70,7 +71,6 @@ impl Engine {
             return Err(no_change(&request.content));
         }
         self.check_limits(&requested).map_err(placed)?;
-        check_scope(agent, requested.iter().map(|change| &change.path)).map_err(placed)?;
         let change = setup.git.resolve(base, requested).await.map_err(|error| match error {
             ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
             ResolveError::Git(error) => unavailable(setup, &error),
@@ -202,6 +202,7 @@ impl Engine {
                     ),
                     "name a commit of that branch, or \"head\"; what is only on your machine must be pushed first",
                 )
+                .recordable()
                 .at("/base")),
             },
         }
@@ -211,7 +212,9 @@ impl Engine {
         let limits = self.limits();
         if requested.len() > limits.files {
             let detail = format!("{} files are more than {} in one proposal", requested.len(), limits.files);
-            return Err(Problem::new(413, "too_many_files", detail, "split the change").at("/changes"));
+            return Err(Problem::new(413, "too_many_files", detail, "split the change")
+                .recordable()
+                .at("/changes"));
         }
         for (index, change) in requested.iter().enumerate() {
             if let Edit::Write { bytes, .. } = &change.edit
@@ -219,6 +222,7 @@ impl Engine {
             {
                 let detail = format!("{} has {} bytes, more than {}", change.path, bytes.len(), limits.file_bytes);
                 return Err(Problem::new(413, "file_too_large", detail, "keep artefacts out of the repository")
+                    .recordable()
                     .at(format!("/changes/{index}/content")));
             }
         }
@@ -233,15 +237,28 @@ fn base_elsewhere(setup: &RepositorySetup, commit: CommitId, where_it_is: &str) 
         format!("commit {} is not on branch {}{where_it_is}", commit.short(), setup.branch()),
         "read the branch again and propose against it",
     )
+    .recordable()
     .at("/base")
 }
 
-async fn parse_files(setup: &RepositorySetup, base: CommitId, files: &[FileRequest]) -> Result<Vec<RequestedChange>, Problem> {
+/// The scope of every path comes first: no answer may depend on a file that the token does not cover.
+async fn parse_files(
+    agent: &Agent,
+    setup: &RepositorySetup,
+    base: CommitId,
+    files: &[FileRequest],
+) -> Result<Vec<RequestedChange>, Problem> {
+    let path = |(index, file): (usize, &FileRequest)| {
+        file.path.parse().map_err(|refusal: domain::PathRefusal| {
+            Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path")
+                .recordable()
+                .at(format!("/changes/{index}/path"))
+        })
+    };
+    let paths = files.iter().enumerate().map(path).collect::<Result<Vec<RepoPath>, _>>()?;
+    check_scope(agent, paths.iter())?;
     let mut requested = Vec::with_capacity(files.len());
-    for (index, file) in files.iter().enumerate() {
-        let path: RepoPath = file.path.parse().map_err(|refusal: domain::PathRefusal| {
-            Problem::new(422, "invalid_path", refusal.to_string(), "use a plain relative path").at(format!("/changes/{index}/path"))
-        })?;
+    for (index, (file, path)) in files.iter().zip(paths).enumerate() {
         let edit = match &file.edit {
             FileEdit::Write { bytes, executable } => Edit::Write {
                 bytes: bytes.clone(),
@@ -273,6 +290,7 @@ async fn existing(setup: &RepositorySetup, base: CommitId, path: &RepoPath, inde
             format!("{path} is no file at {}, so its executable bit alone cannot be set", base.short()),
             "send its content too",
         )
+        .recordable()
         .at(format!("/changes/{index}"))),
     }
 }
@@ -322,17 +340,22 @@ fn check_words(request: &ProposalRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn apply_diff(setup: &RepositorySetup, base: CommitId, diff: &str) -> Result<Vec<RequestedChange>, Problem> {
-    setup.git.apply_diff(base, diff).await.map_err(|error| match error {
+/// As [`parse_files`]: old and new names, and what is copied, are in scope before the base is read.
+async fn apply_diff(agent: &Agent, setup: &RepositorySetup, base: CommitId, diff: &str) -> Result<Vec<RequestedChange>, Problem> {
+    let refused = |error: DiffError| match error {
         DiffError::Refused { .. } => Problem::new(
             422,
             "diff_does_not_apply",
             error.to_string(),
             "diffs apply exactly or not at all; send full contents instead",
         )
+        .recordable()
         .at("/diff"),
         DiffError::Git(error) => unavailable(setup, &error),
-    })
+    };
+    let paths = gitworker::diff_paths(diff).map_err(refused)?;
+    check_scope(agent, paths.iter()).map_err(|problem| problem.at("/diff"))?;
+    setup.git.apply_diff(base, diff).await.map_err(refused)
 }
 
 /// The name of a runbook, if the agent may call one of that name.
@@ -358,6 +381,18 @@ pub(crate) struct Words {
     pub reason: String,
 }
 
+/// As [`parse_files`]: whatever a run would read must be in scope, whether it would change it or not.
+fn check_run(agent: &Agent, runbook: &Runbook, parameters: &Value) -> Result<(), Problem> {
+    let needed = runbook.files_needed(parameters).map_err(refused_run)?;
+    check_scope(agent, needed.iter()).map_err(|problem| problem.at("/runbook"))
+}
+
+/// The message may repeat parameters: it is for the caller, and not recorded.
+fn refused_run(error: changes::RenderError) -> Problem {
+    let pointer = format!("/runbook/parameters{}", error.pointer);
+    Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
+}
+
 /// Renders a runbook against a commit.
 pub(crate) async fn render(
     setup: &RepositorySetup,
@@ -365,11 +400,7 @@ pub(crate) async fn render(
     parameters: &Value,
     base: CommitId,
 ) -> Result<(Vec<RequestedChange>, Words), Problem> {
-    let refused = |error: changes::RenderError| {
-        let pointer = format!("/runbook/parameters{}", error.pointer);
-        Problem::new(422, "runbook_refused", error.message, error.hint).at(pointer)
-    };
-    let needed = runbook.files_needed(parameters).map_err(refused)?;
+    let needed = runbook.files_needed(parameters).map_err(refused_run)?;
     let entries = setup.git.read(base, &needed).await.map_err(|error| unavailable(setup, &error))?;
     let mut files = BTreeMap::new();
     for (path, entry) in entries {
@@ -378,12 +409,14 @@ pub(crate) async fn render(
             Entry::File { bytes, .. } => Some(bytes),
             Entry::Other { mode } => {
                 let detail = format!("{path} is not a regular file (mode {mode:o})");
-                return Err(Problem::new(422, "runbook_refused", detail, "runbooks edit regular files only").at("/runbook/parameters"));
+                return Err(Problem::new(422, "runbook_refused", detail, "runbooks edit regular files only")
+                    .recordable()
+                    .at("/runbook/parameters"));
             }
         };
         files.insert(path, bytes);
     }
-    let rendered = runbook.render(parameters, &files).map_err(refused)?;
+    let rendered = runbook.render(parameters, &files).map_err(refused_run)?;
     let requested = rendered
         .files
         .into_iter()
@@ -410,6 +443,7 @@ pub(crate) fn check_scope<'a>(agent: &Agent, paths: impl Iterator<Item = &'a Rep
             let hint = format!("this token covers: {}", agent.paths.join(", "));
             return Err(
                 Problem::new(403, "path_out_of_scope", format!("{path} is outside this token's paths"), hint)
+                    .recordable()
                     .at(format!("/changes/{index}/path")),
             );
         }
@@ -458,7 +492,9 @@ fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
         .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
         .collect::<Vec<_>>()
         .join("; ");
-    Problem::new(422, "change_refused", detail, "correct the named files").at(pointer)
+    Problem::new(422, "change_refused", detail, "correct the named files")
+        .recordable()
+        .at(pointer)
 }
 
 /// The repository's policy and runbooks must stay valid: nobody is asked about one that is not.

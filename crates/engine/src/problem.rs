@@ -1,5 +1,6 @@
 //! The one shape of a "no" towards agents: RFC 9457, with a stable code and what to do next.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use changes::guard::Finding;
@@ -11,8 +12,10 @@ pub struct Problem {
     pub status: u16,
     /// A stable word for programs, such as `stale_base`.
     pub code: &'static str,
-    /// What is wrong, for people.
+    /// What is wrong, for people. It may repeat what the caller sent.
     pub detail: String,
+    /// What the audit log keeps of it: nothing, unless it is known to hold no value of a request or a file.
+    pub record: Option<Box<str>>,
     /// JSON pointer into the request body.
     pub pointer: Option<Box<str>>,
     /// Whether the same call can succeed later.
@@ -28,12 +31,19 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A refusal that will stay one until the request changes.
-    pub fn new(status: u16, code: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    /// A refusal that will stay one until the request changes. A fixed detail may be recorded; one that was put together may hold
+    /// values, so it needs [`Problem::recordable`].
+    pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>, hint: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let record = match &detail {
+            Cow::Borrowed(fixed) => Some(Box::from(*fixed)),
+            Cow::Owned(_) => None,
+        };
         Self {
             status,
             code,
-            detail: detail.into(),
+            detail: detail.into_owned(),
+            record,
             pointer: None,
             retryable: false,
             hint: hint.into().into(),
@@ -48,6 +58,28 @@ impl Problem {
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into().into());
         self
+    }
+
+    /// The detail holds nothing but paths, names, ids and numbers: the audit log, which forgets nothing, may keep it.
+    #[must_use]
+    pub fn recordable(mut self) -> Self {
+        self.record = Some(self.detail.as_str().into());
+        self
+    }
+
+    /// What the audit log says of it: the code, the place in the body, and the detail as far as it may be kept.
+    #[must_use]
+    pub fn recorded(&self) -> String {
+        let mut text = self.code.to_owned();
+        if let Some(pointer) = self.pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
+            text.push_str(" at ");
+            text.push_str(pointer);
+        }
+        if let Some(record) = &self.record {
+            text.push_str(": ");
+            text.push_str(record);
+        }
+        text
     }
 
     /// The same call may succeed after some seconds.
@@ -77,6 +109,7 @@ impl Problem {
             format!("there is no such {what}, or it belongs to another agent"),
             "check the id",
         )
+        .recordable()
     }
 }
 

@@ -32,6 +32,7 @@ pub use diff::plain_diff;
 pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};
 pub use folder::{Folder, FolderFile, FolderQuery};
 pub use options::{Credentials, Deadlines, Identity, RemoteUrl, RepositoryOptions, SecretFile, SecretSource};
+pub use patch::diff_paths;
 pub use repository::Repository;
 pub use reverts::{Undoing, Undone};
 pub use types::{

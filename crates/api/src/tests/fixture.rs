@@ -52,15 +52,24 @@ pub async fn api_with(limits: ApiLimits) -> Api {
         ("alice-bot", "alice-token", None),
         ("bob-bot", "bob-token", None),
         ("log-bot", "canary-agent-token", None),
+        ("narrow-bot", "narrow-token", None),
         ("gone-bot", "revoked-token", None),
         ("old-bot", "expired-token", Some("2020-01-01T00:00:00Z".parse().unwrap())),
     ] {
         let name = name.parse().unwrap();
+        let scopes = Scopes {
+            paths: if token == "narrow-token" {
+                vec!["docs/**".to_owned()]
+            } else {
+                Vec::new()
+            },
+            ..Scopes::default()
+        };
         store
             .write(move |tx| {
                 Box::pin(async move {
                     let now = "2026-03-01T12:00:00Z".parse().unwrap();
-                    tx.put_agent(&name, Sha256Hash::of(token.as_bytes()), &Scopes::default(), expires_at, now)
+                    tx.put_agent(&name, Sha256Hash::of(token.as_bytes()), &scopes, expires_at, now)
                         .await?;
                     if token == "revoked-token" {
                         tx.revoke_agent(&name, now).await?;

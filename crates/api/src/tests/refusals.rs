@@ -270,6 +270,8 @@ async fn bad_requests_and_their_exact_answers() {
     ]
     .into();
     let mut answers = String::new();
+    let tip = api.send(&format!("POST /v1/proposals:evaluate\n{TOKEN}\n{JSON}"), change(5)).await;
+    let tip = tip.json()["base"].as_str().unwrap()[..7].to_owned();
     for (line, body, expected) in &table {
         let seen = api.send(line, body.clone()).await;
         assert_eq!(
@@ -289,7 +291,7 @@ async fn bad_requests_and_their_exact_answers() {
             seen.status,
             word("code"),
             word("pointer"),
-            word("detail"),
+            word("detail").replace(&tip, "(tip)"),
             word("hint")
         );
     }
@@ -333,8 +335,110 @@ async fn refused_attempts_leave_audit_rows_without_tokens() {
     insta::assert_snapshot!(api.audit().await.join("\n"), @r#"
     refused_token by -: POST /v1/proposals: the bearer token is not valid
     refused_request by alice-bot: POST /v1/proposals: malformed_json: EOF while parsing an object at line 1 column 1
-    refused_request by alice-bot: POST /v1/proposals: invalid_path: path "../applications/web/values.yaml" is refused: it has a . or .. part
+    refused_request by alice-bot: POST /v1/proposals: invalid_path at /changes/0/path: path "../applications/web/values.yaml" is refused: it has a . or .. part
     "#);
+}
+
+#[tokio::test]
+async fn a_token_of_some_paths_learns_nothing_of_other_files() {
+    let api = api().await;
+    let values = "kubernetes/applications/web/values.yaml";
+    let absent = "kubernetes/applications/web/absent.yaml";
+    let body = |content: serde_json::Value| {
+        let mut body = serde_json::json!({"repository": "homelab", "title": "t", "reason": "r"});
+        body.as_object_mut().unwrap().extend(content.as_object().unwrap().clone());
+        body.to_string()
+    };
+    let ask = async |line: &str, body: String| {
+        let seen = api.send(&format!("{line}\nauthorization: Bearer narrow-token\n{JSON}"), body).await;
+        assert_eq!(seen.problem(), "403 path_out_of_scope", "{}", seen.text);
+        assert!(!seen.text.contains("replicas"), "{}", seen.text);
+        let document = seen.json();
+        (document["detail"].as_str().unwrap().to_owned(), document["hint"].clone())
+    };
+    for path in [values, absent] {
+        let wrong = format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-guess\n+x\n");
+        let created = format!("--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n");
+        let copied = format!("diff --git a/{path} b/docs/x\ncopy from {path}\ncopy to docs/x\n");
+        let renamed = format!("diff --git a/{path} b/docs/x\nrename from {path}\nrename to docs/x\n");
+        for content in [
+            serde_json::json!({"diff": wrong}),
+            serde_json::json!({"diff": created}),
+            serde_json::json!({"diff": copied}),
+            serde_json::json!({"diff": renamed}),
+            serde_json::json!({"changes": [{"path": path, "executable": true}]}),
+            serde_json::json!({"changes": [{"path": path, "content": "replicas: 1\n"}]}),
+            serde_json::json!({"changes": [{"path": path, "delete": true}]}),
+        ] {
+            for line in ["POST /v1/proposals:evaluate", "POST /v1/proposals\nidempotency-key: k"] {
+                let (detail, _) = ask(line, body(content.clone())).await;
+                assert_eq!(detail, format!("{path} is outside this token's paths"));
+            }
+        }
+    }
+    // As it is, and as it is not: the same answer.
+    let run = |replicas: u32| serde_json::json!({"name": "scale", "parameters": {"app": "web", "replicas": replicas}});
+    let render = |replicas: u32| serde_json::json!({"repository": "homelab", "parameters": run(replicas)["parameters"]}).to_string();
+    let mut answers = Vec::new();
+    for replicas in [1, 5] {
+        answers.push(ask("POST /v1/proposals:evaluate", body(serde_json::json!({"runbook": run(replicas)}))).await);
+        answers.push(ask("POST /v1/runbooks/scale/render", render(replicas)).await);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn audit_rows_of_refused_requests_hold_no_values() {
+    let api = api().await;
+    let post = async |body: serde_json::Value| {
+        let mut whole = serde_json::json!({"repository": "homelab", "title": "t", "reason": "r"});
+        whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let seen = api
+            .send(
+                &format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: k"),
+                whole.to_string(),
+            )
+            .await;
+        assert_eq!(seen.status, 422, "{}", seen.text);
+        seen
+    };
+    let path = "kubernetes/applications/web/values.yaml";
+    let diff = format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-canary-line\n+x\n");
+    let misfit = post(serde_json::json!({"diff": diff})).await;
+    assert!(
+        !misfit.text.contains("replicas: 1") && !misfit.text.contains("canary"),
+        "{}",
+        misfit.text
+    );
+    post(serde_json::json!({"runbook": {"name": "scale", "parameters": {"app": "web", "replicas": "canary-parameter"}}})).await;
+    post(serde_json::json!({"changes": "canary-value"})).await;
+    post(serde_json::json!({"runbook": {"name": "canary-name", "parameters": {}}})).await;
+    let rows = api.audit().await.join("\n");
+    assert_eq!(rows.lines().count(), 4, "{rows}");
+    assert!(!rows.contains("canary") && !rows.contains("replicas: 1"), "{rows}");
+    assert!(
+        rows.contains("diff_does_not_apply at /diff: diff line 4 (kubernetes/applications/web/values.yaml): line 1 of hunk 1"),
+        "{rows}"
+    );
+    assert!(rows.contains("runbook_refused at /runbook/parameters/replicas"), "{rows}");
+}
+
+#[tokio::test]
+async fn a_correlation_id_is_looked_at_for_secrets() {
+    let api = api().await;
+    let token = format!("ghp_{}", "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cF0hL3nR6");
+    let body = change(5).replacen('{', &format!("{{\"correlation_id\":\"{token}\","), 1);
+    let seen = api
+        .send(&format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: k"), body)
+        .await;
+    assert_eq!(
+        (seen.problem().as_str(), &seen.json()["pointer"]),
+        ("422 guard_refused", &"/correlation_id".into()),
+        "{}",
+        seen.text
+    );
+    assert!(!seen.text.contains(&token) && !api.audit().await.join("\n").contains(&token));
 }
 
 #[tokio::test]

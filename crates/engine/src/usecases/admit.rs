@@ -18,8 +18,14 @@ impl Engine {
     ///
     /// # Errors
     /// 422 `guard_refused` with the findings.
-    pub(super) async fn admit(&self, agent: &Agent, resolved: &Resolved, content: &Content) -> Result<(), Problem> {
-        self.admit_words(agent, resolved).await?;
+    pub(super) async fn admit(
+        &self,
+        agent: &Agent,
+        resolved: &Resolved,
+        content: &Content,
+        correlation: Option<&str>,
+    ) -> Result<(), Problem> {
+        self.admit_words(agent, resolved, correlation).await?;
         let findings: Vec<Finding> = resolved.checked.refusals().cloned().collect();
         let Some(first) = findings.first() else { return Ok(()) };
         let pointer = pointer(content, first);
@@ -28,16 +34,21 @@ impl Engine {
         Err(refusal(findings).at(pointer))
     }
 
-    /// Title and reason go to the chats and into the commit.
-    async fn admit_words(&self, agent: &Agent, resolved: &Resolved) -> Result<(), Problem> {
+    /// Title and reason go to the chats and into the commit; the caller's own reference is kept beside them.
+    async fn admit_words(&self, agent: &Agent, resolved: &Resolved, correlation: Option<&str>) -> Result<(), Problem> {
         let guards = self.book().guards().clone();
-        for (name, text) in [("title", &resolved.title), ("reason", &resolved.reason)] {
+        let words = [
+            ("title", resolved.title.as_str()),
+            ("reason", resolved.reason.as_str()),
+            ("correlation_id", correlation.unwrap_or_default()),
+        ];
+        for (name, text) in words {
             let Some(rule) = guards.secret_in(text) else { continue };
             let summary = format!("the guard rails refused a change: {rule} in its {name}");
             let details = json!({ "repository": resolved.repository, "rule": rule, "in": name });
             self.note_refused(agent, summary, details).await?;
             let detail = format!("the {name} holds what looks like a secret ({rule})");
-            let hint = "leave it out: title and reason are shown to people and stand in the commit; a real value that was sent here is no secret any more: replace it";
+            let hint = "leave it out: title and reason are shown to people and stand in the commit, and the correlation id is kept; a real value that was sent here is no secret any more: replace it";
             return Err(Problem::new(422, "guard_refused", detail, hint).at(format!("/{name}")));
         }
         Ok(())

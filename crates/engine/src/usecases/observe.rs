@@ -186,7 +186,7 @@ impl Engine {
             if problem.status == 503 {
                 Unverified::Ask(problem)
             } else {
-                Unverified::Alarm(format!("the runbook does not render: {}", problem.detail))
+                Unverified::Alarm(format!("the runbook does not render: {}", problem.recorded()))
             }
         })?;
         let expected = setup.git.resolve(parent, requested).await.map_err(|error| match error {

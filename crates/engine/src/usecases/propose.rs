@@ -41,7 +41,8 @@ impl Engine {
             Either::Left(replay) => return Ok(replay),
             Either::Right(resolved) => resolved,
         };
-        self.admit(agent, &resolved, &request.content).await?;
+        self.admit(agent, &resolved, &request.content, request.correlation.as_deref())
+            .await?;
         let now = self.now();
         let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
         let opening = Opening {

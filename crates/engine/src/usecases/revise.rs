@@ -58,7 +58,8 @@ impl Engine {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
-        self.admit(agent, &resolved, &request.content).await?;
+        self.admit(agent, &resolved, &request.content, request.correlation.as_deref())
+            .await?;
         // Another revision is another card.
         let asks = current.requested_by.is_none() && resolved.route.tier != domain::Tier::Standard;
         if asks && may_revise {

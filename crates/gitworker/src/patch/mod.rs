@@ -84,18 +84,29 @@ impl Action {
     }
 }
 
+/// Every file that a unified diff names, old and new names and the sources of copies: what must be allowed before a base is looked at.
+///
+/// # Errors
+/// [`DiffError::Refused`] for a diff that cannot be read.
+pub fn diff_paths(diff: &str) -> Result<Vec<RepoPath>, DiffError> {
+    Ok(named(&parse(diff)?))
+}
+
+fn named(files: &[FilePatch]) -> Vec<RepoPath> {
+    let mut paths = Vec::new();
+    for file in files {
+        paths.extend(file.action.touched().into_iter().chain([file.action.source()]).cloned());
+    }
+    paths
+}
+
 /// [`Repository::apply_diff`](crate::Repository::apply_diff).
 pub(crate) fn apply(repo: &Repository, base: CommitId, files: &[FilePatch]) -> Result<Vec<RequestedChange>, DiffError> {
     once_each(files)?;
-    let paths: Vec<RepoPath> = files
-        .iter()
-        .flat_map(|file| file.action.touched().into_iter().chain([file.action.source()]))
-        .cloned()
-        .collect();
-    let entries = tree::read(repo, base, &paths)?;
+    let entries = tree::read(repo, base, &named(files))?;
     let mut changes = Vec::new();
     for file in files {
-        apply_one(file, &entries, &mut changes)?;
+        apply_one(file, base, &entries, &mut changes)?;
     }
     Ok(changes)
 }
@@ -116,7 +127,12 @@ fn once_each(files: &[FilePatch]) -> Result<(), DiffError> {
     Ok(())
 }
 
-fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mut Vec<RequestedChange>) -> Result<(), DiffError> {
+fn apply_one(
+    file: &FilePatch,
+    base: CommitId,
+    entries: &BTreeMap<RepoPath, Entry>,
+    changes: &mut Vec<RequestedChange>,
+) -> Result<(), DiffError> {
     let write = |path: &RepoPath, bytes: Vec<u8>, exec: Option<bool>| RequestedChange {
         path: path.clone(),
         edit: Edit::Write { bytes, exec },
@@ -129,15 +145,15 @@ fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mu
     match &file.action {
         Action::Create { path, exec } => {
             absent(file, path, entries)?;
-            changes.push(write(path, hunks::apply(file, &[])?, *exec));
+            changes.push(write(path, hunks::apply(file, &[], base)?, *exec));
         }
         Action::Modify { path } => {
             let (bytes, _) = present(file, path, entries)?;
-            changes.push(write(path, hunks::apply(file, bytes)?, None));
+            changes.push(write(path, hunks::apply(file, bytes, base)?, None));
         }
         Action::Delete { path } => {
             let (bytes, _) = present(file, path, entries)?;
-            if !hunks::apply(file, bytes)?.is_empty() {
+            if !hunks::apply(file, bytes, base)?.is_empty() {
                 return Err(refused(
                     file.line,
                     Some(path),
@@ -149,7 +165,7 @@ fn apply_one(file: &FilePatch, entries: &BTreeMap<RepoPath, Entry>, changes: &mu
         Action::Rename { from, to } | Action::Copy { from, to } => {
             let (bytes, mode) = present(file, from, entries)?;
             absent(file, to, entries)?;
-            changes.push(write(to, hunks::apply(file, bytes)?, executable(mode)));
+            changes.push(write(to, hunks::apply(file, bytes, base)?, executable(mode)));
             if matches!(file.action, Action::Rename { .. }) {
                 changes.push(delete(from));
             }
