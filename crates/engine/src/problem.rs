@@ -14,8 +14,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What is wrong, for people. It may repeat what the caller sent.
     pub detail: String,
-    /// What the audit log keeps of it: nothing, unless it is known to hold no value of a request or a file.
-    pub record: Option<Box<str>>,
+    /// Whether the audit log may keep the detail: it is known to hold no value of a request or a file.
+    pub recordable: bool,
     /// JSON pointer into the request body.
     pub pointer: Option<Box<str>>,
     /// Whether the same call can succeed later.
@@ -35,15 +35,12 @@ impl Problem {
     /// values, so it needs [`Problem::recordable`].
     pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>, hint: impl Into<String>) -> Self {
         let detail = detail.into();
-        let record = match &detail {
-            Cow::Borrowed(fixed) => Some(Box::from(*fixed)),
-            Cow::Owned(_) => None,
-        };
+        let recordable = matches!(detail, Cow::Borrowed(_));
         Self {
             status,
             code,
             detail: detail.into_owned(),
-            record,
+            recordable,
             pointer: None,
             retryable: false,
             hint: hint.into().into(),
@@ -62,8 +59,8 @@ impl Problem {
 
     /// The detail holds nothing but paths, names, ids and numbers: the audit log, which forgets nothing, may keep it.
     #[must_use]
-    pub fn recordable(mut self) -> Self {
-        self.record = Some(self.detail.as_str().into());
+    pub const fn recordable(mut self) -> Self {
+        self.recordable = true;
         self
     }
 
@@ -75,9 +72,9 @@ impl Problem {
             text.push_str(" at ");
             text.push_str(pointer);
         }
-        if let Some(record) = &self.record {
+        if self.recordable {
             text.push_str(": ");
-            text.push_str(record);
+            text.push_str(&self.detail);
         }
         text
     }
