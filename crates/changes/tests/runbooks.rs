@@ -241,7 +241,7 @@ fn problems_name_file_line_column_and_remedy() {
         (
             "required = [\"app\"]",
             "required = \"app\"",
-            "test.toml:6:1: the schema is not valid at /required",
+            "test.toml:7:12: the schema is not valid at /required",
         ),
         (
             "app = { type = \"string\" }",
@@ -256,7 +256,7 @@ fn problems_name_file_line_column_and_remedy() {
         (
             "app = { type = \"string\" }",
             "app = { \"$ref\" = \"https://192.0.2.1/x\" }",
-            "the schema cannot be used",
+            "test.toml:9:7: $ref \"https://192.0.2.1/x\" names a schema elsewhere",
         ),
         (
             "[parameters]\n",

@@ -20,6 +20,14 @@ mod guard;
 
 pub use guard::GuardFiles;
 
+/// Most rules that a replay asks, of both policies and over all decisions: some seconds of work at worst.
+const REPLAY_STEPS_MAX: usize = 2_000_000;
+
+/// How many past decisions are compared under so many rules.
+fn compared_at_most(rules: usize) -> usize {
+    (REPLAY_STEPS_MAX / rules.max(1)).max(1)
+}
+
 /// The policy, the runbooks and the guard rails that are in force together.
 #[derive(Debug, Clone)]
 pub struct Book {
@@ -176,13 +184,20 @@ impl Book {
         if decided.is_empty() {
             return vec!["there are no past decisions to compare with".to_owned()];
         }
-        let over = format!("of the last {}", domain::counted(decided.len(), "decision", "decisions"));
         let old = self.whole.for_repository(repository).clone().capped(None);
+        // Bounded by the work, not by the clock: the same policies always compare the same decisions.
+        let rules = old.rules().len() + new.for_repository(repository).rules().len();
+        let (all, most) = (decided.len(), compared_at_most(rules));
+        let over = match all > most {
+            true => format!("looked at {most} of {all} decisions, for the policies have many rules: of the last {most}"),
+            false => format!("of the last {}", domain::counted(all, "decision", "decisions")),
+        };
+        let decided = decided.into_iter().take(most);
         let current = |name: &RunbookName| {
             let runbook = self.runbook(repository, name).filter(|_| self.watches(repository))?;
             Some(runbook.content_hash())
         };
-        let shifts = domain::replay(&old, new, current, decided.into_iter().map(|facts| (repository.clone(), facts)));
+        let shifts = domain::replay(&old, new, current, decided.map(|facts| (repository.clone(), facts)));
         if shifts.is_empty() {
             return vec![format!("{over}, none would have gone another way")];
         }
@@ -513,4 +528,15 @@ fn unknown_runbooks(
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compared_at_most;
+
+    #[test]
+    fn a_replay_compares_fewer_decisions_under_more_rules() {
+        assert_eq!([0, 1, 40, 10_000].map(compared_at_most), [2_000_000, 2_000_000, 50_000, 200]);
+        assert_eq!(compared_at_most(usize::MAX), 1);
+    }
 }

@@ -28,11 +28,13 @@ use std::ops::Range;
 use domain::{PathGlob, RepoPath, RunbookName, Sha256Hash};
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::parameters::Parameters;
 use super::safety::{self, FileLimits, FileVerify};
+use super::schema::Refusal;
 use super::template::Template;
-use super::{Action, EDITS_MAX, Problem, Runbook, RunbookEdit, SelectorTemplate, ValueChange, ValueTemplate};
+use super::{Action, BYTES_MAX, EDITS_MAX, Problem, Runbook, RunbookEdit, SelectorTemplate, ValueChange, ValueTemplate};
 use crate::yaml::{Path, Scalar};
 
 #[derive(Deserialize)]
@@ -82,6 +84,11 @@ pub(super) fn parse(text: &str, file_name: &str) -> Result<Runbook, Vec<Problem>
         problems: Vec::new(),
         parameters: None,
     };
+    if text.len() > BYTES_MAX {
+        let message = format!("the runbook has {} bytes, and {BYTES_MAX} are the most", text.len());
+        checker.add(&(0..0), message, "split it into smaller runbooks");
+        return Err(checker.problems);
+    }
     let file: File = match toml::from_str(text) {
         Ok(file) => file,
         Err(error) => {
@@ -167,10 +174,31 @@ impl Checker<'_> {
     }
 
     fn schema(&mut self, table: &Spanned<toml::Table>) -> Option<Parameters> {
-        let json = serde_json::to_value(table.get_ref()).map_err(|error| error.to_string());
+        let json = serde_json::to_value(table.get_ref()).map_err(|error| Refusal::new("", error.to_string(), "correct the JSON Schema"));
         json.and_then(Parameters::compile)
-            .map_err(|why| self.add(&table.span(), why, "correct the JSON Schema (2020-12) of the parameters"))
+            .map_err(|refusal| {
+                let span = self.place_of(&refusal.pointer).unwrap_or_else(|| table.span());
+                self.add(&span, refusal.message, refusal.remedy);
+            })
             .ok()
+    }
+
+    /// Where the file writes what a pointer into the parameters names, or what is around it when that has no place of its own.
+    fn place_of(&self, pointer: &str) -> Option<Range<usize>> {
+        let file = DeTable::parse(self.text).ok()?.into_inner();
+        let mut at = file.get("parameters")?;
+        let mut span = None;
+        for key in pointer.split('/').skip(1) {
+            let next = match at.get_ref() {
+                DeValue::Table(table) => table.get(key.replace("~1", "/").replace("~0", "~").as_str()),
+                DeValue::Array(array) => key.parse::<usize>().ok().and_then(|index| array.get(index)),
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            at = next;
+            span = Some(at.span());
+        }
+        span
     }
 
     pub(super) fn template(&mut self, text: &Spanned<String>) -> Option<Template> {

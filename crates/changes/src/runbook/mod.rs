@@ -10,6 +10,7 @@ mod format;
 mod parameters;
 mod render;
 mod safety;
+mod schema;
 mod template;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use template::Template;
 
 pub use safety::{Rollback, RunLimits, Verification};
 
+/// Largest runbook file in bytes: with the text of a file that it writes, more than enough.
+pub const BYTES_MAX: usize = 1 << 20;
 /// Most edits in one runbook: more than one person reviews at a sitting.
 pub const EDITS_MAX: usize = 100;
 /// Longest rendered title in characters.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 
+use super::schema::{self, Refusal};
 use super::{RenderError, RenderErrorKind};
 
 /// A compiled schema.
@@ -26,14 +27,18 @@ const COMPLAINTS_MAX: usize = 5;
 
 impl Parameters {
     /// Compiles a schema. Parameters that it does not name are refused unless it decides about `additionalProperties` itself.
-    pub fn compile(schema: Value) -> Result<Self, String> {
+    pub fn compile(schema: Value) -> Result<Self, Refusal> {
+        const REMEDY: &str = "correct the JSON Schema (2020-12) of the parameters";
         let Value::Object(mut schema) = schema else {
-            return Err("the schema is no table".to_owned());
+            return Err(Refusal::new("", "the schema is no table", REMEDY));
         };
         match schema.get("type") {
             None => drop(schema.insert("type".to_owned(), json!("object"))),
             Some(Value::String(kind)) if kind == "object" => {}
-            Some(other) => return Err(format!("the schema's type is {other}, and parameters are an object")),
+            Some(other) => {
+                let message = format!("the schema's type is {other}, and parameters are an object");
+                return Err(Refusal::new("/type", message, REMEDY));
+            }
         }
         let decides = ["additionalProperties", "unevaluatedProperties"]
             .iter()
@@ -42,19 +47,20 @@ impl Parameters {
             schema.insert("additionalProperties".to_owned(), json!(false));
         }
         let schema = Value::Object(schema);
+        schema::size(&schema)?;
         if let Err(error) = jsonschema::draft202012::meta::validate(&schema) {
-            return Err(format!(
-                "the schema is not valid at {}: {error}",
-                place(&error.instance_path().to_string())
-            ));
+            let pointer = error.instance_path().to_string();
+            let message = format!("the schema is not valid at {}: {error}", place(&pointer));
+            return Err(Refusal::new(&pointer, message, REMEDY));
         }
+        schema::bounds(&schema)?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
             .offline()
             .build(&schema)
-            .map_err(|error| format!("the schema cannot be used: {error}"))?;
+            .map_err(|error| Refusal::new("", format!("the schema cannot be used: {error}"), REMEDY))?;
         Ok(Self {
             schema,
             validator: Arc::new(validator),

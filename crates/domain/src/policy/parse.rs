@@ -11,6 +11,7 @@ use super::{Agent, PathGlob, Person, Policy, Rule, RuleIndex};
 use crate::{AgentName, GroupName, RepositoryName, SecondFactor, Sha256Hash, UserId};
 
 mod approvers;
+mod bounds;
 mod grants;
 mod raises;
 mod rules;
@@ -98,6 +99,10 @@ struct FileAgent {
 /// What the parts of a file refer to, and where problems go.
 struct Checker<'a> {
     text: &'a str,
+    /// Where its lines end.
+    newlines: Vec<usize>,
+    /// Path patterns read so far.
+    patterns: usize,
     groups: BTreeMap<GroupName, BTreeSet<UserId>>,
     /// The file is a repository's own.
     of_repository: bool,
@@ -105,9 +110,11 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    const fn new(text: &'a str) -> Self {
+    fn new(text: &'a str) -> Self {
         Self {
             text,
+            newlines: text.match_indices('\n').map(|(at, _)| at).collect(),
+            patterns: 0,
             groups: BTreeMap::new(),
             of_repository: false,
             problems: Vec::new(),
@@ -115,8 +122,7 @@ impl<'a> Checker<'a> {
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
-        let upto = span.start.min(self.text.len());
-        self.text.as_bytes()[..upto].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.newlines.partition_point(|newline| *newline < span.start) + 1
     }
 
     fn add(&mut self, span: &Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
@@ -155,6 +161,15 @@ impl<'a> Checker<'a> {
     }
 
     fn glob(&mut self, glob: &Spanned<String>) -> Option<PathGlob> {
+        self.patterns += 1;
+        if self.patterns > bounds::PATTERNS_MAX {
+            // Told once: nothing beyond is compiled.
+            if self.patterns == bounds::PATTERNS_MAX + 1 {
+                let message = format!("the file has more than {} path patterns", bounds::PATTERNS_MAX);
+                self.add(&glob.span(), message, "write patterns that cover more, such as \"kubernetes/**\"");
+            }
+            return None;
+        }
         PathGlob::new(glob.get_ref())
             .map_err(|message| self.add(&glob.span(), message, "correct the pattern, such as \"kubernetes/**\""))
             .ok()
@@ -196,7 +211,7 @@ impl<'a> Checker<'a> {
                     let message = format!("version {} is not known", file.version.get_ref());
                     self.add(&file.version.span(), message, "write version = 1");
                 }
-                Some(file)
+                bounds::counts(self, &file).then_some(file)
             }
             Err(error) => {
                 let unknown = error.message().starts_with("unknown field") || error.message().starts_with("unknown variant");
@@ -237,7 +252,10 @@ impl<'a> Checker<'a> {
 
 pub(super) fn parse(text: &str) -> Result<Policy, Vec<Problem>> {
     let mut checker = Checker::new(text);
-    let policy = checker.read().and_then(|file| own(&mut checker, file));
+    let policy = bounds::size(&mut checker)
+        .then(|| checker.read())
+        .flatten()
+        .and_then(|file| own(&mut checker, file));
     checker.done(policy)
 }
 
@@ -297,6 +315,9 @@ pub(super) fn with_repository_rules(own: &Policy, text: &str) -> Result<Policy, 
 
 /// A repository's file defines none of what is the service's.
 fn only_rules(checker: &mut Checker<'_>) -> Option<()> {
+    if !bounds::size(checker) {
+        return None;
+    }
     // What is not even TOML is told by the next step.
     let keys: BTreeMap<String, Spanned<Value>> = toml::from_str(checker.text).unwrap_or_default();
     let before = checker.problems.len();

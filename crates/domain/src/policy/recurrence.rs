@@ -7,8 +7,10 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Utc, We
 
 /// Most occurrences that COUNT may name.
 const COUNT_MAX: u32 = 10_000;
-/// Periods in which a first occurrence is looked for: more than two leap years of days.
-const PERIODS_MAX: i64 = 4_000;
+/// Seven days, each alone or as one of the 53 from either end of a year.
+const DAYS_NAMED_MAX: usize = 7 * (1 + 2 * 53);
+/// How far after its start a first occurrence and the end of COUNT are looked for: no rule costs more than the days of these years.
+pub(super) const HORIZON_YEARS: u32 = 50;
 
 /// A parsed recurrence rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(super) struct Recurrence {
     every: Every,
     interval: u32,
     count: Option<u32>,
+    /// The date of the last occurrence that COUNT allows.
+    last: Option<NaiveDate>,
     until: Option<Until>,
     months: Vec<u32>,
     month_days: Vec<i32>,
@@ -54,6 +58,7 @@ impl Recurrence {
             every: Every::Day,
             interval: 1,
             count: None,
+            last: None,
             until: None,
             months: Vec::new(),
             month_days: Vec::new(),
@@ -93,17 +98,21 @@ impl Recurrence {
             "INTERVAL" => self.interval = within(value, 1, 1000).ok_or_else(|| wrong("a number from 1 to 1000 is meant"))?,
             "COUNT" => self.count = Some(within(value, 1, COUNT_MAX).ok_or_else(|| wrong("a number from 1 to 10000 is meant"))?),
             "UNTIL" => self.until = Some(until(value).ok_or_else(|| wrong("write 20261231 or 20261231T180000Z"))?),
-            "BYMONTH" => self.months = list(value, |one| within(one, 1, 12)).ok_or_else(|| wrong("months are 1 to 12"))?,
+            "BYMONTH" => {
+                self.months =
+                    list(value, 12, |one| within(one, 1, 12)).map_err(|many| wrong(many.as_deref().unwrap_or("months are 1 to 12")))?
+            }
             "BYMONTHDAY" => {
-                self.month_days = list(value, |one| signed(one, 31)).ok_or_else(|| wrong("days are 1 to 31, or -1 to -31 from the end"))?;
+                let usual = "days are 1 to 31, or -1 to -31 from the end";
+                self.month_days = list(value, 62, |one| signed(one, 31)).map_err(|many| wrong(many.as_deref().unwrap_or(usual)))?;
             }
             "BYDAY" => {
-                self.days =
-                    list(value, day).ok_or_else(|| wrong("days are MO TU WE TH FR SA SU, with 1 or -1 before for the first or last"))?
+                let usual = "days are MO TU WE TH FR SA SU, with 1 or -1 before for the first or last";
+                self.days = list(value, DAYS_NAMED_MAX, day).map_err(|many| wrong(many.as_deref().unwrap_or(usual)))?;
             }
             "BYSETPOS" => {
-                self.positions =
-                    list(value, |one| signed(one, 366)).ok_or_else(|| wrong("positions are 1 to 366, or negative from the end"))?
+                let usual = "positions are 1 to 366, or negative from the end";
+                self.positions = list(value, 732, |one| signed(one, 366)).map_err(|many| wrong(many.as_deref().unwrap_or(usual)))?;
             }
             "WKST" => {
                 self.week_start = match day(value) {
@@ -136,34 +145,41 @@ impl Recurrence {
 
     /// The dates of a series that began on `start`, within `from` and `to`. `UNTIL` is the caller's to compare, for it needs the time.
     pub(super) fn dates(&self, start: NaiveDate, from: NaiveDate, to: NaiveDate) -> Vec<NaiveDate> {
-        let last = self.count.map_or(to, |count| self.last(start, count, to));
-        self.unbounded(start, from.max(start), to.min(last))
+        self.unbounded(start, from.max(start), self.last.map_or(to, |last| to.min(last)))
     }
 
-    /// The first date on or after `start`; `None` when there seems to be none.
+    /// The first date on or after `start`; `None` when there is none within the horizon.
     pub(super) fn first(&self, start: NaiveDate) -> Option<NaiveDate> {
-        let begin = self.number(start);
-        (0..PERIODS_MAX).find_map(|step| {
-            let set = self.period(start, begin + step * i64::from(self.interval));
-            set.into_iter().find(|date| *date >= start)
-        })
+        self.occurrences(start).next()
     }
 
-    /// The date of the last occurrence that COUNT allows, or `to` when that comes first.
-    fn last(&self, start: NaiveDate, count: u32, to: NaiveDate) -> NaiveDate {
-        let (mut left, begin) = (count, self.number(start));
-        let end = self.number(to);
-        let mut number = begin;
-        while number <= end {
-            for date in self.period(start, number).into_iter().filter(|date| *date >= start) {
-                left -= 1;
-                if left == 0 {
-                    return date;
-                }
-            }
-            number += i64::from(self.interval);
+    /// The same rule for a series that begins on `start`: where COUNT ends it is found once.
+    ///
+    /// # Errors
+    /// COUNT ends the series after the horizon.
+    pub(super) fn starting(mut self, start: NaiveDate) -> Result<Self, String> {
+        let Some(count) = self.count else { return Ok(self) };
+        let (mut left, mut last) = (count, None);
+        for date in self.occurrences(start).take(count as usize) {
+            left -= 1;
+            last = Some(date);
         }
-        to
+        // A rule without any occurrence is refused as that.
+        if left > 0 && last.is_some() {
+            return Err(format!(
+                "COUNT={count} is not reached within {HORIZON_YEARS} years: lower it, or write UNTIL"
+            ));
+        }
+        self.last = last;
+        Ok(self)
+    }
+
+    /// The dates from `start` to the horizon, in order.
+    fn occurrences(&self, start: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+        let end = start.checked_add_months(Months::new(12 * HORIZON_YEARS)).unwrap_or(NaiveDate::MAX);
+        let numbers = (self.number(start)..=self.number(end)).step_by(self.interval as usize);
+        let dates = numbers.flat_map(move |number| self.period(start, number));
+        dates.filter(move |date| start <= *date && *date <= end)
     }
 
     fn unbounded(&self, start: NaiveDate, from: NaiveDate, to: NaiveDate) -> Vec<NaiveDate> {
@@ -240,18 +256,23 @@ impl Recurrence {
 
     /// Whether the rule names a date; what it leaves open comes from the start.
     fn holds(&self, date: NaiveDate, start: NaiveDate) -> bool {
-        let by_month = self.months.is_empty() || self.months.contains(&date.month());
-        let by_month_day = self.month_days.is_empty() || self.month_days.iter().any(|day| is_month_day(date, *day));
-        let by_day = self.days.is_empty() || self.days.iter().any(|(ordinal, day)| self.is_day(date, *ordinal, *day));
-        let open = self.days.is_empty() && self.month_days.is_empty();
-        let by_start = !open
+        // The cheap questions first: most days are none of the rule's.
+        if !self.months.is_empty() && !self.months.contains(&date.month()) {
+            return false;
+        }
+        if !self.month_days.is_empty() && !self.month_days.iter().any(|day| is_month_day(date, *day)) {
+            return false;
+        }
+        if !self.days.is_empty() {
+            return self.days.iter().any(|(ordinal, day)| self.is_day(date, *ordinal, *day));
+        }
+        !self.month_days.is_empty()
             || match self.every {
                 Every::Day => true,
                 Every::Week => date.weekday() == start.weekday(),
                 Every::Month => date.day() == start.day(),
                 Every::Year => date.day() == start.day() && (!self.months.is_empty() || date.month() == start.month()),
-            };
-        by_month && by_month_day && by_day && by_start
+            }
     }
 
     fn is_day(&self, date: NaiveDate, ordinal: Option<i32>, day: Weekday) -> bool {
@@ -290,8 +311,19 @@ fn signed(text: &str, most: i32) -> Option<i32> {
         .filter(|number: &i32| *number != 0 && (-most..=most).contains(number))
 }
 
-fn list<T>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    text.split(',').map(|part| one(part.trim())).collect()
+/// A list without what stands there twice; the error says when it has more than `most` entries, and nothing when one of them cannot be read.
+fn list<T: PartialEq>(text: &str, most: usize, one: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Option<String>> {
+    if text.split(',').nth(most).is_some() {
+        return Err(Some(format!("there are only {most} different ones")));
+    }
+    let mut read = Vec::new();
+    for part in text.split(',') {
+        let entry = one(part.trim()).ok_or(None)?;
+        if !read.contains(&entry) {
+            read.push(entry);
+        }
+    }
+    Ok(read)
 }
 
 /// `FR`, `1MO`, `-1SU`.
@@ -334,7 +366,8 @@ mod tests {
     }
 
     fn all(rule: &str, start: &str, to: &str) -> String {
-        let rule = Recurrence::parse(rule).unwrap_or_else(|why| panic!("{rule}: {why}"));
+        let read = Recurrence::parse(rule).and_then(|read| read.starting(date(start)));
+        let rule = read.unwrap_or_else(|why| panic!("{rule}: {why}"));
         let dates = rule.dates(date(start), date(start), date(to));
         dates.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
@@ -487,6 +520,44 @@ mod tests {
             let why = Recurrence::parse(rule).expect_err(rule);
             assert!(why.starts_with(expected), "{rule}: {why}");
         }
+    }
+
+    #[test]
+    fn lists_hold_each_entry_once_and_have_an_end() {
+        let twice = Recurrence::parse("FREQ=WEEKLY;BYDAY=FR,FR,SA").expect("a rule");
+        assert_eq!(twice, Recurrence::parse("FREQ=WEEKLY;BYDAY=FR,SA").expect("a rule"));
+        for (key, entry, most) in [
+            ("BYMONTH", "1", 12),
+            ("BYMONTHDAY", "1", 62),
+            ("BYDAY", "MO", 749),
+            ("BYSETPOS", "1", 732),
+        ] {
+            let list = |length| format!("FREQ=YEARLY;{key}={}", vec![entry; length].join(","));
+            let why = Recurrence::parse(&list(most + 1)).expect_err(key);
+            assert!(why.ends_with(&format!("there are only {most} different ones")), "{why}");
+            let within = Recurrence::parse(&list(most));
+            assert!(
+                within.as_ref().err().is_none_or(|why| why.starts_with("BYSETPOS needs")),
+                "{within:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_looked_for_beyond_the_horizon() {
+        let start = date("2026-01-01");
+        let never = Recurrence::parse("FREQ=DAILY;INTERVAL=1000;BYMONTH=2;BYMONTHDAY=30;COUNT=5").expect("a rule");
+        assert_eq!(never.clone().starting(start).expect("no error of COUNT").first(start), None);
+        let late = Recurrence::parse("FREQ=YEARLY;COUNT=52").expect("a rule");
+        let why = late.starting(start).expect_err("too late");
+        assert_eq!(why, "COUNT=52 is not reached within 50 years: lower it, or write UNTIL");
+        let just = Recurrence::parse("FREQ=YEARLY;COUNT=51")
+            .and_then(|rule| rule.starting(start))
+            .expect("a rule");
+        assert_eq!(
+            just.dates(start, date("2075-01-01"), date("2090-01-01")),
+            [date("2075-01-01"), date("2076-01-01")]
+        );
     }
 
     #[test]

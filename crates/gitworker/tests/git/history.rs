@@ -243,3 +243,66 @@ async fn commits_that_touched_a_path_are_listed_newest_first() {
     let newest = repository.last_touching(base, tip, &[path("main.tf")], 1).await.expect("commits");
     assert_eq!(ids(newest), [two]);
 }
+
+/// What came to the branch since `from`: the subjects with the paths, and whether a merge brought the commit.
+async fn came(repository: &Repository, from: CommitId) -> Vec<(String, Vec<String>, bool)> {
+    let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let came = repository.commits_since(from, tip).await.expect("commits").into_iter();
+    let mut came: Vec<_> = came.map(|new| (new.summary, new.paths, new.brought_by != new.id)).collect();
+    came.sort();
+    came
+}
+
+#[tokio::test]
+async fn a_merge_brings_its_commits_and_has_only_what_differs_from_every_parent() {
+    let owned = |path: &str| vec![path.to_owned()];
+    for (how, own) in [("no-ff", false), ("ours", false), ("edited", true)] {
+        let remote = Remote::with(SEED);
+        let repository = remote.open().await;
+        let base = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+        let work = remote.work();
+        git(&work, &["checkout", "-q", "-b", "side"]);
+        std::fs::write(work.join("side.tf"), "s = 1\n").expect("a file");
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", "on the side"]);
+        git(&work, &["checkout", "-q", "main"]);
+        remote.commit(&[("other.tf", "o = 1\n")], "on main");
+        match how {
+            "ours" => git(&work, &["merge", "-q", "-s", "ours", "-m", "merged", "side"]),
+            _ => git(&work, &["merge", "-q", "--no-ff", "-m", "merged", "side"]),
+        };
+        if own {
+            std::fs::write(work.join("slipped.tf"), "x = 1\n").expect("a file");
+            git(&work, &["add", "-A"]);
+            git(&work, &["commit", "-q", "--amend", "--no-edit"]);
+        }
+        git(&work, &["push", "-q", "origin", "main"]);
+        let mut expected = vec![
+            ("on main".to_owned(), owned("other.tf"), false),
+            ("on the side".to_owned(), owned("side.tf"), true),
+        ];
+        if own {
+            expected.insert(0, ("merged".to_owned(), owned("slipped.tf"), false));
+        }
+        assert_eq!(came(&repository, base).await, expected, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_fast_forward_brings_each_commit_by_itself() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let base = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let work = remote.work();
+    git(&work, &["checkout", "-q", "-b", "side"]);
+    for name in ["one", "two"] {
+        std::fs::write(work.join(name), "x\n").expect("a file");
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", name]);
+    }
+    git(&work, &["checkout", "-q", "main"]);
+    git(&work, &["merge", "-q", "--ff-only", "side"]);
+    git(&work, &["push", "-q", "origin", "main"]);
+    let expected = ["one", "two"].map(|name| (name.to_owned(), vec![name.to_owned()], false));
+    assert_eq!(came(&repository, base).await, expected);
+}

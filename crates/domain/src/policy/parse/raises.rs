@@ -16,7 +16,7 @@ pub(super) struct FileClass {
     name: Spanned<String>,
     repository: Option<Spanned<String>>,
     #[serde(default)]
-    paths: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
     risk: Option<Spanned<String>>,
     #[serde(default)]
     kinds: Vec<Spanned<String>>,
@@ -30,7 +30,7 @@ pub(super) struct FileClass {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileFloor {
     repository: Option<Spanned<String>>,
-    paths: Spanned<Vec<Spanned<String>>>,
+    pub(super) paths: Spanned<Vec<Spanned<String>>>,
     tier: Option<Spanned<String>>,
     quorum: Option<Spanned<u32>>,
     second_factor: Option<Spanned<String>>,

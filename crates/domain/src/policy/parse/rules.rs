@@ -17,7 +17,7 @@ use crate::{RunbookName, SecondFactor, TargetClass, Tier};
 pub(super) struct FileRule {
     name: Spanned<String>,
     repository: Option<Spanned<String>>,
-    paths: Spanned<Vec<Spanned<String>>>,
+    pub(super) paths: Spanned<Vec<Spanned<String>>>,
     tier: Spanned<String>,
     approvers: Option<Spanned<Value>>,
     quorum: Option<Spanned<u32>>,

@@ -10,7 +10,7 @@ use toml::{Spanned, Value};
 use super::Checker;
 use crate::policy::delegations::Delegation;
 use crate::policy::freezes::{Kind, Span, Window};
-use crate::policy::recurrence::Recurrence;
+use crate::policy::recurrence::{HORIZON_YEARS, Recurrence};
 use crate::{GroupName, Timestamp, UserId};
 
 /// Longest freeze in days.
@@ -32,7 +32,7 @@ pub(super) struct FileFreeze {
     kind: Option<Spanned<String>>,
     repository: Option<Spanned<String>>,
     #[serde(default)]
-    paths: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
     start: Spanned<Value>,
     duration: Spanned<String>,
     timezone: Option<Spanned<String>>,
@@ -213,7 +213,10 @@ fn window(checker: &mut Checker<'_>, span: &Range<usize>, written: FileFreeze) -
     };
     let recurrence = match &written.rrule {
         None => None,
-        Some(text) => match Recurrence::parse(text.get_ref()) {
+        Some(text) => match Recurrence::parse(text.get_ref()).and_then(|rule| match start {
+            Some(start) => rule.starting(start.date()),
+            None => Ok(rule),
+        }) {
             Ok(rule) => Some(rule),
             Err(why) => {
                 let remedy = "write for example \"FREQ=WEEKLY;BYDAY=FR\"; docs list the parts that are known";
@@ -244,7 +247,11 @@ fn window(checker: &mut Checker<'_>, span: &Range<usize>, written: FileFreeze) -
 /// A window comes at least once, and its start is the first time: RFC 5545 leaves open what else it would mean.
 fn occurs(checker: &mut Checker<'_>, who: &str, window: &Window, span: &Range<usize>) {
     match window.first() {
-        None => checker.add(span, format!("{who} never occurs"), "correct rrule, or its UNTIL, or start"),
+        None => checker.add(
+            span,
+            format!("{who} never occurs within {HORIZON_YEARS} years of its start"),
+            "correct rrule, or its UNTIL, or start",
+        ),
         Some(first) if first != window.start => checker.add(
             span,
             format!("{who} does not occur at its start"),
