@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Call, Client, Error};
-use crate::model::{AppRef, Application, SyncCode};
+use crate::model::{AppRef, Application};
 use crate::repo::Target;
 use crate::verdict::{OPERATION_INFO, Verdict};
 
@@ -56,9 +56,6 @@ impl SyncOrder {
     /// Why it would not help.
     pub fn prepare(app: &Application, verdict: &Verdict, target: &Target, commit: &str, proposal: &str) -> Result<Self, CannotSync> {
         if !verdict.wants_manual_sync() {
-            return Err(CannotSync::NotWaiting);
-        }
-        if app.status.sync.status == Some(SyncCode::Synced) {
             return Err(CannotSync::NotWaiting);
         }
         if app.metadata.deletion_timestamp.is_some() {
