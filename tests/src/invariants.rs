@@ -83,8 +83,9 @@ async fn nothing_stopped_was_sent(store: &Store, proposals: &[Proposal]) -> Resu
     Ok(())
 }
 
+/// Not while a human is asked to commit: whoever names the proposal meanwhile, on other files, has said so and done nothing else.
 fn by_service(proposal: &Proposal) -> bool {
-    proposal.committed_by.is_none() && !matches!(proposal.origin, Origin::Observed(_))
+    proposal.committed_by.is_none() && proposal.delivery != Delivery::AwaitingCommit && !matches!(proposal.origin, Origin::Observed(_))
 }
 
 fn acknowledged(proposal: &Proposal, contents: Option<&ChangeSet>) -> Result<()> {
