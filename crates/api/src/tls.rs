@@ -56,6 +56,13 @@ impl TlsFiles {
         let chain = chain(self, &content(&self.certificate).ok()?).ok()?;
         dates(self, chain.first()?, now)
     }
+
+    /// Clients refuse it, and yet they are better answered by it than not at all: a renewal may come at any moment.
+    fn warn_of_dates(&self) {
+        if let Some(why) = self.out_of_date(SystemTime::now()) {
+            tracing::warn!("{why}");
+        }
+    }
 }
 
 /// The acceptor for the files as they are, read again when they change.
@@ -80,6 +87,7 @@ impl Certificates {
     /// When they cannot be used.
     pub fn load(files: TlsFiles, check_every: Duration) -> Result<Self, TlsError> {
         let current = Mutex::new(read(&files)?);
+        files.warn_of_dates();
         Ok(Self {
             files,
             check_every,
@@ -97,6 +105,7 @@ impl Certificates {
                 Ok(loaded) if loaded.content != current.content => {
                     tracing::info!(certificate = %self.files.certificate.display(), "the certificate has changed");
                     *current = loaded;
+                    self.files.warn_of_dates();
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the old certificate stays in force"),
@@ -110,10 +119,6 @@ fn read(files: &TlsFiles) -> Result<Loaded, TlsError> {
     let certificate = content(&files.certificate)?;
     let key = content(&files.key)?;
     let chain = chain(files, &certificate)?;
-    // Clients refuse it, and yet they are better answered by it than not at all: a renewal may come at any moment.
-    if let Some(why) = chain.first().and_then(|own| dates(files, own, SystemTime::now())) {
-        tracing::warn!("{why}");
-    }
     let private = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
     let refused = |error| TlsError::Refused(files.certificate.clone(), error);
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
