@@ -14,6 +14,7 @@ use super::rules::SECRET_PREFIX;
 use super::secrets::{self, Memory};
 use super::sink::{Sink, effect_of};
 use super::structure::hint::Owner;
+use super::template::{self, Neutral, is_template};
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
 use super::work::{Shares, Work};
 use super::{Check, CheckResult, Effect, Finding, Guards, Report, files, look, rules, structure};
@@ -25,6 +26,7 @@ const SECOND_LOOK_MAX: usize = 4 << 20;
 const UNLOOKED_TOLD: usize = 20;
 /// Work per value that is held against a schema.
 const VALIDATED: usize = 400;
+const LOOK_AT_RENDERED: &str = "look at what it renders to";
 
 /// What the checks count.
 #[derive(Default)]
@@ -251,17 +253,14 @@ impl One<'_, '_> {
     }
 
     fn yaml(&mut self, file: &File<'_>, template: bool, sink: &mut Sink<'_>) {
-        let tree = match tree::parse(file.text, self.work) {
+        let neutral = if template { Neutral::of(file.text, self.work) } else { None };
+        let tree = match template::read(file.text, neutral.as_ref(), self.work) {
             Ok(tree) => tree,
             Err(why) => return unreadable(file, template, why, sink),
         };
         if template {
-            sink.put(
-                "yaml.template",
-                None,
-                "a template: its lines were looked at, what it renders to was not",
-                "look at what it renders to",
-            );
+            let message = "a template: what stands in it was looked at, what it renders to was not";
+            sink.put("yaml.template", None, message, LOOK_AT_RENDERED);
         } else {
             for line in &tree.duplicates {
                 sink.put_unless_standing(
@@ -275,12 +274,16 @@ impl One<'_, '_> {
         self.secrets_in_pieces(file.path, &unescaped(file.text, &tree), sink);
         let patches_secret = self.patches.get(file.path.as_str()) == Some(&true);
         structure::inspect(&tree, file.path.as_str(), patches_secret, sink);
-        let old_tree = file.old.and_then(|old| tree::parse(old, self.work).ok());
+        let old_neutral = file
+            .old
+            .filter(|old| is_template(file.path, old))
+            .and_then(|old| Neutral::of(old, self.work));
+        let old_tree = file.old.and_then(|old| template::read(old, old_neutral.as_ref(), self.work).ok());
         let before = old_tree
             .as_ref()
             .map(|tree| manifests::documents(tree, self.work))
             .unwrap_or_default();
-        let now = manifests::documents(&tree, self.work);
+        let mut now = manifests::documents(&tree, self.work);
         for line in &now.over_budget {
             sink.put(
                 "yaml.budget",
@@ -290,10 +293,12 @@ impl One<'_, '_> {
             );
         }
         manifests::sensitive(file.path, &before.manifests, &now.manifests, sink);
-        if !template {
-            self.validate(file, &tree, &now, &before, sink);
-            self.ask_policies(&now, sink);
+        // What an action writes is not known; a document without one is what it is, whatever stands around it.
+        if let Some(neutral) = &neutral {
+            now.only(|document| !neutral.acts_within(document.line, document.end_line), &tree);
         }
+        self.validate(file, &tree, &now, &before, sink);
+        self.ask_policies(&now, sink);
     }
 
     fn validate(&mut self, file: &File<'_>, tree: &Tree, now: &Documents<'_>, before: &Documents<'_>, sink: &mut Sink<'_>) {
@@ -461,8 +466,14 @@ fn structures_in_pieces(path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
 }
 
 fn removed(path: &RepoPath, before: &str, sink: &mut Sink<'_>) {
-    if let Ok(tree) = tree::parse(before, sink.work) {
-        manifests::sensitive(path, &manifests::documents(&tree, sink.work).manifests, &[], sink);
+    let neutral = if is_template(path, before) {
+        Neutral::of(before, sink.work)
+    } else {
+        None
+    };
+    match template::read(before, neutral.as_ref(), sink.work) {
+        Ok(tree) => manifests::sensitive(path, &manifests::documents(&tree, sink.work).manifests, &[], sink),
+        Err(_) => manifests::sensitive_lines(Some(before), "", sink),
     }
 }
 
@@ -485,11 +496,12 @@ fn unreadable(file: &File<'_>, template: bool, why: Unreadable, sink: &mut Sink<
         Unreadable::Budget { why: tree::TOO_MUCH, .. } => {}
         Unreadable::Budget { line, why } => sink.put("yaml.budget", Some(line), format!("not looked through: {why}"), "split it"),
         Unreadable::Syntax { .. } if template => {
+            manifests::sensitive_lines(file.old, file.text, sink);
             sink.put(
                 "yaml.template",
                 None,
-                "a template: its lines were looked at, what it renders to was not",
-                "look at what it renders to",
+                "a template that is no YAML before it is rendered: only its lines were looked at",
+                LOOK_AT_RENDERED,
             );
         }
         Unreadable::Syntax { line, column, why } => {
@@ -565,25 +577,6 @@ fn is_yaml(path: &RepoPath) -> bool {
             name.as_str(),
             "kubeconfig" | "talosconfig" | "kustomization" | ".dockerconfigjson" | ".sops"
         )
-}
-
-/// A text that only becomes YAML: actions of Go templates or Jinja outside quotes, or a file of a chart's `templates`.
-fn is_template(path: &RepoPath, text: &str) -> bool {
-    if [".tpl", ".gotmpl", ".tmpl", ".j2", ".jinja", ".jinja2"]
-        .iter()
-        .any(|end| path.file_name().ends_with(end))
-    {
-        return true;
-    }
-    if !text.contains("{{") {
-        return false;
-    }
-    let bare = |line: &str| {
-        let line = line.trim_start().trim_start_matches("- ");
-        !line.starts_with('#')
-            && (line.starts_with("{{") || line.split_once(": ").is_some_and(|(_, value)| value.trim_start().starts_with("{{")))
-    };
-    path.parts().any(|part| part == "templates") || text.lines().any(bare)
 }
 
 /// Scalars whose text differs from how they are written: escapes, and several lines folded into one.

@@ -10,6 +10,32 @@ use super::structure::quoted;
 use super::tree::{self, Beyond, Node, Tree};
 use super::work::Work;
 
+/// Groups, their kinds, and the rule for them. Whatever the group of admission has counts.
+const SENSITIVE: &[(&str, &[&str], &str)] = &[
+    ("argoproj.io", &["Application", "ApplicationSet", "AppProject"], "kind.argocd"),
+    (
+        "rbac.authorization.k8s.io",
+        &["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"],
+        "kind.rbac",
+    ),
+    ("apiextensions.k8s.io", &["CustomResourceDefinition"], "kind.crd"),
+    ("", &["Namespace"], "kind.namespace"),
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "ValidatingWebhookConfiguration",
+            "MutatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionPolicyBinding",
+        ],
+        ADMISSION,
+    ),
+];
+const ADMISSION: &str = "kind.admission";
+const A_PERSON_LOOKS: &str = "a person looks at this; keep it out of other changes";
+
 /// One document with apiVersion and kind; a list's items count one by one.
 pub(super) struct Manifest<'t> {
     pub node: &'t Node,
@@ -47,6 +73,21 @@ pub(super) struct Documents<'t> {
     pub values: Vec<(usize, Value)>,
     /// Documents that expand to too much.
     pub over_budget: Vec<usize>,
+}
+
+impl Documents<'_> {
+    /// Keeps what stands in these documents of the file.
+    pub fn only(&mut self, kept: impl Fn(&Node) -> bool, tree: &Tree) {
+        let spans: Vec<(usize, usize)> = tree
+            .documents
+            .iter()
+            .filter(|document| kept(document))
+            .map(|document| (document.line, document.end_line))
+            .collect();
+        let within = |line: usize| spans.iter().any(|(first, last)| (*first..=*last).contains(&line));
+        self.manifests.retain(|manifest| within(manifest.node.line));
+        self.values.retain(|(line, _)| within(*line));
+    }
 }
 
 /// Expands the documents of a file.
@@ -144,22 +185,40 @@ pub(super) fn sensitive(path: &RepoPath, old: &[Manifest<'_>], new: &[Manifest<'
     }
 }
 
+/// The same for a template that is no YAML: a changed one that names such a kind, as it did or does now.
+pub(super) fn sensitive_lines(old: Option<&str>, new: &str, sink: &mut Sink<'_>) {
+    let mut told = Vec::new();
+    for (now, text) in [(true, new), (false, old.unwrap_or_default())] {
+        for (nth, line) in text.lines().enumerate() {
+            let Some((kind, rule)) = line.strip_prefix("kind:").and_then(sensitive_kind) else {
+                continue;
+            };
+            if told.contains(&kind) {
+                continue;
+            }
+            told.push(kind);
+            let message = format!("a template of {kind} is changed, which is no YAML before it is rendered");
+            sink.put(rule, now.then_some(nth + 1), message, A_PERSON_LOOKS);
+        }
+    }
+}
+
+/// The kind that a line names, where such a kind is only one group's.
+fn sensitive_kind(written: &str) -> Option<(&'static str, &'static str)> {
+    let written = written.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    let mut kinds = SENSITIVE
+        .iter()
+        .flat_map(|(_, kinds, rule)| kinds.iter().map(move |kind| (*kind, *rule)));
+    kinds.find(|(kind, _)| *kind == written)
+}
+
 fn touched(identity: &[String; 4], line: Option<usize>, what: &str, sink: &mut Sink<'_>) {
     let [group, kind, ..] = identity;
-    let rule = match (group.as_str(), kind.as_str()) {
-        ("argoproj.io", "Application" | "ApplicationSet" | "AppProject") => "kind.argocd",
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding") => "kind.rbac",
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => "kind.crd",
-        ("", "Namespace") => "kind.namespace",
-        ("admissionregistration.k8s.io", _) => "kind.admission",
-        _ => return,
-    };
-    sink.put(
-        rule,
-        line,
-        format!("{} is {what}", words(identity)),
-        "a person looks at this; keep it out of other changes",
-    );
+    let of = SENSITIVE
+        .iter()
+        .find(|(of, kinds, rule)| of == group && (*rule == ADMISSION || kinds.contains(&kind.as_str())));
+    let Some((_, _, rule)) = of else { return };
+    sink.put(rule, line, format!("{} is {what}", words(identity)), A_PERSON_LOOKS);
 }
 
 fn words(identity: &[String; 4]) -> String {

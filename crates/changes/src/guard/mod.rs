@@ -19,6 +19,7 @@ mod rules;
 mod secrets;
 mod sink;
 mod structure;
+mod template;
 mod tree;
 mod work;
 

@@ -132,7 +132,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "yaml.template",
         Effect::Remark,
-        "a template that is no YAML before it is rendered: only its lines were looked at",
+        "a template: what stands in it was looked at, what it renders to was not",
     ),
     rule(
         "yaml.budget",

@@ -3,6 +3,7 @@
 //! Other than the tree for edits this one needs no offsets, so it is lenient about layout and strict about cost. Aliases stay aliases until
 //! somebody asks for a value, and then every copy counts.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
@@ -82,6 +83,11 @@ pub(super) enum Beyond {
 
 /// Reads a text. Where the work ends, that is a budget like the others, and `work` knows what is missed.
 pub(super) fn parse(text: &str, work: &Work) -> Result<Tree, Unreadable> {
+    parse_with(text, work, |scalar| scalar)
+}
+
+/// The same, with each scalar's text as `read` makes it.
+pub(super) fn parse_with(text: &str, work: &Work, read: impl Fn(Cow<'_, str>) -> Cow<'_, str>) -> Result<Tree, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > BYTES_MAX {
         return Err(Unreadable::Budget {
@@ -98,6 +104,7 @@ pub(super) fn parse(text: &str, work: &Work) -> Result<Tree, Unreadable> {
     }
     let mut builder = Builder {
         work,
+        read,
         nodes: 0,
         open: Vec::new(),
         tree: Tree {
@@ -132,14 +139,15 @@ struct Open {
     key: Option<Node>,
 }
 
-struct Builder<'w> {
+struct Builder<'w, R> {
     work: &'w Work,
+    read: R,
     nodes: usize,
     open: Vec<Open>,
     tree: Tree,
 }
 
-impl Builder<'_> {
+impl<R: Fn(Cow<'_, str>) -> Cow<'_, str>> Builder<'_, R> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Unreadable> {
         let line = span.start.line();
         // What ends where the next line begins ends on the line before.
@@ -167,7 +175,7 @@ impl Builder<'_> {
                 };
                 let tagged_string = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
                 let kind = Kind::Scalar {
-                    text: text.into_owned(),
+                    text: (self.read)(text).into_owned(),
                     style,
                     tagged_string,
                 };

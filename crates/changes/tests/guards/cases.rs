@@ -94,6 +94,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(texts());
     all.extend(manifests());
     all.extend(crate::forms::forms());
+    all.extend(crate::templates::templates());
     all
 }
 

@@ -9,6 +9,7 @@ mod schemas;
 #[path = "../slow_inputs/mod.rs"]
 mod slow_inputs;
 mod table;
+mod templates;
 
 use std::collections::BTreeMap;
 

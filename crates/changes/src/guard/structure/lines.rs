@@ -9,6 +9,9 @@ use super::words::{is_secret, likeness};
 /// Longest line that is looked at here; the secret patterns look at all of it.
 const LINE_MAX: usize = 4_096;
 
+/// Bytes of a collection in flow style that is looked at here.
+const FLOW_MAX: usize = 16 << 10;
+
 /// Work per byte and per line.
 const BYTE: usize = 5;
 const LINE: usize = 250;
@@ -91,8 +94,14 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
     let mut data: Option<usize> = None;
     let mut block: Option<(usize, String)> = None;
     let mut name = String::new();
-    for (nth, line) in text.lines().enumerate() {
+    let (mut begins, mut looked_at) = (0, 0);
+    for (nth, line) in text.split_inclusive('\n').enumerate() {
         let at = first + nth;
+        let ends = begins + line.trim_end().len();
+        begins += line.len();
+        if ends <= looked_at {
+            continue;
+        }
         let indent = line.len() - line.trim_start().len();
         let body = line.trim();
         if body.len() > LINE_MAX || body.is_empty() || body.starts_with('#') {
@@ -111,9 +120,23 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
             data = None;
         }
         let item = body.strip_prefix("- ").unwrap_or(body).trim_start();
+        if let Some(flow) = opens_flow(item).and_then(|()| collection(&text[ends - item.len()..], sink)) {
+            looked_at = ends - item.len() + flow.len();
+            super::fragment(flow, at - 1, &owner, sink);
+            continue;
+        }
         let Some((key, value)) = item.split_once(':') else { continue };
         let key = key.trim().trim_matches(['"', '\'']);
         let value = value.trim();
+        if let Some(flow) = opens_flow(value).and_then(|()| collection(&text[ends - value.len()..], sink)) {
+            looked_at = ends - value.len() + flow.len();
+            let kind = if secret { "apiVersion: v1, kind: Secret, " } else { "" };
+            // A Secret's entry that is a collection is a literal as any other.
+            let key = if data.is_some() { "stringData" } else { key };
+            let key = if is_plain(key) { key } else { "value" };
+            super::fragment(&format!("{{{kind}{key}: {flow}}}"), at - 1, &owner, sink);
+            continue;
+        }
         if secret && matches!(key, "data" | "stringData") && value.is_empty() {
             data = Some(indent);
         } else if data.is_some() {
@@ -130,6 +153,33 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
             found(Place { key, sops }, literal(value), at, "structure.values", &owner, sink);
         }
     }
+}
+
+/// Whether a value begins as a mapping or list in flow style, and not as an action.
+fn opens_flow(value: &str) -> Option<()> {
+    let flow = value.starts_with(['{', '[']) && !value.starts_with("{{") && !value.starts_with("{%");
+    flow.then_some(())
+}
+
+/// The collection in flow style with which a text begins, to its closing bracket.
+fn collection<'t>(text: &'t str, sink: &Sink<'_>) -> Option<&'t str> {
+    let text = &text[..text.floor_char_boundary(FLOW_MAX)];
+    let (mut open, mut quote) = (0_usize, None);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(end), byte) if byte == end => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'{' | b'[') => open += 1,
+            (None, b'}' | b']') => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open == 0 {
+            return sink.work.spend_on(super::MISSED, at * BYTE).then(|| &text[..=at]);
+        }
+    }
+    sink.work.spend_on(super::MISSED, text.len() * BYTE);
+    None
 }
 
 fn secret_line(key: &str, line: usize, value: &str, owner: &Owner, sink: &mut Sink<'_>) {

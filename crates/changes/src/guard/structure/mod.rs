@@ -12,8 +12,10 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 use super::sink::Sink;
+use super::template::{self, Neutral};
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
 use hint::Owner;
+pub(super) use references::writes_a_literal;
 use references::{Place, has_sops, is_reference};
 use words::{is_secret, likeness};
 
@@ -87,7 +89,8 @@ pub(super) fn under_any_name(text: &str, path: &str, template: bool, sink: &mut 
         return;
     }
     let begins_so = lines::begins_as_yaml(text);
-    match tree::parse(text, sink.work) {
+    let neutral = if template { Neutral::of(text, sink.work) } else { None };
+    match template::read(text, neutral.as_ref(), sink.work) {
         Ok(tree) if holds_more_than_text(&tree) => return inspect(&tree, path, false, sink),
         // The change's own budget is told for the whole file.
         Err(Unreadable::Budget { why: tree::TOO_MUCH, .. }) => {}
@@ -109,6 +112,20 @@ pub(super) fn decoded(text: &str, path: &str, sink: &mut Sink<'_>) {
     match tree::parse(text, sink.work) {
         Ok(tree) if holds_more_than_text(&tree) => inspect(&tree, path, false, sink),
         Ok(_) | Err(_) => lines::assignments(text, 0, "structure.values", &Owner::of_path(path), sink),
+    }
+}
+
+/// Looks through a collection in flow style that stands in a file which is read by lines, `shift` lines below its top.
+fn fragment(text: &str, shift: usize, owner: &Owner, sink: &mut Sink<'_>) {
+    let neutral = Neutral::of(text, sink.work);
+    let Ok(tree) = template::read(text, neutral.as_ref(), sink.work) else {
+        return;
+    };
+    let mut walk = Walk::of(&tree, "", sink);
+    walk.shift = shift;
+    walk.owner = owner.clone();
+    for document in &tree.documents {
+        walk.document(document);
     }
 }
 
@@ -540,7 +557,12 @@ impl<'w, 's> Walk<'w, 's> {
         }
         // A quoted text is folded, so that only its first line is known; a block's lines are its own.
         let shift = self.shift + node.line - 1;
-        match tree::parse(text, self.sink.work) {
+        let neutral = if template::has_actions(text) {
+            Neutral::of(text, self.sink.work)
+        } else {
+            None
+        };
+        match template::read(text, neutral.as_ref(), self.sink.work) {
             Ok(inner) if holds_more_than_text(&inner) => {
                 let mut walk = Walk {
                     tree: &inner,

@@ -127,14 +127,22 @@ fn is_template(value: &str) -> bool {
             rest = &rest[start + 2..];
             break;
         };
-        let action = rest[start + 2..start + length].trim_start_matches('-').trim();
-        let default = action.split("default ").nth(1).map(str::trim_start);
-        let literal = |text: &str| text.starts_with(['"', '\'', '`']) && !text.starts_with("\"\"") && !text.starts_with("''");
-        if literal(action) || default.is_some_and(literal) {
+        if writes_a_literal(&rest[start + 2..start + length]) {
             return false;
         }
         rest = &rest[start + length + 2..];
     }
     outside += rest.chars().filter(|c| c.is_alphanumeric()).count();
     outside < 8
+}
+
+/// Whether what an action writes may be a literal that stands in it: it begins with one, or has one to fall back on.
+pub(in crate::guard) fn writes_a_literal(action: &str) -> bool {
+    let action = action.trim_start_matches('{').trim_start_matches('-').trim();
+    let literal = |text: &str| text.starts_with(['"', '\'', '`']) && !text.starts_with("\"\"") && !text.starts_with("''");
+    let falls_back = |word: &str| {
+        let behind = action.split(word).nth(1);
+        behind.is_some_and(|behind| behind.split('|').next().unwrap_or_default().split_whitespace().any(literal))
+    };
+    literal(action) || ["default ", "default(", "coalesce ", "ternary "].into_iter().any(falls_back)
 }
