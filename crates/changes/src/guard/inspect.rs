@@ -132,16 +132,16 @@ fn too_much(unlooked: Vec<(&RepoPath, String)>) -> impl Iterator<Item = Finding>
 }
 
 /// What looking at one file needs.
-struct One<'a, 'g> {
-    guards: &'g Guards,
+struct One<'a> {
+    guards: &'a Guards,
     work: &'a Work,
     memory: &'a mut Memory,
     patches: &'a BTreeMap<String, bool>,
-    policies: &'a mut Option<Run<'g>>,
+    policies: &'a mut Option<Run>,
     counts: &'a mut Counts,
 }
 
-impl One<'_, '_> {
+impl One<'_> {
     fn file(&mut self, path: &RepoPath, change: &FileChange, before: Option<&str>) -> Vec<Finding> {
         let (guards, work) = (self.guards, self.work);
         let bytes = change.new.as_ref().map_or(&[][..], |new| &new.bytes);

@@ -125,3 +125,121 @@ fn a_function_may_be_called_like_one_elsewhere() {
     let report = ask(&[policy, library]);
     assert_eq!(short(&report), ["rego.deny:1:refuse", "rego.deny:5:refuse"], "{report:?}");
 }
+
+/// Functions that make much out of little, alone and driven by what is proposed: each is an error that names its bound, and raises.
+#[test]
+fn what_costs_more_than_it_looks_is_an_error_that_names_its_bound() {
+    let calls = [
+        ("count(numbers.range(1, 1000000000)) > 0", "numbers.range: too many elements"),
+        (
+            "count(numbers.range(1, to_number(input.data.x))) > 0",
+            "numbers.range: too many elements",
+        ),
+        (
+            "count(numbers.range(0 - 4611686018427387904, 4611686018427387904)) > 0",
+            "numbers.range: too many elements",
+        ),
+        (
+            "count(numbers.range(1, 100000000000000000000000)) > 0",
+            "numbers.range: from or to a number beyond 64 bits",
+        ),
+        (
+            "count(numbers.range_step(1, 1000000000, 2)) > 0",
+            "numbers.range_step: too many elements",
+        ),
+        ("bits.lsh(1, 4000000000) > 0", "bits.lsh: shifted by too many bits"),
+        ("to_number(\"1e999999999\") > 0", "to_number: too large an exponent"),
+        ("units.parse(\"1e999999999\") > 0", "units.parse: too large an exponent"),
+        (
+            "units.parse_bytes(\"1e99999999999999999999\") > 0",
+            "units.parse_bytes: too large an exponent",
+        ),
+        ("sprintf(\"%4000000000d\", [1]) != \"\"", "sprintf: too many digits in a width"),
+        (
+            "count(replace(input.data.long, \"x\", input.data.long)) > 0",
+            "replace: too long a text",
+        ),
+        (
+            "count(strings.replace_n({\"x\": input.data.long}, input.data.long)) > 0",
+            "strings.replace_n: too long a text",
+        ),
+        (
+            "count(regex.replace(input.data.long, \"x\", \"$0$0$0$0\")) > 0",
+            "regex.replace: too long a text",
+        ),
+        ("count(concat(input.data.long, numbers_as_texts)) > 0", "concat: too long a text"),
+        (
+            "count(array.concat(numbers.range(1, 90000), numbers.range(1, 90000))) > 0",
+            "array.concat: too many elements",
+        ),
+        ("indexof(input.data.long, input.data.long) >= 0", "indexof: too many steps"),
+        ("trim(input.data.long, input.data.long) == \"\"", "trim: too many steps"),
+        (
+            "strings.any_prefix_match(numbers_as_texts, numbers_as_texts)",
+            "strings.any_prefix_match: too many steps",
+        ),
+    ];
+    let mut policy =
+        "package main\n\nimport rego.v1\n\nnumbers_as_texts := [format_int(n, 10) | some n in numbers.range(1, 3000)]\n".to_owned();
+    for (nth, (call, _)) in calls.iter().enumerate() {
+        policy.push_str(&format!("\ndeny_{nth} contains \"x\" if {call}\n"));
+    }
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{x: '1000000000', long: '{}'}}\n",
+        "x".repeat(600_000)
+    );
+    let report = inspect(&guards(&[&policy]), "a.yaml", None, Some(text.as_bytes()));
+    for (nth, (call, bound)) in calls.iter().enumerate() {
+        let rule = format!("data.main.deny_{nth}: ");
+        let found: Vec<_> = report.findings.iter().filter(|finding| finding.message.contains(&rule)).collect();
+        assert_eq!(found.len(), 1, "{call}: {:?}", report.findings);
+        assert_eq!(
+            (found[0].rule.as_str(), found[0].effect.as_str()),
+            ("rego.error", "manual"),
+            "{call}"
+        );
+        assert!(found[0].message.contains(bound), "{call}: {}", found[0].message);
+    }
+}
+
+#[test]
+fn within_their_bounds_these_functions_are_those_of_rego() {
+    let calls = [
+        "numbers.range(3, 1) == [3, 2, 1]",
+        "numbers.range_step(0, 10, 5) == [0, 5, 10]",
+        "array.concat([1], [2]) == [1, 2]",
+        "bits.lsh(1, 4) == 16",
+        "to_number(\"1e3\") == 1000",
+        "units.parse(\"1k\") == 1000",
+        "units.parse_bytes(\"1Ki\") == 1024",
+        "concat(\", \", {\"b\", \"a\"}) == \"a, b\"",
+        "replace(\"a-b\", \"-\", \"_\") == \"a_b\"",
+        "strings.replace_n({\"a\": \"b\", \"c\": \"d\"}, \"ac\") == \"bd\"",
+        "regex.replace(\"abc\", \"b\", \"[$0]\") == \"a[b]c\"",
+        "sprintf(\"%s has %03d of %.2f\", [\"a\", 7, 1.5]) == \"a has 007 of 1.50\"",
+        "indexof(\"abc\", \"c\") == 2",
+        "indexof_n(\"abab\", \"b\") == [1, 3]",
+        "strings.count(\"abab\", \"ab\") == 2",
+        "trim(\"--a-\", \"-\") == \"a\"",
+        "strings.any_prefix_match([\"abc\"], [\"x\", \"ab\"])",
+    ];
+    let mut policy = "package main\n\nimport rego.v1\n".to_owned();
+    for call in calls {
+        policy.push_str(&format!("\ndeny contains {call:?} if {call}\n"));
+    }
+    let manifest = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let report = inspect(&guards(&[&policy]), "a.yaml", None, Some(manifest));
+    for call in calls {
+        let said = format!("data.main.deny: {call}");
+        assert!(
+            report.findings.iter().any(|finding| finding.message == said),
+            "{call}: {:?}",
+            report.findings
+        );
+    }
+    // Its last argument may take the answer.
+    let old = "package main\n\ndeny[msg] { sprintf(\"no %s\", [input.kind], msg) }\n";
+    assert_eq!(short(&ask(&[old])), ["rego.deny:1:refuse", "rego.deny:5:refuse"]);
+    let wrong = "package main\n\nimport rego.v1\n\ndeny contains \"x\" if concat(1, 2) == \"\"\n";
+    assert_eq!(short(&ask(&[wrong])), ["rego.error:1:manual", "rego.error:5:manual"]);
+}

@@ -2,18 +2,20 @@
 //!
 //! A policy that cannot be read, runs too long or answers nonsense is never taken for consent: it becomes a finding of its own.
 
+mod bounds;
 mod recursion;
+mod run;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use regorus::unstable::{Rule, RuleHead};
-use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use super::Problem;
+pub(super) use run::Run;
 
 /// The package that Conftest reads unless told otherwise.
 const PACKAGE: &str = "main";
@@ -47,7 +49,7 @@ pub(super) enum Outcome {
 pub(super) struct Policies {
     engine: Engine,
     /// Full path below `data`, in a fixed order.
-    rules: Vec<(String, Weight)>,
+    rules: Arc<[(String, Weight)]>,
     /// Files that could not be used; while there are any, nothing passes.
     pub broken: Vec<Problem>,
     limit: Duration,
@@ -61,6 +63,7 @@ impl Policies {
             return None;
         }
         let mut engine = Engine::new();
+        let bounded = bounds::apply(&mut engine);
         let mut broken: Vec<Problem> = files.iter().filter_map(|(name, text)| add(&mut engine, name, text).err()).collect();
         let mut rules: BTreeSet<(String, Weight)> = BTreeSet::new();
         for module in engine.get_modules().iter() {
@@ -85,6 +88,14 @@ impl Policies {
                 remedy,
             });
             rules.clear();
+        }
+        if let Err(error) = bounded {
+            broken.push(Problem {
+                file: files[0].0.clone(),
+                line: 1,
+                message: format!("the evaluator cannot be bounded: {error}"),
+                remedy: "a defect of this program: report it".to_owned(),
+            });
         }
         if rules.is_empty() && broken.is_empty() {
             let message = format!("no deny, violation or warn rule in package {PACKAGE}");
@@ -111,72 +122,8 @@ impl Policies {
     }
 
     /// One change's evaluation: all its documents share the time limit.
-    pub fn start(&self) -> Run<'_> {
-        Run {
-            policies: self,
-            engine: self.engine.clone(),
-            deadline: Instant::now() + self.limit,
-            stopped: false,
-        }
-    }
-}
-
-/// One evaluation.
-pub(super) struct Run<'p> {
-    policies: &'p Policies,
-    engine: Engine,
-    deadline: Instant,
-    stopped: bool,
-}
-
-impl Run<'_> {
-    /// Every rule over one document. After the time is up nothing is evaluated any more, and the answer says so once.
-    pub fn evaluate(&mut self, document: &serde_json::Value) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        if self.stopped {
-            return outcomes;
-        }
-        self.engine.set_input(Value::from(document.clone()));
-        for (rule, weight) in &self.policies.rules {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.stopped = true;
-                outcomes.push(Outcome::Failed(format!(
-                    "the time limit of {} ms is used up before {rule}",
-                    self.policies.limit.as_millis()
-                )));
-                return outcomes;
-            }
-            let check_interval = NonZeroU32::MIN.saturating_add(63);
-            self.engine.set_execution_timer_config(ExecutionTimerConfig {
-                limit: left,
-                check_interval,
-            });
-            let engine = &mut self.engine;
-            // A defect of the evaluator must not take the service with it.
-            match catch_unwind(AssertUnwindSafe(|| engine.eval_rule(rule.clone()))) {
-                Ok(Ok(value)) => read(&value, rule, *weight, &mut outcomes),
-                Ok(Err(error)) => {
-                    let late = Instant::now() >= self.deadline;
-                    self.stopped = late;
-                    let why = if late {
-                        format!("longer than the limit of {} ms", self.policies.limit.as_millis())
-                    } else {
-                        last_line(&error.to_string())
-                    };
-                    outcomes.push(Outcome::Failed(format!("{rule}: {why}")));
-                    if late {
-                        return outcomes;
-                    }
-                }
-                Err(_) => {
-                    self.stopped = true;
-                    outcomes.push(Outcome::Failed(format!("{rule}: the evaluator failed")));
-                    return outcomes;
-                }
-            }
-        }
-        outcomes
+    pub fn start(&self) -> Run {
+        Run::of(self.engine.clone(), Arc::clone(&self.rules), self.limit)
     }
 }
 
