@@ -14,4 +14,4 @@ pub mod yaml;
 pub use facts::{LineCounts, Remark, RemarkKind, count_lines, inspect};
 pub use grants::{NewGrant, with_grant};
 pub use runbook::{Description, Problem, RenderError, Rendered, Rollback, RunLimits, Runbook, Verification};
-pub use summary::{Summary, checklist, summarize};
+pub use summary::{Summary, checklist, summarize, summarize_with};

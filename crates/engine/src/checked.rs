@@ -106,15 +106,19 @@ impl Engine {
         let old = old_contents(setup, base, change).await?;
         let mut facts = facts_of(change, &old);
         let applications = self.touched_names(setup, change);
-        let guards = self.book().guards().clone();
+        let book = self.book();
+        let guards = book.guards().clone();
+        let policy = book.policy.for_repository(&setup.name);
+        let reserved: BTreeSet<RepoPath> = change.paths().filter(|path| policy.is_reserved(path)).cloned().collect();
         let checked = if size_of_all(change, &old) <= INLINE_MAX {
-            let here = || check(&guards, setup.branch(), change, &old, applications.as_deref(), manner);
+            let here = || check(&guards, setup.branch(), change, &old, applications.as_deref(), &reserved, manner);
             // Unwind safety: nothing that is left half done is looked at again.
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(here)).map_err(|_| "it panicked".to_owned())
         } else {
             let (branch, work) = (setup.branch().to_owned(), change.clone());
             // Reading has a budget, but a large change is more than a moment's work.
-            let aside = tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), manner));
+            let aside =
+                tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), &reserved, manner));
             aside.await.map_err(|error| error.to_string())
         };
         let checked = checked.map_err(|error| {
@@ -203,6 +207,7 @@ fn check(
     change: &ChangeSet,
     old: &BTreeMap<RepoPath, Vec<u8>>,
     applications: Option<&[String]>,
+    reserved: &BTreeSet<RepoPath>,
     manner: Manner,
 ) -> Checked {
     let report = guards.inspect(change, old);
@@ -219,7 +224,7 @@ fn check(
         findings,
         more,
         checks,
-        summary: changes::summarize(change, old, applications),
+        summary: changes::summarize_with(change, old, applications, |path| reserved.contains(path)),
         checklist,
     }
 }

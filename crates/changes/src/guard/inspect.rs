@@ -320,11 +320,21 @@ impl One<'_> {
             {
                 return;
             }
-            let errors = match guards.schemas.validate(manifest) {
-                Verdict::Fits => {
-                    self.counts.validated += 1;
-                    continue;
+            let verdict = guards.schemas.validate(manifest);
+            if !matches!(verdict, Verdict::Unknown) {
+                self.counts.validated += 1;
+                if !patch && manifest.is_nameless() {
+                    let message = format!("{} has no metadata.name", structure::quoted(&manifest.kind));
+                    sink.put(
+                        "manifest.nameless",
+                        Some(manifest.node.line),
+                        message,
+                        "name it; applying it fails without",
+                    );
                 }
+            }
+            let errors = match verdict {
+                Verdict::Fits => continue,
                 Verdict::Unknown => {
                     self.counts.unknown_kinds += 1;
                     let message = format!(
@@ -342,7 +352,6 @@ impl One<'_> {
                 }
                 Verdict::Errors(errors) => errors,
             };
-            self.counts.validated += 1;
             let old = standing.get(&manifest.identity());
             let old = old.filter(|old| {
                 self.work

@@ -284,9 +284,8 @@ fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), V
         ),
         tree::Unreadable::Budget { line, why } => problem(name, line, why, "split it"),
     })?;
-    let before = into.len();
-    let mut seen = false;
-    for document in &tree.documents {
+    let mut any = false;
+    for document in tree.documents.iter().filter(|document| !document.is_null()) {
         let mut left = tree::EXPANDED_MAX;
         let Some(value) = tree.to_json(document, &mut left) else {
             return Err(problem(
@@ -296,42 +295,67 @@ fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), V
                 "write the values out",
             ));
         };
-        if value.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition") {
-            seen = true;
-            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-            let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
-            for version in value
-                .pointer("/spec/versions")
-                .and_then(Value::as_array)
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-            {
-                let Some(schema) = version.pointer("/schema/openAPIV3Schema") else {
-                    continue;
-                };
-                let api = format!(
-                    "{group}/{}",
-                    version.get("name").and_then(Value::as_str).unwrap_or_default().to_lowercase()
-                );
-                into.insert((api, kind.clone()), strict(schema, true));
+        let schemas = if value.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition") {
+            defined(name, document.line, &value)?
+        } else {
+            named(name, &value).into_iter().collect()
+        };
+        any |= !schemas.is_empty();
+        for (key, schema) in schemas {
+            if let Err(error) = jsonschema::meta::validate(&schema) {
+                let place = error.instance_path().to_string();
+                let message = format!("its schema is none at {:?}", if place.is_empty() { "/" } else { &place });
+                let line = tree.line_at(document, &place).max(document.line);
+                return Err(problem(
+                    name,
+                    line,
+                    &message,
+                    "correct it: type, enum, required and the like as JSON Schema has them",
+                ));
             }
-        } else if value.get("properties").is_some() {
-            let folder_and_stem = name.strip_suffix(".json").and_then(|stem| stem.rsplit_once('/'));
-            let parts = folder_and_stem.and_then(|(folder, stem)| Some((folder.rsplit('/').next()?, stem.rsplit_once('_')?)));
-            if let Some((group, (kind, version))) = parts {
-                seen = true;
-                into.insert(
-                    (format!("{group}/{version}").to_lowercase(), kind.to_lowercase()),
-                    strict(&value, true),
-                );
-            }
+            into.insert(key, schema);
         }
     }
-    if into.len() == before && !seen {
-        let remedy = "hand in manifests of kind CustomResourceDefinition, or schemas named GROUP/KIND_VERSION.json";
-        return Err(problem(name, 1, "no schema in it", remedy));
+    if any {
+        return Ok(());
     }
-    Ok(())
+    let remedy = "hand in manifests of kind CustomResourceDefinition, or schemas named GROUP/KIND_VERSION.json";
+    Err(problem(name, 1, "no schema in it", remedy))
+}
+
+/// API version and kind, in small letters, and what is theirs.
+type Custom = ((String, String), Value);
+
+/// The schemas of a CustomResourceDefinition, one for each of its versions.
+fn defined(name: &str, line: usize, value: &Value) -> Result<Vec<Custom>, Problem> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
+    let versions = value.pointer("/spec/versions").and_then(Value::as_array);
+    let schemas: Vec<Custom> = versions
+        .into_iter()
+        .flatten()
+        .filter_map(|version| {
+            let schema = version.pointer("/schema/openAPIV3Schema")?;
+            let api = format!("{group}/{}", version.get("name")?.as_str()?.to_lowercase());
+            Some(((api, kind.clone()), strict(schema, true)))
+        })
+        .collect();
+    if group.is_empty() || kind.is_empty() || schemas.is_empty() {
+        let message = "this CustomResourceDefinition has no spec.group, no spec.names.kind, or no version with a schema.openAPIV3Schema";
+        let remedy = "hand in the whole definition, as `kubectl get crd NAME -o yaml` prints it";
+        return Err(problem(name, line, message, remedy));
+    }
+    Ok(schemas)
+}
+
+/// A plain JSON schema, whose file's name says of what it is.
+fn named(name: &str, value: &Value) -> Option<Custom> {
+    value.get("properties")?;
+    let (folder, stem) = name.strip_suffix(".json")?.rsplit_once('/')?;
+    let (kind, version) = stem.rsplit_once('_')?;
+    let group = folder.rsplit('/').next()?;
+    let api = format!("{group}/{version}").to_lowercase();
+    Some(((api, kind.to_lowercase()), strict(value, true)))
 }
 
 /// OpenAPI's dialect as JSON Schema; objects with named fields take no others, as the API server prunes them silently.

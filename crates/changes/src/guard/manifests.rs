@@ -57,6 +57,15 @@ impl Manifest<'_> {
         count(&self.json)
     }
 
+    /// Whether nothing names it. Requests such as a TokenReview need no name.
+    pub fn is_nameless(&self) -> bool {
+        let named = ["/metadata/name", "/metadata/generateName"].into_iter().any(|place| {
+            let name = self.json.pointer(place);
+            name.is_some_and(|name| name.as_str().is_none_or(|name| !name.is_empty()))
+        });
+        !named && !self.kind.ends_with("Review")
+    }
+
     /// What makes it the same object before and after.
     pub fn identity(&self) -> [String; 4] {
         let text = |key: &str| self.json.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -115,7 +115,11 @@ impl Guards {
             return Err(problems);
         };
         let policies = rego::Policies::new(&options.policies, &options.policy_packages, options.policy_limit);
-        remarks.extend(policies.iter().flat_map(|policies| policies.broken.iter().cloned()));
+        remarks.extend(
+            policies
+                .iter()
+                .flat_map(|policies| policies.broken.iter().chain(&policies.remarks).cloned()),
+        );
         Ok(Self {
             secrets,
             schemas,
@@ -126,8 +130,8 @@ impl Guards {
         })
     }
 
-    /// What the operator should know although it is no error: keys of the rule file without effect, and policies that cannot be
-    /// used. While there is such a policy every change gets the finding `rego.error`.
+    /// What the operator should know although it is no error: keys of the rule file without effect, policies whose package is not asked,
+    /// and policies that cannot be used. While there is one of the last kind every change gets the finding `rego.error`.
     pub fn remarks(&self) -> &[Problem] {
         &self.remarks
     }

@@ -120,6 +120,11 @@ pub const RULES: &[Rule] = &[
         "Latin letters mixed with letters of another script that look the same",
     ),
     rule(
+        "text.look-alike",
+        MANUAL,
+        "a word only of letters of another script that cannot be told from Latin ones",
+    ),
+    rule(
         "text.hidden-tail",
         MANUAL,
         "text behind a long run of blanks, out of sight on a card",
@@ -153,6 +158,11 @@ pub const RULES: &[Rule] = &[
         "manifest.incomplete",
         Effect::Remark,
         "a manifest that lacks required fields, in a place where patches stand",
+    ),
+    rule(
+        "manifest.nameless",
+        Effect::Remark,
+        "a Kubernetes manifest without metadata.name: applying it fails",
     ),
     rule(
         "manifest.unknown-kind",

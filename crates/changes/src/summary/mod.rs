@@ -122,7 +122,23 @@ pub enum Action {
 /// Pure and total: the same arguments give the same summary, any bytes give one, and hostile input costs no more than a fixed amount of
 /// work, since reading has a budget over the whole change.
 pub fn summarize(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>, applications: Option<&[String]>) -> Summary {
+    summarize_with(changes, old, applications, |_| false)
+}
+
+/// The same, where some paths are reserved: what stands there decides what agents may do, and the summary says so.
+pub fn summarize_with(
+    changes: &ChangeSet,
+    old: &BTreeMap<RepoPath, Vec<u8>>,
+    applications: Option<&[String]>,
+    reserved: impl Fn(&RepoPath) -> bool,
+) -> Summary {
     let mut report = report::Report::default();
     files::read(changes, old, &mut report);
+    for path in changes.paths().filter(|path| reserved(path)) {
+        let label = files::short(path);
+        let verb = format!("change {label}");
+        let mut scope = report.scope(path, label.clone(), label, false);
+        scope.note_as(&rules::RESERVED, "decides what agents may do", verb);
+    }
     report.finish(changes.paths().next(), applications)
 }

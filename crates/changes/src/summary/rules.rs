@@ -95,6 +95,7 @@ rules! {
     RESOURCE_UNLISTED = "resource-unlisted", High, "a kustomization no longer includes something: Argo CD may delete it";
     TERRAFORM_REMOVED = "terraform-removed", High, "a Terraform resource or module is destroyed";
     TERRAFORM_BACKEND = "terraform-backend", High, "Terraform keeps its state elsewhere, talks to another provider or takes a module from elsewhere";
+    RESERVED = "reserved", High, "the policy, a runbook or this service's own deployment changes: what agents may do";
     PIPELINE = "pipeline", High, "what runs in CI, or who must review, changes";
     UNREADABLE = "unreadable", High, "a manifest could not be understood: read the diff";
 

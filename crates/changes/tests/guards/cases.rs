@@ -372,6 +372,61 @@ fn texts() -> Vec<Case> {
             format!("x: 1{}y: 2\n", " ".repeat(200)),
             &["text.hidden-tail:1:manual"],
         ),
+        case(
+            "a word of twins",
+            "a.yaml",
+            "image: \u{430}\u{441}\u{435}\n",
+            &["text.look-alike:1:manual"],
+        ),
+        case(
+            "twins beside a comment in their language",
+            "a.yaml",
+            "image: \u{430}\u{441}\u{435} # \u{43F}\u{440}\u{438}\u{432}\u{435}\u{442}\n",
+            &["text.look-alike:1:manual"],
+        ),
+        case(
+            "twins as a key",
+            "a.yaml",
+            "{a: \u{43F}\u{440}\u{438}\u{432}\u{435}\u{442}, \u{435}\u{445}\u{440}: 1}\n",
+            &["text.look-alike:1:manual"],
+        ),
+        case(
+            "a folder of twins",
+            "apps/\u{430}\u{440}\u{440}/a.txt",
+            "x\n",
+            &["text.look-alike:0:manual"],
+        ),
+        case(
+            "full width",
+            "a.yaml",
+            "image: \u{FF57}\u{FF45}\u{FF42}\n",
+            &["text.look-alike:1:manual"],
+        ),
+        case(
+            "Russian words, some of twins only",
+            "a.yaml",
+            "# \u{43D}\u{435}\u{442}\ntext: \u{440}\u{430}\u{441}\u{430} \u{438} \u{43E}\u{441}\u{430}\nreason: \u{441} \u{43E}\n",
+            &[],
+        ),
+        case(
+            "Japanese with full width letters",
+            "a.yaml",
+            "text: \u{65B0}\u{3057}\u{3044}\u{FF30}\u{FF23}\n",
+            &[],
+        ),
+        case(
+            "a tail behind tabs",
+            "a.txt",
+            format!("x: 1{}y: 2\n", "\t".repeat(60)),
+            &["text.hidden-tail:1:manual"],
+        ),
+        case(
+            "a line behind tabs",
+            "a.txt",
+            format!("{}x\n", "\t".repeat(60)),
+            &["text.hidden-tail:1:manual"],
+        ),
+        case("indented by tabs", "a.txt", format!("{}x\n", "\t".repeat(15)), &[]),
         case("deep indentation", "a.txt", format!("{}x\n", " ".repeat(60)), &[]),
     ]
 }

@@ -243,3 +243,26 @@ fn within_their_bounds_these_functions_are_those_of_rego() {
     let wrong = "package main\n\nimport rego.v1\n\ndeny contains \"x\" if concat(1, 2) == \"\"\n";
     assert_eq!(short(&ask(&[wrong])), ["rego.error:1:manual", "rego.error:5:manual"]);
 }
+
+#[test]
+fn a_policy_that_is_never_asked_is_told_with_its_line() {
+    let spoken = "package main\n\nimport rego.v1\n\ndeny contains \"x\" if input.kind == \"Secret\"\n";
+    let typo = "# Names.\npackage mian\n\nimport rego.v1\n\ndeny_names contains \"x\" if true\n";
+    let library = "package lib\n\nimport rego.v1\n\nis_a if true\n";
+    let mut options = options(&[spoken, typo, library]);
+    options.policy_packages.push("team".to_owned());
+    let guards = Guards::new(&options).expect("guards");
+    let told: Vec<String> = guards
+        .remarks()
+        .iter()
+        .map(|remark| format!("{}:{} {}; {}", remark.file, remark.line, remark.message, remark.remedy))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "policy/1.rego:2 its package \"mian\" is not asked, so that its rule deny_names never speaks; name the package in guard.policy_packages, or write `package main`",
+            "guard.policy_packages:0 no policy is of package \"team\"; the packages are lib, main, mian",
+        ]
+    );
+    assert!(guards.broken_policies().is_empty(), "the others are asked");
+}

@@ -30,12 +30,15 @@ impl Checker<'_> {
                 "add guard.policies, or take the packages out",
             );
         }
-        if raw
-            .kubernetes
-            .as_ref()
-            .is_some_and(|kubernetes| kubernetes.version.trim().is_empty())
+        if let Some(kubernetes) = &raw.kubernetes
+            && !is_version(&kubernetes.version)
         {
-            self.problem("guard.kubernetes.version", "it is empty", "write for example \"1.35\"");
+            let message = format!("{:?} is no version of Kubernetes", kubernetes.version);
+            self.problem(
+                "guard.kubernetes.version",
+                message,
+                "write that of the definitions, such as \"1.35\"",
+            );
         }
         let (mut effects, mut off) = (BTreeMap::new(), BTreeMap::new());
         for (nth, rule) in raw.rules.into_iter().enumerate() {
@@ -82,4 +85,11 @@ impl Checker<'_> {
             ),
         }
     }
+}
+
+/// `1.35`, `v1.35` or `1.35.2`.
+fn is_version(text: &str) -> bool {
+    let parts: Vec<&str> = text.strip_prefix('v').unwrap_or(text).split('.').collect();
+    let number = |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    (2..=3).contains(&parts.len()) && parts.iter().all(number)
 }

@@ -351,6 +351,11 @@ fn bad_configurations_and_their_exact_answers() {
             "guard.policy_milliseconds (file c.toml): 0 is not a time that policies can have\n  remedy: write 1 to 10000",
         ),
         (
+            format!("{GOOD}\n[guard.kubernetes]\nversion = \"banana\"\ndefinitions = \"k8s.json\""),
+            &[],
+            "guard.kubernetes.version (file c.toml): \"banana\" is no version of Kubernetes\n  remedy: write that of the definitions, such as \"1.35\"",
+        ),
+        (
             format!("{GOOD}\n[guard]\npolicy_packages = [\"team\"]"),
             &[],
             "guard.policy_packages (file c.toml): packages are named, but no folder of policies\n  remedy: add guard.policies, or take the packages out",

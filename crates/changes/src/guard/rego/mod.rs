@@ -52,6 +52,8 @@ pub(super) struct Policies {
     rules: Arc<[(String, Weight)]>,
     /// Files that could not be used; while there are any, nothing passes.
     pub broken: Vec<Problem>,
+    /// What an operator should know although it is no error.
+    pub remarks: Vec<Problem>,
     limit: Duration,
     files: usize,
 }
@@ -66,13 +68,32 @@ impl Policies {
         let bounded = bounds::apply(&mut engine);
         let mut broken: Vec<Problem> = files.iter().filter_map(|(name, text)| add(&mut engine, name, text).err()).collect();
         let mut rules: BTreeSet<(String, Weight)> = BTreeSet::new();
+        let mut remarks = Vec::new();
+        let mut found = BTreeSet::new();
         for module in engine.get_modules().iter() {
             let package = recursion::package(module);
             let short = package.trim_start_matches("data.");
+            found.insert(short.to_owned());
+            let named: Vec<_> = module.policy.iter().filter_map(|rule| weighty(rule)).collect();
             if short == PACKAGE || packages.iter().any(|asked| asked == short) {
-                let named = module.policy.iter().filter_map(|rule| weighty(rule));
-                rules.extend(named.map(|(rule, weight)| (format!("{package}.{rule}"), weight)));
+                rules.extend(named.into_iter().map(|(rule, weight)| (format!("{package}.{rule}"), weight)));
+            } else if let Some((rule, _)) = named.first() {
+                let place = module.package.refr.span();
+                remarks.push(Problem {
+                    file: place.source.get_path().clone(),
+                    line: usize::try_from(place.line).unwrap_or(1),
+                    message: format!("its package {short:?} is not asked, so that its rule {rule} never speaks"),
+                    remedy: format!("name the package in guard.policy_packages, or write `package {PACKAGE}`"),
+                });
             }
+        }
+        for package in packages.iter().filter(|package| !found.contains(*package)) {
+            remarks.push(Problem {
+                file: "guard.policy_packages".to_owned(),
+                line: 0,
+                message: format!("no policy is of package {package:?}"),
+                remedy: format!("the packages are {}", found.iter().cloned().collect::<Vec<_>>().join(", ")),
+            });
         }
         if let Some(function) = recursion::find(engine.get_modules().iter().map(AsRef::as_ref)) {
             let message = format!("the function {function} leads back to itself, which Rego forbids");
@@ -98,8 +119,13 @@ impl Policies {
             });
         }
         if rules.is_empty() && broken.is_empty() {
-            let message = format!("no deny, violation or warn rule in package {PACKAGE}");
-            let remedy = "name the policies' package in the configuration".to_owned();
+            let asked: Vec<&str> = std::iter::once(PACKAGE).chain(packages.iter().map(String::as_str)).collect();
+            let message = format!("no deny, violation or warn rule in package {}", asked.join(", "));
+            let found: Vec<String> = found.into_iter().collect();
+            let remedy = format!(
+                "name the policies' package in guard.policy_packages; theirs are {}",
+                found.join(", ")
+            );
             broken.push(Problem {
                 file: files[0].0.clone(),
                 line: 1,
@@ -111,6 +137,7 @@ impl Policies {
             engine,
             rules: rules.into_iter().collect(),
             broken,
+            remarks,
             limit,
             files: files.len(),
         })
