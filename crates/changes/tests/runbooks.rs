@@ -200,6 +200,29 @@ fn a_path_outside_the_allowed_ones_is_refused() {
     assert_eq!(error.pointer, "/app");
 }
 
+/// Values are written as values, so a run makes no YAML invalid by itself: what it meets may be.
+#[test]
+fn what_is_no_yaml_is_refused_with_its_line() {
+    let text = edit("path = \"spec.n\"\nset = \"{text}\"");
+    let call = json!({"app": "web", "text": "a: [\n} b: {{"});
+    assert!(written(&text, &call).contains("n: \"a: [\\n} b: {{\" # n"), "a text stays a text");
+    let runbook = Runbook::parse(&text, "test.toml").expect("it is valid");
+    for broken in ["spec:\n  n: [1\n", "spec: {n: 1\n", "spec:\n  n: 1\n n: 2\n"] {
+        let path: RepoPath = "apps/web/a.yaml".parse().expect("a path");
+        let files = BTreeMap::from([(path, Some(broken.as_bytes().to_vec()))]);
+        let error = runbook.render(&call, &files).expect_err(broken);
+        assert_eq!(error.kind, RenderErrorKind::Target, "{broken}");
+        assert!(
+            error.message.contains("not valid YAML") && error.message.contains("line "),
+            "{broken}: {error}"
+        );
+    }
+    // A text that is a template only becomes YAML later.
+    let template = with_edits("[[edits]]\nfile = \"apps/{app}/templates/a.yaml\"\nwrite = \"a: {{{{ .Values.a }}}}\\n\"")
+        .replace("apps/*/*.yaml", "apps/*/templates/*.yaml");
+    assert!(Runbook::parse(&template, "test.toml").is_ok());
+}
+
 #[test]
 fn a_file_that_was_not_handed_in_is_an_error() {
     let runbook = Runbook::parse(&edit("path = \"a\"\nset = 1"), "test.toml").expect("it is valid");
@@ -278,6 +301,11 @@ fn problems_name_file_line_column_and_remedy() {
         ("set = 1", "set = 1\nfoo = 2", "unknown field `foo`"),
         ("set = 1", "remove = false", "false says nothing here"),
         ("set = 1", "write = \"x\"", "write and delete are about the whole file"),
+        (
+            "path = \"spec.n\"\nset = 1",
+            "write = \"a: 1\\nb: [\\n\"",
+            "line 3 of the text to write: it is not valid YAML",
+        ),
         ("set = 1", "set = \"{nope}\"", "{nope} is not among the properties"),
         ("name = \"test\"", "name = ", "test.toml:1:"),
     ] {

@@ -35,7 +35,8 @@ use super::safety::{self, FileLimits, FileVerify};
 use super::schema::Refusal;
 use super::template::Template;
 use super::{Action, BYTES_MAX, EDITS_MAX, Problem, Runbook, RunbookEdit, SelectorTemplate, ValueChange, ValueTemplate};
-use crate::yaml::{Path, Scalar};
+use crate::yaml::tree;
+use crate::yaml::{Limits, Path, Scalar};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -273,6 +274,7 @@ impl Checker<'_> {
         let mut whole = Vec::new();
         let mut changes = Vec::new();
         if let Some(text) = &edit.write {
+            self.written(edit.file.get_ref(), text);
             whole.push(Action::Write(text.get_ref().clone()));
         }
         if self.flag(edit.delete.as_ref()) {
@@ -307,6 +309,16 @@ impl Checker<'_> {
                 self.add(span, format!("the edit says {} things to do", wholes + changes), REMEDY);
                 None
             }
+        }
+    }
+
+    /// A text to write that the file's readers could not read. One with actions of a template is none before it is rendered.
+    fn written(&mut self, file: &str, text: &Spanned<String>) {
+        let yaml = [".yaml", ".yml", ".json"].iter().any(|end| file.ends_with(end)) && !text.get_ref().contains("{{");
+        if yaml && let Err(error) = tree::parse(text.get_ref(), &Limits::default()) {
+            let place = error.line.map_or_else(String::new, |line| format!("line {line} of "));
+            let message = format!("{place}the text to write: {}", error.message.replace("the file", "it"));
+            self.add(&text.span(), message, "correct it: the run would be refused");
         }
     }
 
