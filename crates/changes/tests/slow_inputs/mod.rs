@@ -409,6 +409,34 @@ fn words(bytes: usize) -> Vec<Slow> {
 /// Files of other languages, and what only becomes YAML.
 fn others(bytes: usize) -> Vec<Slow> {
     vec![
+        slow("template: actions only", "charts/x/templates/a.yaml", fill(bytes, "{{a}}")),
+        slow(
+            "template: manifests with actions",
+            "charts/x/templates/a.yaml",
+            fill(
+                bytes,
+                "{{- if .x }}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: {{ .a }}}\nstringData: {a: {{ .b }}}\n{{- end }}\n",
+            ),
+        ),
+        slow(
+            "template: collections that never end",
+            "charts/x/templates/a.yaml",
+            format!("{{{{ .x }}}}\n{}", fill(bytes, "a: [b, {c: d\n")),
+        ),
+        slow(
+            "template: collections on every line of no YAML",
+            "charts/x/templates/a.yaml",
+            format!(
+                "{{{{ .x }}}}\n] :\n{}",
+                fill(bytes, "env: [{name: DB_PASSWORD, value: {{ .x }}}]\n")
+            ),
+        ),
+        slow(
+            "template: quotes that never end",
+            "charts/x/templates/a.yaml",
+            fill(bytes, "a: {{ \" }}\nb: {{ ` }}\n"),
+        ),
+        slow("words of another script", "a.yaml", fill(bytes, "a: \u{430}\u{441}, \u{438}\n")),
         slow("templates", "charts/x/templates/a.yaml", fill(bytes, "a: {{ {{ {{\n")),
         slow(
             "templates with passwords",
