@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{ChangeSet, FileChange, RepoPath, is_text};
 
+use super::checks::{Counts, checks, plural};
 use super::encoded::{self, Pieces};
 use super::kubernetes::{SchemaError, Verdict};
 use super::lines::{Added, LineIndex};
@@ -16,8 +17,8 @@ use super::sink::{Sink, effect_of};
 use super::structure::hint::Owner;
 use super::template::{self, Neutral, is_template};
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
-use super::work::{Shares, Work};
-use super::{Check, CheckResult, Effect, Finding, Guards, Report, files, look, rules, structure};
+use super::work::{Cost, Shares, Work};
+use super::{Finding, Guards, Report, files, look, patches, rules, structure};
 
 /// Decoded and unescaped texts larger than this are not searched again.
 const SECOND_LOOK_MAX: usize = 4 << 20;
@@ -27,17 +28,6 @@ const UNLOOKED_TOLD: usize = 20;
 /// Work per value that is held against a schema.
 const VALIDATED: usize = 400;
 const LOOK_AT_RENDERED: &str = "look at what it renders to";
-
-/// What the checks count.
-#[derive(Default)]
-struct Counts {
-    files: usize,
-    texts: usize,
-    yaml: usize,
-    validated: usize,
-    unknown_kinds: usize,
-    documents: usize,
-}
 
 /// Whatever concerns one file.
 struct File<'a> {
@@ -50,7 +40,7 @@ pub(super) fn run(guards: &Guards, changes: &ChangeSet, old: &BTreeMap<RepoPath,
     let mut findings = Vec::new();
     let mut counts = Counts::default();
     let mut policies = guards.policies.as_ref().map(super::rego::Policies::start);
-    let patches = patches_named(changes, old);
+    let patches = patches::named(changes, old);
     let mut shares = Shares::of(changes.len());
     let mut memory = Memory::default();
     let mut unlooked = Vec::new();
@@ -303,7 +293,7 @@ impl One<'_> {
 
     fn validate(&mut self, file: &File<'_>, tree: &Tree, now: &Documents<'_>, before: &Documents<'_>, sink: &mut Sink<'_>) {
         let guards = self.guards;
-        let patch = is_patch(file.path, self.patches);
+        let patch = patches::is_patch(file.path, self.patches);
         let standing: HashMap<_, _> = before.manifests.iter().rev().map(|old| (old.identity(), old)).collect();
         for manifest in &now.manifests {
             // Read by tools, never sent to the API.
@@ -427,39 +417,6 @@ impl One<'_> {
     }
 }
 
-/// The work that looking at a text is, by its bytes and lines.
-struct Cost {
-    bytes: usize,
-    /// Bytes of letters that are not ASCII: only these can hide something.
-    beyond_ascii: usize,
-    lines: usize,
-}
-
-impl Cost {
-    fn of(text: &[u8]) -> Self {
-        Self {
-            bytes: text.len(),
-            beyond_ascii: text.iter().filter(|byte| !byte.is_ascii()).count(),
-            lines: text.iter().filter(|byte| **byte == b'\n').count() + 1,
-        }
-    }
-
-    /// Its lines are told apart from those of another text.
-    const fn compared(&self) -> usize {
-        self.bytes + self.lines * 60
-    }
-
-    /// Each letter is asked whether it hides something.
-    const fn looked_at(&self) -> usize {
-        self.bytes * 7 + self.beyond_ascii * 100 + self.lines * 60
-    }
-
-    /// Runs of letters are tried as base64.
-    const fn decoded(&self) -> usize {
-        self.bytes * 4 + self.lines * 20
-    }
-}
-
 /// Whole files behind an encoding: an env file, a Secret, a kubeconfig.
 fn structures_in_pieces(path: &RepoPath, pieces: &Pieces, sink: &mut Sink<'_>) {
     // Beyond it the rest is told as missed already.
@@ -542,40 +499,6 @@ fn is_kubeconfig(manifest: &Manifest<'_>) -> bool {
     manifest.kind == "Config" && manifest.api_version == "v1"
 }
 
-/// Files that a kustomization of this change, or its old version, names as patches, and whether of Secrets.
-fn patches_named(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>) -> BTreeMap<String, bool> {
-    let is_kustomization = |path: &&RepoPath| matches!(path.file_name(), "kustomization.yaml" | "kustomization.yml" | "Kustomization");
-    // What is not read here is no patch, and then judged as a whole manifest.
-    let work = Work::aside();
-    let mut named = BTreeMap::new();
-    let new = changes
-        .iter()
-        .filter_map(|(path, change)| change.new.as_ref().map(|new| (path, new.bytes.as_slice())));
-    let texts = new.chain(old.iter().map(|(path, bytes)| (path, bytes.as_slice())));
-    for (path, bytes) in texts.filter(|(path, _)| is_kustomization(path)) {
-        let Some(Ok(tree)) = std::str::from_utf8(bytes).ok().map(|text| tree::parse(text, &work)) else {
-            continue;
-        };
-        for document in &tree.documents {
-            for list in ["patches", "patchesStrategicMerge", "patchesJson6902"] {
-                for item in tree.get(document, list).map(Node::items).unwrap_or_default() {
-                    let file = tree.text_at(item, &["path"]).or_else(|| tree.resolve(item).text());
-                    let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/"));
-                    let Some(file) = file else { continue };
-                    let of_secret = tree.text_at(item, &["target", "kind"]).is_some_and(structure::names_secret);
-                    *named.entry(format!("{folder}{}", file.trim_start_matches("./"))).or_default() |= of_secret;
-                }
-            }
-        }
-    }
-    named
-}
-
-fn is_patch(path: &RepoPath, named: &BTreeMap<String, bool>) -> bool {
-    let telling = |part: &str| part.contains("patch") || matches!(part, "overlays" | "components" | "overrides");
-    named.contains_key(path.as_str()) || path.parts().any(telling)
-}
-
 fn is_yaml(path: &RepoPath) -> bool {
     let name = path.file_name().to_lowercase();
     let named = [".yaml", ".yml", ".json", ".kubeconfig", ".tfstate"]
@@ -615,100 +538,4 @@ fn has_lone_return(text: &str) -> bool {
         .iter()
         .enumerate()
         .any(|(at, byte)| *byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
-}
-
-fn checks(guards: &Guards, findings: &[Finding], counts: &Counts) -> Vec<Check> {
-    let check = |name: &str, label: String, prefixes: &[&str], ran: bool, passed: String, skipped: &str| {
-        let concerned = |finding: &&Finding| prefixes.iter().any(|prefix| finding.rule.starts_with(prefix));
-        let bad = findings
-            .iter()
-            .filter(concerned)
-            .filter(|finding| finding.effect != Effect::Remark)
-            .count();
-        let remarks = findings.iter().filter(concerned).count() - bad;
-        let (result, words) = match (bad, remarks) {
-            (0, _) if !ran => (CheckResult::Skipped, skipped.to_owned()),
-            (0, 0) => (CheckResult::Passed, passed),
-            (0, remarks) => (CheckResult::Passed, format!("{passed}, {}", plural(remarks, "remark"))),
-            (bad, _) => (CheckResult::Failed, plural(bad, "finding")),
-        };
-        Check {
-            name: name.to_owned(),
-            label,
-            result,
-            words,
-        }
-    };
-    let unknown = match counts.unknown_kinds {
-        0 => String::new(),
-        many => format!(", {many} of unknown kinds not validated"),
-    };
-    let kubernetes = format!(
-        "{} valid for Kubernetes {}{unknown}",
-        plural(counts.validated, "manifest"),
-        guards.schemas.version()
-    );
-    let schemas = format!("schemas {}", guards.schemas.version());
-    let (policies, rego) = match &guards.policies {
-        Some(policies) => ("no documents", format!("Rego {}", policies.count())),
-        None => ("no policies configured", "Rego".to_owned()),
-    };
-    vec![
-        check(
-            "files",
-            "files".to_owned(),
-            &["file.", "kind.", "infisical."],
-            counts.files > 0,
-            plural(counts.files, "file"),
-            "no files",
-        ),
-        check(
-            "secrets",
-            "secrets".to_owned(),
-            &[SECRET_PREFIX, "structure.", "guard."],
-            counts.files > 0,
-            "none found".to_owned(),
-            "no files",
-        ),
-        check(
-            "text",
-            "text".to_owned(),
-            &["text."],
-            counts.texts > 0,
-            "nothing hidden".to_owned(),
-            "no text",
-        ),
-        check(
-            "yaml",
-            "YAML".to_owned(),
-            &["yaml."],
-            counts.yaml > 0,
-            plural(counts.yaml, "file"),
-            "no YAML or JSON",
-        ),
-        check(
-            "kubernetes",
-            schemas,
-            &["manifest."],
-            counts.validated > 0,
-            kubernetes,
-            "no manifests of a known kind",
-        ),
-        check(
-            "rego",
-            rego,
-            &["rego."],
-            counts.documents > 0,
-            plural(counts.documents, "document"),
-            policies,
-        ),
-    ]
-}
-
-fn plural(count: usize, what: &str) -> String {
-    if count == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{count} {what}s")
-    }
 }

@@ -6,6 +6,7 @@
 //!
 //! What stood in the base already is remarked and not refused: whoever touches a file is not made to mend its past.
 
+mod checks;
 mod encoded;
 mod files;
 mod inspect;
@@ -13,6 +14,7 @@ mod kubernetes;
 mod lines;
 mod look;
 mod manifests;
+mod patches;
 mod rego;
 mod report;
 mod rules;

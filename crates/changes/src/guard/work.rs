@@ -102,6 +102,39 @@ impl Work {
     }
 }
 
+/// The work that looking at a text is, by its bytes and lines.
+pub(super) struct Cost {
+    bytes: usize,
+    /// Bytes of letters that are not ASCII: only these can hide something.
+    beyond_ascii: usize,
+    lines: usize,
+}
+
+impl Cost {
+    pub fn of(text: &[u8]) -> Self {
+        Self {
+            bytes: text.len(),
+            beyond_ascii: text.iter().filter(|byte| !byte.is_ascii()).count(),
+            lines: text.iter().filter(|byte| **byte == b'\n').count() + 1,
+        }
+    }
+
+    /// Its lines are told apart from those of another text.
+    pub const fn compared(&self) -> usize {
+        self.bytes + self.lines * 60
+    }
+
+    /// Each letter is asked whether it hides something.
+    pub const fn looked_at(&self) -> usize {
+        self.bytes * 7 + self.beyond_ascii * 100 + self.lines * 60
+    }
+
+    /// Runs of letters are tried as base64.
+    pub const fn decoded(&self) -> usize {
+        self.bytes * 4 + self.lines * 20
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
