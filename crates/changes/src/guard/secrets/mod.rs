@@ -62,10 +62,10 @@ impl Engine {
     pub fn new(operator: Option<(&str, &str)>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let RuleFile {
             mut patterns, mut allow, ..
-        } = format::read("built-in rules", BUILT_IN)?;
+        } = format::read("built-in rules", BUILT_IN, true)?;
         let mut remarks = Vec::new();
         if let Some((file, text)) = operator {
-            let theirs = format::read(file, text)?;
+            let theirs = format::read(file, text, false)?;
             patterns.retain(|ours| !theirs.patterns.iter().any(|pattern| pattern.id == ours.id));
             patterns.extend(theirs.patterns);
             allow.extend(theirs.allow);
