@@ -217,10 +217,49 @@ fn what_is_no_yaml_is_refused_with_its_line() {
             "{broken}: {error}"
         );
     }
+    // Valid, but what the edit would make of it is not: the result is read again before it counts.
+    for (change, odd, line) in [
+        ("path = \"spec.n\"\nset = 7", "spec: {n}\n", 1),
+        ("path = \"spec.n\"\nremove = true", "spec: {n}\n", 1),
+        ("path = \"spec.z\"\nput = 7", "spec:\n  ? n\n  : 1\n  m: 2\n", 2),
+    ] {
+        let runbook = Runbook::parse(&edit(change), "test.toml").expect("it is valid");
+        let path: RepoPath = "apps/web/a.yaml".parse().expect("a path");
+        let files = BTreeMap::from([(path, Some(odd.as_bytes().to_vec()))]);
+        let error = runbook.render(&call, &files).expect_err(odd);
+        let place = format!("apps/web/a.yaml, line {line}: the layout around `spec.");
+        assert_eq!(error.kind, RenderErrorKind::Target, "{odd}: {error}");
+        assert!(
+            error.message.starts_with(&place) && error.hint == "make this change by hand",
+            "{odd}: {error}"
+        );
+    }
+    // What is more than an edit may read is still YAML.
+    let deep = format!("a: {}{}\\n", "[".repeat(70), "]".repeat(70));
+    assert!(
+        Runbook::parse(
+            &with_edits(&format!("[[edits]]\nfile = \"apps/{{app}}/a.yaml\"\nwrite = \"{deep}\"")),
+            "test.toml"
+        )
+        .is_ok()
+    );
     // A text that is a template only becomes YAML later.
     let template = with_edits("[[edits]]\nfile = \"apps/{app}/templates/a.yaml\"\nwrite = \"a: {{{{ .Values.a }}}}\\n\"")
         .replace("apps/*/*.yaml", "apps/*/templates/*.yaml");
     assert!(Runbook::parse(&template, "test.toml").is_ok());
+}
+
+/// What the file is called, and so whether it must be YAML, may only be known from the call.
+#[test]
+fn a_text_that_is_no_yaml_is_not_written_under_a_name_that_says_so() {
+    let text = with_edits("[[edits]]\nfile = \"apps/{app}/{text}\"\nwrite = \"a: 1\\nb: [\\n\"").replace("apps/*/*.yaml", "apps/*/*");
+    for name in ["b.yaml", "b.yml", "b.json"] {
+        let error = run(&text, &json!({"app": "web", "text": name})).expect_err(name);
+        assert_eq!((error.kind, error.pointer.as_str()), (RenderErrorKind::Path, "/text"), "{error}");
+        let place = format!("apps/web/{name}: line 3 of the text to write: it is not valid YAML");
+        assert!(error.message.contains(&place) && !error.hint.is_empty(), "{error}");
+    }
+    assert_eq!(written(&text, &json!({"app": "web", "text": "b.txt"})), "a: 1\nb: [\n");
 }
 
 #[test]

@@ -31,12 +31,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::parameters::Parameters;
+use super::render;
 use super::safety::{self, FileLimits, FileVerify};
 use super::schema::Refusal;
 use super::template::Template;
 use super::{Action, BYTES_MAX, EDITS_MAX, Problem, Runbook, RunbookEdit, SelectorTemplate, ValueChange, ValueTemplate};
-use crate::yaml::tree;
-use crate::yaml::{Limits, Path, Scalar};
+use crate::yaml::{Path, Scalar};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -312,12 +312,9 @@ impl Checker<'_> {
         }
     }
 
-    /// A text to write that the file's readers could not read. One with actions of a template is none before it is rendered.
+    /// A text that is no YAML though the name says so, as far as the name can be known without parameters.
     fn written(&mut self, file: &str, text: &Spanned<String>) {
-        let yaml = [".yaml", ".yml", ".json"].iter().any(|end| file.ends_with(end)) && !text.get_ref().contains("{{");
-        if yaml && let Err(error) = tree::parse(text.get_ref(), &Limits::default()) {
-            let place = error.line.map_or_else(String::new, |line| format!("line {line} of "));
-            let message = format!("{place}the text to write: {}", error.message.replace("the file", "it"));
+        if let Some(message) = render::not_yaml(file, text.get_ref()) {
             self.add(&text.span(), message, "correct it: the run would be refused");
         }
     }

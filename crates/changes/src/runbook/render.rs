@@ -10,7 +10,7 @@ use super::{
     Action, REASON_CHARS_MAX, RenderError, RenderErrorKind, Rendered, Runbook, RunbookEdit, SelectorTemplate, TITLE_CHARS_MAX, ValueChange,
     ValueTemplate,
 };
-use crate::yaml::{self, Edit, EditError, EditErrorKind, Limits, Path, Scalar, Selector};
+use crate::yaml::{self, Edit, EditError, EditErrorKind, Limits, Path, Scalar, Selector, tree};
 
 type Files = BTreeMap<RepoPath, Option<Vec<u8>>>;
 
@@ -80,7 +80,15 @@ fn edited(edit: &RunbookEdit, path: &RepoPath, before: Option<Vec<u8>>, paramete
         )
     };
     match &edit.action {
-        Action::Write(text) => Ok(Some(text.clone().into_bytes())),
+        Action::Write(text) => match not_yaml(path.as_str(), text) {
+            Some(why) => {
+                let hint = "give another file name, or correct the runbook";
+                // The name's end makes it YAML, and what was fixed of it was seen when the runbook was read.
+                let last = edit.file.parameters().last().map(|name| format!("/{name}")).unwrap_or_default();
+                Err(error(RenderErrorKind::Path, &last, format!("{path}: {why}"), hint))
+            }
+            None => Ok(Some(text.clone().into_bytes())),
+        },
         Action::Delete => before.map(|_| None).ok_or_else(absent),
         Action::Value {
             document,
@@ -109,6 +117,18 @@ fn edited(edit: &RunbookEdit, path: &RepoPath, before: Option<Vec<u8>>, paramete
             Ok(Some(after.into_bytes()))
         }
     }
+}
+
+/// What makes a text to write unreadable for the readers of a file of this name. One with actions of a template is no YAML before it is
+/// rendered.
+pub(super) fn not_yaml(file: &str, text: &str) -> Option<String> {
+    let yaml = [".yaml", ".yml", ".json"].iter().any(|end| file.ends_with(end)) && !text.contains("{{");
+    let why = yaml.then(|| tree::parse(text, &Limits::default()).err()).flatten()?;
+    if why.kind != EditErrorKind::Syntax {
+        return None;
+    }
+    let place = why.line.map_or_else(String::new, |line| format!("line {line} of "));
+    Some(format!("{place}the text to write: {}", why.message.replace("the file", "it")))
 }
 
 fn target_error(path: &RepoPath, why: &EditError, pointer: String) -> RenderError {
