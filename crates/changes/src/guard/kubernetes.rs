@@ -301,11 +301,11 @@ fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), V
             named(name, &value).into_iter().collect()
         };
         any |= !schemas.is_empty();
-        for (key, schema) in schemas {
+        for (key, schema, within) in schemas {
             if let Err(error) = jsonschema::meta::validate(&schema) {
                 let place = error.instance_path().to_string();
                 let message = format!("its schema is none at {:?}", if place.is_empty() { "/" } else { &place });
-                let line = tree.line_at(document, &place).max(document.line);
+                let line = tree.line_at(document, &format!("{within}{place}"));
                 return Err(problem(
                     name,
                     line,
@@ -323,8 +323,8 @@ fn custom_schemas(name: &str, text: &str, into: &mut HashMap<(String, String), V
     Err(problem(name, 1, "no schema in it", remedy))
 }
 
-/// API version and kind, in small letters, and what is theirs.
-type Custom = ((String, String), Value);
+/// API version and kind, in small letters; what is theirs; and where that stands in the document.
+type Custom = ((String, String), Value, String);
 
 /// The schemas of a CustomResourceDefinition, one for each of its versions.
 fn defined(name: &str, line: usize, value: &Value) -> Result<Vec<Custom>, Problem> {
@@ -334,10 +334,12 @@ fn defined(name: &str, line: usize, value: &Value) -> Result<Vec<Custom>, Proble
     let schemas: Vec<Custom> = versions
         .into_iter()
         .flatten()
-        .filter_map(|version| {
+        .enumerate()
+        .filter_map(|(nth, version)| {
             let schema = version.pointer("/schema/openAPIV3Schema")?;
             let api = format!("{group}/{}", version.get("name")?.as_str()?.to_lowercase());
-            Some(((api, kind.clone()), strict(schema, true)))
+            let within = format!("/spec/versions/{nth}/schema/openAPIV3Schema");
+            Some(((api, kind.clone()), strict(schema, true), within))
         })
         .collect();
     if group.is_empty() || kind.is_empty() || schemas.is_empty() {
@@ -355,7 +357,7 @@ fn named(name: &str, value: &Value) -> Option<Custom> {
     let (kind, version) = stem.rsplit_once('_')?;
     let group = folder.rsplit('/').next()?;
     let api = format!("{group}/{version}").to_lowercase();
-    Some(((api, kind.to_lowercase()), strict(value, true)))
+    Some(((api, kind.to_lowercase()), strict(value, true), String::new()))
 }
 
 /// OpenAPI's dialect as JSON Schema; objects with named fields take no others, as the API server prunes them silently.

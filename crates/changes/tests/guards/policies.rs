@@ -156,6 +156,10 @@ fn what_costs_more_than_it_looks_is_an_error_that_names_its_bound() {
         ),
         ("sprintf(\"%4000000000d\", [1]) != \"\"", "sprintf: too many digits in a width"),
         (
+            "sprintf(\"%s%s%s%s%s%s%s%s\", [input.data.long, input.data.long, input.data.long, input.data.long, input.data.long, input.data.long, input.data.long, input.data.long]) != \"\"",
+            "sprintf: too long a text",
+        ),
+        (
             "count(replace(input.data.long, \"x\", input.data.long)) > 0",
             "replace: too long a text",
         ),

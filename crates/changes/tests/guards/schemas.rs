@@ -139,7 +139,7 @@ fn definitions_that_define_nothing_are_problems_with_their_place() {
     let odd = CRD.replace("type: integer, minimum", "type: whole, minimum");
     assert_eq!(
         problem(&odd),
-        "crds/things.yaml:1 its schema is none at \"/properties/spec/properties/size/type\""
+        "crds/things.yaml:20 its schema is none at \"/properties/spec/properties/size/type\""
     );
 }
 

@@ -174,13 +174,15 @@ fn replaced_by_pattern(given: &[Value]) -> Result<()> {
     within("too long a text", length, TEXT_MAX)
 }
 
-/// A width in a format makes a text of any length out of nothing.
+/// A width in a format makes a text of any length out of nothing, and texts that double from rule to rule have no end.
 fn format(given: &[Value]) -> Result<()> {
     for verb in text(given.first()).split('%').skip(1) {
         let digits = verb.trim_start_matches('.').chars().take_while(|c| c.is_numeric()).count();
         within("too many digits in a width", digits as u64, WIDTH_DIGITS_MAX as u64)?;
     }
-    Ok(())
+    let texts = given.get(1).and_then(|given| given.as_array().ok());
+    let length = texts.map_or(0, |texts| texts.iter().map(|text| bytes(Some(text))).sum());
+    within("too long a text", length, TEXT_MAX)
 }
 
 fn searched(given: &[Value]) -> Result<()> {

@@ -264,3 +264,15 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
         .map(|count| -share(count) * share(count).log2())
         .sum()
 }
+
+#[cfg(test)]
+mod built_in {
+    use super::{BUILT_IN, format};
+
+    /// Nobody looks at them again at the start.
+    #[test]
+    fn they_are_as_good_as_anybody_elses() {
+        let read = format::read("built-in rules", BUILT_IN, false).map_err(|problems| format!("{problems:?}"));
+        assert!(read.is_ok_and(|rules| rules.remarks.is_empty()));
+    }
+}
