@@ -37,7 +37,7 @@ pub use book::{
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
 pub use inbound::Habits;
-pub use problem::Problem;
+pub use problem::{Found, Place, Problem};
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
     ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{AgentName, Proposal, RepositoryName, RunbookName, Sha256Hash, Tier};
 use serde_json::Value;
 
-use crate::Checked;
+use crate::{Checked, Found};
 
 /// An authenticated agent with what it may touch.
 #[derive(Debug, Clone)]
@@ -151,6 +151,8 @@ pub struct Evaluation {
     /// What the checks say. A finding that refuses would refuse the proposal. The summary names the touched applications; `None` there when
     /// Argo CD is unreachable or not configured: unknown.
     pub checked: Checked,
+    /// Secrets in title, reason and correlation id: each would refuse the proposal.
+    pub words: Vec<Found>,
     /// What would hold it back now, once it is approved: stops and freezes, a sentence each.
     pub waits: Vec<String>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.

@@ -193,7 +193,9 @@ async fn pages_diffs_scopes_and_dry_runs() {
         dry.text
     );
     assert_eq!(dry.json()["approvers"][0]["people"], json!(["alice", "bob", "carol"]));
-    assert!(!dry.text.contains("1001"), "numeric ids stay inside: {}", dry.text);
+    // A hash may hold the digits by chance.
+    let mut words = dry.text.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(!words.any(|word| word == "1001"), "numeric ids stay inside: {}", dry.text);
     assert_eq!(
         api.get("/v1/proposals", "").await.json()["proposals"].as_array().unwrap().len(),
         2,

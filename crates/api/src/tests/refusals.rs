@@ -538,3 +538,28 @@ async fn bodies_on_the_wire_are_bounded_and_unread_without_a_token() {
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_rendering_is_refused_at_places_of_its_own_body() {
+    let api = api().await;
+    for (name, parameters, expected, place) in [
+        (
+            "scale",
+            serde_json::json!({"app": "web", "replicas": "many"}),
+            "422 runbook_refused",
+            Some("/parameters/replicas"),
+        ),
+        (
+            "scale",
+            serde_json::json!({"app": "web", "replicas": 1}),
+            "422 runbook_refused",
+            Some("/parameters/app"),
+        ),
+        ("nobodys", serde_json::json!({}), "422 unknown_runbook", None),
+    ] {
+        let body = serde_json::json!({"repository": "homelab", "parameters": parameters}).to_string();
+        let seen = api.send(&format!("POST /v1/runbooks/{name}/render\n{TOKEN}\n{JSON}"), body).await;
+        assert_eq!(seen.problem(), expected, "{}", seen.text);
+        assert_eq!(seen.json()["pointer"].as_str(), place, "{}", seen.text);
+    }
+}

@@ -58,8 +58,7 @@ impl Engine {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
-        self.admit(agent, &resolved, &request.content, request.correlation.as_deref())
-            .await?;
+        self.admit(agent, &resolved, &request).await?;
         // Another revision is another card.
         let asks = current.requested_by.is_none() && resolved.route.tier != domain::Tier::Standard;
         if asks && may_revise {
@@ -121,7 +120,8 @@ impl Engine {
     /// # Errors
     /// 409 with the state when it has ended already, or when its push was sent.
     pub async fn withdraw(&self, agent: &Agent, id: ProposalId, reason: Option<String>) -> Result<Proposal, Problem> {
-        self.proposal(agent, id).await?;
+        let current = self.proposal(agent, id).await?;
+        self.admit_reason(agent, &current.repository, reason.as_deref()).await?;
         let act = Act {
             actor: Actor::Agent(agent.name.clone()),
             audit_refusal: true,
