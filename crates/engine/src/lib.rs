@@ -40,7 +40,7 @@ pub use inbound::Habits;
 pub use problem::{Found, Place, Problem};
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
+    ListedRunbook, Listing, Me, Meant, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CodeSource, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};

@@ -7,6 +7,31 @@ use serde_json::Value;
 
 use crate::{Checked, Found};
 
+/// Which version of a proposal a call is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// Whatever is there.
+    Any,
+    /// One of these; none of them when the caller names something that no version is called.
+    OneOf(Vec<u64>),
+}
+
+impl Meant {
+    /// Whether it is meant for this version.
+    pub fn is(&self, version: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl From<u64> for Meant {
+    fn from(version: u64) -> Self {
+        Self::OneOf(vec![version])
+    }
+}
+
 /// An authenticated agent with what it may touch.
 #[derive(Debug, Clone)]
 pub struct Agent {

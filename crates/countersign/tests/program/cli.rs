@@ -696,6 +696,11 @@ async fn parked_effects_are_listed_and_tried_again_with_an_audit_row() {
         (&"alarm".into(), &"the chat is gone".into())
     );
 
+    let nope = world.run(&["effects", "retry", "nope"]).await;
+    assert!(
+        nope.code == Some(2) && nope.err.contains("an effect's id is a number: `countersign effects list` shows"),
+        "{nope:?}"
+    );
     let unknown = world.run(&["effects", "retry", "999"]).await;
     assert_eq!(
         (unknown.code, unknown.err.as_str()),
