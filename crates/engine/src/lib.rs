@@ -7,6 +7,7 @@ mod act;
 mod book;
 mod cards;
 mod checked;
+mod codes;
 mod continuity;
 mod hub;
 mod inbound;
@@ -36,6 +37,7 @@ pub use book::{
 };
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
+pub use codes::CODES;
 pub use inbound::Habits;
 pub use problem::{Found, Place, Problem};
 pub use requests::{

@@ -35,6 +35,10 @@ impl Problem {
     /// A refusal that will stay one until the request changes. A fixed detail may be recorded; one that was put together may hold
     /// values, so it needs [`Problem::recordable`].
     pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>, hint: impl Into<String>) -> Self {
+        debug_assert!(
+            crate::CODES.iter().any(|(_, codes)| codes.contains(&code)),
+            "{code} is not among CODES, and so not in the docs"
+        );
         let detail = detail.into();
         let recordable = matches!(detail, Cow::Borrowed(_));
         Self {
