@@ -38,7 +38,7 @@ pub async fn check(store: &Store, repo: &BareRepo) -> Result<()> {
     nothing_stopped_was_sent(store, &proposals).await?;
     match store.verify_audit().await? {
         AuditReport::Intact { .. } => Ok(()),
-        AuditReport::Broken { row, why } => anyhow::bail!("I7: audit row {row}: {why}"),
+        AuditReport::Broken { row, why } => anyhow::bail!("I7: audit row {row:?}: {why}"),
     }
 }
 

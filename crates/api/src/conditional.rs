@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use domain::Sha256Hash;
-use engine::Problem;
+use engine::{Meant, Problem};
 
 /// Digits that tell apart what is told beside one version.
 const BESIDE_DIGITS: usize = 8;
@@ -85,34 +85,24 @@ pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Known>, Problem> {
     Ok(Some(Known::Versions(ours.collect())))
 }
 
-/// Reads `If-Match`: the version that a change is meant for. A weak or foreign tag is version 0, which no document ever has, so it
-/// fails as a mismatch and the caller learns the current tag.
+/// Reads `If-Match`: the versions that a change is meant for, compared strongly (RFC 9110). A weak tag, and one that is none of ours, is that
+/// of no version: the caller learns the current one.
 ///
 /// # Errors
-/// 428 without the header or with `*` (that would be a change to whatever is there); 400 when it is not one entity tag.
-pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
-    let missing = |detail: &'static str| {
-        Problem::new(
+/// 428 without the header; 400 when it is not a list of entity tags.
+pub fn if_match(headers: &HeaderMap) -> Result<Meant, Problem> {
+    let Some(tags) = tags(headers, &axum::http::header::IF_MATCH)? else {
+        return Err(Problem::new(
             428,
             "if_match_required",
-            detail,
+            "this call needs an If-Match header",
             "read the proposal and send its ETag as If-Match, so that nothing you have not seen is replaced",
-        )
+        ));
     };
-    let Some(tags) = tags(headers, &axum::http::header::IF_MATCH)? else {
-        return Err(missing("this call needs an If-Match header"));
-    };
-    match tags.as_slice() {
-        [tag] if tag.text == "*" => Err(missing("If-Match: * names no version")),
-        [tag] if tag.weak => Ok(0),
-        [tag] => Ok(tag.version().unwrap_or(0)),
-        _ => Err(Problem::new(
-            400,
-            "invalid_header",
-            "If-Match must hold exactly one entity tag",
-            "send the ETag of the version you have seen, such as \"v7\" with its quotes",
-        )),
+    if tags.iter().any(|tag| tag.text == "*") {
+        return Ok(Meant::Any);
     }
+    Ok(Meant::OneOf(tags.iter().filter(|tag| !tag.weak).filter_map(Tag::version).collect()))
 }
 
 /// A wait that the caller asked for.
@@ -226,22 +216,25 @@ mod tests {
     }
 
     #[test]
-    fn if_match_names_one_version_or_says_what_is_wrong() {
+    fn if_match_names_versions_or_says_what_is_wrong() {
+        let of = |versions: &[u64]| Ok(Meant::OneOf(versions.to_vec()));
         for (values, expected) in [
-            (&["\"v7\""][..], Ok(7)),
-            (&[" \"v7\" "], Ok(7)),
-            (&["W/\"v7\""], Ok(0)),
-            (&["\"abc\""], Ok(0)),
-            (&["\"v\""], Ok(0)),
-            (&["\"v07\""], Ok(0)),
-            (&["\"v99999999999999999999999\""], Ok(0)),
+            (&["\"v7\""][..], of(&[7])),
+            (&[" \"v7\" "], of(&[7])),
+            (&["\"v7.5f3a0c91\""], of(&[7])),
+            (&["\"v7\", \"v8\""], of(&[7, 8])),
+            (&["\"v7\"", "W/\"v8\""], of(&[7])),
+            (&["*"], Ok(Meant::Any)),
+            (&["W/\"v7\""], of(&[])),
+            (&["\"abc\""], of(&[])),
+            (&["\"v\""], of(&[])),
+            (&["\"v07\""], of(&[])),
+            (&["\"v99999999999999999999999\""], of(&[])),
             (&[], Err(428)),
-            (&["*"], Err(428)),
             (&["v7"], Err(400)),
             (&["7"], Err(400)),
             (&[""], Err(400)),
-            (&["\"v7\", \"v8\""], Err(400)),
-            (&["\"v7\"", "\"v8\""], Err(400)),
+            (&["w/\"v7\""], Err(400)),
             (&["\"v\"7\""], Err(400)),
         ] {
             assert_eq!(if_match(&headers("if-match", values)).map_err(|p| p.status), expected, "{values:?}");

@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::face::Face;
 use crate::problem::Refusal;
 use crate::{conditional, idempotency, json};
-use engine::{Agent, Problem};
+use engine::{Agent, Meant, Problem};
 
 /// The authenticated agent.
 pub struct Caller(pub Agent);
@@ -46,8 +46,8 @@ impl FromRequestParts<Face> for Named {
     }
 }
 
-/// The version that `If-Match` names: what is meant is known before the body is judged.
-pub struct Matched(pub u64);
+/// The versions that `If-Match` names: what is meant is known before the body is judged.
+pub struct Matched(pub Meant);
 
 impl FromRequestParts<Face> for Matched {
     type Rejection = Refusal;
@@ -68,17 +68,42 @@ impl<T: DeserializeOwned> FromRequestParts<Face> for Asked<T> {
             .await
             .map(|Query(query)| Self(query))
             .map_err(|rejection| {
-                Refusal(Problem::new(
-                    400,
-                    "invalid_query",
-                    rejection
-                        .body_text()
-                        .replace("Failed to deserialize query string: ", "the query cannot be used: ")
-                        .replace("unknown variant", "unknown word"),
-                    "compare the query with /openapi.json",
-                ))
+                let (detail, hint) = unusable_query(&rejection.body_text());
+                Refusal(Problem::new(400, "invalid_query", detail, hint))
             })
     }
+}
+
+/// What the query's reader says, with the parameter's name and in words that say what would be right.
+fn unusable_query(text: &str) -> (String, &'static str) {
+    const LISTED: &str = "/openapi.json lists the parameters of each call";
+    let why = text.split_once("query string: ").map_or(text, |(_, why)| why);
+    let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let (name, why) = why.split_once(": ").filter(|(name, _)| is_name(name)).unwrap_or(("", why));
+    if let Some(rest) = why.strip_prefix("unknown field ") {
+        return (format!("the query has no parameter {rest}"), LISTED);
+    }
+    if let Some(name) = why.strip_prefix("duplicate field ") {
+        return (format!("{name} stands in the query twice"), "give each parameter once");
+    }
+    if name.is_empty() {
+        return (format!("the query cannot be used: {why}"), LISTED);
+    }
+    if why.starts_with("invalid digit") || why.starts_with("number too") || why.starts_with("cannot parse integer") {
+        let detail = format!("`{name}` in the query is no number that can be used: whole, not negative, and not too large");
+        return (detail, "write it in plain digits, or leave it out");
+    }
+    if why.contains("`true` or `false`") {
+        return (
+            format!("`{name}` in the query is neither true nor false"),
+            "write true or false, or leave it out",
+        );
+    }
+    let why = why.replace("unknown variant", "unknown word");
+    (
+        format!("`{name}` in the query cannot be used: {why}"),
+        "correct it, or leave it out",
+    )
 }
 
 /// A JSON body with the name of the request it came in.

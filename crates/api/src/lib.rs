@@ -14,6 +14,7 @@ mod extract;
 mod face;
 mod idempotency;
 mod json;
+mod leftover;
 mod limits;
 mod openapi;
 mod outermost;

@@ -10,6 +10,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::authenticate::authenticate;
 use crate::face::Face;
+use crate::leftover::leftover;
 use crate::limits::ApiLimits;
 use crate::outermost::{outermost, panicked};
 use crate::routes;
@@ -50,7 +51,9 @@ impl Modify for Token {
 /// The application: agents' routes behind their token, probes, Telegram's webhook, the description at `/openapi.json` and `/docs`.
 pub fn router(engine: Engine, limits: ApiLimits) -> Router {
     let face = Face::new(engine, limits);
-    let agents = routes::agents().layer(from_fn_with_state(face.clone(), authenticate));
+    let agents = routes::agents()
+        .layer(from_fn_with_state(face.clone(), leftover))
+        .layer(from_fn_with_state(face.clone(), authenticate));
     let (described, openapi) = described(agents).split_for_parts();
     // The validator's badge would send the description to a public service.
     let docs = SwaggerUi::new("/docs")

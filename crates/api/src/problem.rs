@@ -184,7 +184,7 @@ mod tests {
     async fn a_problem_has_one_shape() {
         let problem = Problem {
             version: Some(7),
-            ..Problem::new(412, "version_mismatch", "it is at version 7", "read it again")
+            ..Problem::new(412, "version_changed", "it is at version 7", "read it again")
                 .at("/a~1b")
                 .retry(3)
         };
@@ -193,7 +193,7 @@ mod tests {
         content-type: application/problem+json
         etag: "v7"
         retry-after: 3
-        {"type":"urn:countersign:problem:version_mismatch","title":"Version mismatch","status":412,"detail":"it is at version 7","instance":"urn:uuid:00000000-0000-0000-0000-000000000000","code":"version_mismatch","pointer":"/a~1b","retryable":true,"hint":"read it again"}
+        {"type":"urn:countersign:problem:version_changed","title":"Version changed","status":412,"detail":"it is at version 7","instance":"urn:uuid:00000000-0000-0000-0000-000000000000","code":"version_changed","pointer":"/a~1b","retryable":true,"hint":"read it again"}
         "#);
     }
 

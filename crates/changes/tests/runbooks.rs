@@ -330,6 +330,11 @@ fn problems_name_file_line_column_and_remedy() {
             "fixed.yaml",
             "fixed.yaml is outside the runbook's own allowed paths; add it to allowed_paths",
         ),
+        (
+            "apps/{app}/a.yaml",
+            "app/{app}/a.yaml",
+            "app/{app}/a.yaml is outside the runbook's own allowed paths, whatever its parameters are; add it to allowed_paths",
+        ),
         ("apps/{app}/a.yaml", "../x", "path \"../x\" is refused"),
         ("path = \"spec.n\"", "path = \"spec..n\"", "is not valid at character 6"),
         ("path = \"spec.n\"", "path = \"spec.{m}\"", "{m} is not among the properties"),

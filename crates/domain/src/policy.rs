@@ -64,6 +64,8 @@ pub struct Policy {
     hash: Sha256Hash,
     repositories: BTreeMap<RepositoryName, Arc<Policy>>,
     capped: Option<(Tier, String)>,
+    /// What the service's own file says twice, and does no harm.
+    repeated: Vec<Problem>,
 }
 
 /// What the policy says about one agent, beside whose it is.

@@ -137,7 +137,10 @@ impl Engine {
         let found = self.repositories().filter(allowed).find(|setup| setup.name.as_str() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = self.repositories().filter(allowed).map(|setup| setup.name.as_str()).collect();
-            let hint = format!("use the configured name, not a URL; yours: {}", names.join(", "));
+            let hint = match names.as_slice() {
+                [] => "none of this agent's repositories is configured; ask the operator".to_owned(),
+                names => format!("use the configured name, not a URL; yours: {}", names.join(", ")),
+            };
             Problem::new(422, "unknown_repository", "no such repository is configured for this agent", hint).at("/repository")
         })
     }

@@ -7,6 +7,7 @@ mod act;
 mod book;
 mod cards;
 mod checked;
+mod codes;
 mod continuity;
 mod hub;
 mod inbound;
@@ -36,11 +37,12 @@ pub use book::{
 };
 pub use changes::Description as RunbookDescription;
 pub use checked::Checked;
+pub use codes::CODES;
 pub use inbound::Habits;
-pub use problem::Problem;
+pub use problem::{Found, Place, Problem};
 pub use requests::{
     Agent, Answer, Approvers, ArgocdHealth, Content, Created, Evaluation, FileEdit, FileRequest, FileSummary, Health, Idempotency,
-    ListedRunbook, Listing, Me, ObservationRequest, ProposalRequest, Render, Rendering, Until,
+    ListedRunbook, Listing, Me, Meant, ObservationRequest, ProposalRequest, Render, Rendering, Until,
 };
 pub use settings::{ArgocdSetup, Clock, CodeSource, CrashPoints, Destination, EngineOptions, Limits, RepositorySetup, TelegramSetup};
 pub use trust::{RunbookStanding, SERVICE as SERVICE_NAME};

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use changes::guard::Finding;
+use changes::guard::{Effect, Finding};
+use domain::RepoPath;
 
 /// Why a call was refused; kept small, as it travels in every `Result`. The HTTP face renders it as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +28,17 @@ pub struct Problem {
     /// The current `ETag` version, with 412.
     pub version: Option<u64>,
     /// What the guard rails refuse, with `guard_refused`. Never a value that was found.
-    pub findings: Box<[Finding]>,
+    pub findings: Box<[Found]>,
 }
 
 impl Problem {
     /// A refusal that will stay one until the request changes. A fixed detail may be recorded; one that was put together may hold
     /// values, so it needs [`Problem::recordable`].
     pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>, hint: impl Into<String>) -> Self {
+        debug_assert!(
+            crate::CODES.iter().any(|(_, codes)| codes.contains(&code)),
+            "{code} is not among CODES, and so not in the docs"
+        );
         let detail = detail.into();
         let recordable = matches!(detail, Cow::Borrowed(_));
         Self {
@@ -107,6 +112,66 @@ impl Problem {
             "check the id",
         )
         .recordable()
+    }
+}
+
+/// What a guard rail found in a request. Never the value itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The rule's stable id.
+    pub rule: String,
+    /// Where.
+    pub place: Place,
+    /// What it means for the change.
+    pub effect: Effect,
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// Where something was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file that the request changes.
+    File {
+        /// Its path.
+        path: RepoPath,
+        /// Counted from 1; `None` when it is about the whole file.
+        line: Option<usize>,
+    },
+    /// In the request's own words: a JSON pointer into its body.
+    Words(String),
+}
+
+impl Found {
+    /// Rule and place, such as `structure.secret in apps/web/secret.yaml:5`, or `secret.github-token in /title`.
+    pub(crate) fn at(&self) -> String {
+        match &self.place {
+            Place::File { path, line: Some(line) } => format!("{} in {path}:{line}", self.rule),
+            Place::File { path, line: None } => format!("{} in {path}", self.rule),
+            Place::Words(pointer) => format!("{} in {pointer}", self.rule),
+        }
+    }
+}
+
+impl From<Finding> for Found {
+    fn from(finding: Finding) -> Self {
+        let Finding {
+            rule,
+            path,
+            line,
+            effect,
+            message,
+            hint,
+        } = finding;
+        Self {
+            rule,
+            place: Place::File { path, line },
+            effect,
+            message,
+            hint,
+        }
     }
 }
 

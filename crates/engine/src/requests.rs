@@ -5,7 +5,32 @@ use std::sync::Arc;
 use domain::{AgentName, Proposal, RepositoryName, RunbookName, Sha256Hash, Tier};
 use serde_json::Value;
 
-use crate::Checked;
+use crate::{Checked, Found};
+
+/// Which version of a proposal a call is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// Whatever is there.
+    Any,
+    /// One of these; none of them when the caller names something that no version is called.
+    OneOf(Vec<u64>),
+}
+
+impl Meant {
+    /// Whether it is meant for this version.
+    pub fn is(&self, version: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl From<u64> for Meant {
+    fn from(version: u64) -> Self {
+        Self::OneOf(vec![version])
+    }
+}
 
 /// An authenticated agent with what it may touch.
 #[derive(Debug, Clone)]
@@ -151,6 +176,8 @@ pub struct Evaluation {
     /// What the checks say. A finding that refuses would refuse the proposal. The summary names the touched applications; `None` there when
     /// Argo CD is unreachable or not configured: unknown.
     pub checked: Checked,
+    /// Secrets in title, reason and correlation id: each would refuse the proposal.
+    pub words: Vec<Found>,
     /// What would hold it back now, once it is approved: stops and freezes, a sentence each.
     pub waits: Vec<String>,
     /// Per file: path, `added|modified|deleted`, added and removed lines.

@@ -163,15 +163,15 @@ async fn verify(connection: &mut SqliteConnection) -> Result<AuditReport, StoreE
     }
     if let Some(hash) = named.iter().next() {
         let why = format!("a proposal was decided by the row with hash {hash}, which is not in the log");
-        return Ok(broken(rows + 1, why));
+        return Ok(at_odds(why));
     }
     if let Some(id) = unsealed(connection).await? {
         let why = format!("proposal {id} is approved, and no row of the log says by whom");
-        return Ok(broken(rows + 1, why));
+        return Ok(at_odds(why));
     }
     if let Some(id) = vanished(connection).await? {
         let why = format!("the log tells of proposal {id}, which is not in the database");
-        return Ok(broken(rows + 1, why));
+        return Ok(at_odds(why));
     }
     Ok(AuditReport::Intact { rows, head })
 }
@@ -209,7 +209,12 @@ async fn named_rows(connection: &mut SqliteConnection) -> Result<HashSet<String>
 }
 
 const fn broken(row: u64, why: String) -> AuditReport {
-    AuditReport::Broken { row, why }
+    AuditReport::Broken { row: Some(row), why }
+}
+
+/// Each row is what was written, and the proposals tell something else than the log.
+const fn at_odds(why: String) -> AuditReport {
+    AuditReport::Broken { row: None, why }
 }
 
 /// An empty file for its owner only; SQLite fills it.

@@ -101,11 +101,11 @@ pub enum AuditReport {
         /// The hash of the last row; all zero when there is none.
         head: Sha256Hash,
     },
-    /// The first row that is not what was written.
+    /// Something is not what was written.
     Broken {
-        /// Its number.
-        row: u64,
-        /// What is wrong with it.
+        /// The number of the first such row; `None` when every row is, and the proposals tell something else.
+        row: Option<u64>,
+        /// What is wrong.
         why: String,
     },
 }

@@ -2,7 +2,7 @@
 
 use changes::guard::{Check, Finding};
 use changes::summary::{Fact, Line, ObjectRef, RiskReason};
-use engine::Checked;
+use engine::{Checked, Found, Place};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,10 +12,14 @@ pub struct FindingDocument {
     /// The rule's stable id.
     #[schema(example = "structure.secret")]
     pub rule: String,
-    /// The file.
-    pub path: String,
+    /// The file; null for what was found in the request's own words.
+    pub path: Option<String>,
     /// The line, counted from 1; null when it is about the whole file.
     pub line: Option<usize>,
+    /// For the request's own words: where they stand in its body, a JSON pointer (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/title")]
+    pub pointer: Option<String>,
     /// What it means: `refuse`, at least this tier (`manual`, `prompted`), or `remark`.
     #[schema(example = "refuse")]
     pub effect: String,
@@ -149,10 +153,21 @@ impl From<&Checked> for CheckedParts {
 
 impl From<&Finding> for FindingDocument {
     fn from(finding: &Finding) -> Self {
+        Self::from(&Found::from(finding.clone()))
+    }
+}
+
+impl From<&Found> for FindingDocument {
+    fn from(finding: &Found) -> Self {
+        let (path, line, pointer) = match &finding.place {
+            Place::File { path, line } => (Some(path.to_string()), *line, None),
+            Place::Words(pointer) => (None, None, Some(pointer.clone())),
+        };
         Self {
             rule: finding.rule.clone(),
-            path: finding.path.to_string(),
-            line: finding.line,
+            path,
+            line,
+            pointer,
             effect: finding.effect.to_string(),
             message: finding.message.clone(),
             hint: finding.hint.clone(),

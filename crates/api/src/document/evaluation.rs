@@ -106,6 +106,7 @@ impl From<Evaluation> for EvaluationDocument {
         let route = evaluation.route;
         let needs = route.needs();
         let parts = CheckedParts::from(&evaluation.checked);
+        let words = evaluation.words.iter().map(FindingDocument::from);
         Self {
             base: evaluation.base,
             digest: evaluation.digest,
@@ -126,9 +127,9 @@ impl From<Evaluation> for EvaluationDocument {
                 .collect(),
             rule: route.rule,
             policy_replay: evaluation.replay,
-            accepted: evaluation.checked.refusals().next().is_none(),
+            accepted: evaluation.words.is_empty() && evaluation.checked.refusals().next().is_none(),
             checks: parts.checks,
-            findings: parts.findings,
+            findings: words.chain(parts.findings).collect(),
             checklist: parts.checklist,
             waits: evaluation.waits,
             applications: parts

@@ -31,7 +31,7 @@ pub async fn revise(
     State(face): State<Face>,
     Caller(agent): Caller,
     Named(id): Named,
-    Matched(version): Matched,
+    Matched(meant): Matched,
     headers: HeaderMap,
     sent: Sent<RevisionBody>,
 ) -> Answered {
@@ -41,7 +41,7 @@ pub async fn revise(
     let engine = face.engine.clone();
     let answer = detached(async move {
         let _pass = pass;
-        engine.revise(&agent, id, version, request, Some(key)).await
+        engine.revise(&agent, id, meant, request, Some(key)).await
     });
     created(&face, &answer.await?).await
 }

@@ -239,20 +239,59 @@ async fn sensitive_files_and_kinds_are_raised_with_their_reason() {
 }
 
 #[tokio::test]
-async fn a_secret_in_title_or_reason_is_refused_too() {
+async fn a_secret_in_a_requests_own_words_is_refused_and_foretold() {
     let api = api().await;
     let token = format!("ghp_{}", "aB3dE5fG7hJ9".repeat(3));
     let file = json!([{"path": format!("{APP}/values.yaml"), "content": "replicas: 3\n"}]);
-    for (name, title, reason) in [("title", token.as_str(), "needed"), ("reason", "A change", token.as_str())] {
-        let body = json!({"repository": "homelab", "title": title, "reason": reason, "changes": file}).to_string();
+    for name in ["title", "reason", "correlation_id"] {
+        let mut body = json!({"repository": "homelab", "title": "A change", "reason": "needed", "changes": file});
+        body[name] = json!(token);
         let seen = api
-            .send(&format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: {name}"), body)
+            .send(
+                &format!("POST /v1/proposals\n{TOKEN}\n{JSON}\nidempotency-key: {name}"),
+                body.to_string(),
+            )
             .await;
+        let (document, place) = (seen.json(), json!(format!("/{name}")));
+        assert_eq!((seen.problem().as_str(), &document["pointer"]), ("422 guard_refused", &place));
+        let finding = &document["findings"][0];
         assert_eq!(
-            (seen.problem().as_str(), &seen.json()["pointer"]),
-            ("422 guard_refused", &json!(format!("/{name}")))
+            (&finding["rule"], &finding["pointer"], &finding["path"], &finding["effect"]),
+            (&json!("secret.github-token"), &place, &Value::Null, &json!("refuse")),
+            "{document}"
         );
-        assert!(!seen.text.contains(&token));
+        assert!(crate::tests::validator("ProblemDocument").is_valid(&document), "{document}");
+        let row = api.audit().await.pop().unwrap();
+        assert!(row.contains(&format!("secret.github-token in /{name}")), "{row}");
+
+        let line = format!("POST /v1/proposals:evaluate\n{TOKEN}\n{JSON}");
+        let foretold = api.send(&line, body.to_string()).await;
+        let evaluation = foretold.json();
+        assert_eq!(
+            (foretold.status, &evaluation["accepted"], &evaluation["findings"]),
+            (200, &json!(false), &document["findings"]),
+            "{evaluation}"
+        );
+        assert!(crate::tests::validator("EvaluationDocument").is_valid(&evaluation), "{evaluation}");
+        assert!(!seen.text.contains(&token) && !foretold.text.contains(&token));
     }
     assert!(!has(&api.kept(), &token));
+}
+
+#[tokio::test]
+async fn a_secret_in_the_reason_of_a_withdrawal_is_refused_and_kept_nowhere() {
+    let api = api().await;
+    let token = format!("ghp_{}", "aB3dE5fG7hJ9".repeat(3));
+    let made = api.ask("k1", &[(&format!("{APP}/values.yaml"), "replicas: 3\n")]).await;
+    let withdraw = async |reason: &str| {
+        let line = format!("POST /v1/proposals/{}/withdraw\n{TOKEN}\n{JSON}", made.id());
+        api.send(&line, json!({"reason": reason}).to_string()).await
+    };
+    let seen = withdraw(&token).await;
+    assert_eq!(
+        (seen.problem().as_str(), &seen.json()["findings"][0]["pointer"]),
+        ("422 guard_refused", &json!("/reason"))
+    );
+    assert!(!seen.text.contains(&token) && !has(&api.kept(), &token));
+    assert_eq!(withdraw("no longer needed").await.status, 200);
 }

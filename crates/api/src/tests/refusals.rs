@@ -92,6 +92,18 @@ async fn bad_requests_and_their_exact_answers() {
             Vec::new(),
             "400 invalid_query",
         ),
+        (format!("GET /v1/proposals/{ID}?wait=-1\n{TOKEN}"), Vec::new(), "400 invalid_query"),
+        (
+            format!("GET /v1/proposals?limit=99999999999\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
+        (format!("GET /v1/proposals?open=perhaps\n{TOKEN}"), Vec::new(), "400 invalid_query"),
+        (
+            format!("GET /v1/proposals?repository=a%2Fb%20c\n{TOKEN}"),
+            Vec::new(),
+            "400 invalid_query",
+        ),
         (
             format!("GET /v1/proposals/{ID}?until=christmas\n{TOKEN}"),
             Vec::new(),
@@ -536,5 +548,66 @@ async fn bodies_on_the_wire_are_bounded_and_unread_without_a_token() {
         let answer = raw(address, request.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{request}\n{answer}");
         assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_rendering_is_refused_at_places_of_its_own_body() {
+    let api = api().await;
+    for (name, parameters, expected, place) in [
+        (
+            "scale",
+            serde_json::json!({"app": "web", "replicas": "many"}),
+            "422 runbook_refused",
+            Some("/parameters/replicas"),
+        ),
+        (
+            "scale",
+            serde_json::json!({"app": "web", "replicas": 1}),
+            "422 runbook_refused",
+            Some("/parameters/app"),
+        ),
+        ("nobodys", serde_json::json!({}), "422 unknown_runbook", None),
+    ] {
+        let body = serde_json::json!({"repository": "homelab", "parameters": parameters}).to_string();
+        let seen = api.send(&format!("POST /v1/runbooks/{name}/render\n{TOKEN}\n{JSON}"), body).await;
+        assert_eq!(seen.problem(), expected, "{}", seen.text);
+        assert_eq!(seen.json()["pointer"].as_str(), place, "{}", seen.text);
+    }
+}
+
+/// As many clients do it: first all of the body, then the answer. More of it than any buffer on the way takes.
+#[tokio::test]
+async fn whoever_writes_a_body_that_is_too_large_to_its_end_reads_the_refusal() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const LIMIT: usize = 8 * 1024 * 1024;
+    let api = api_with(ApiLimits {
+        body_bytes: LIMIT,
+        ..limits()
+    })
+    .await;
+    let (address, _running) = on_a_socket(&api).await;
+    let body = vec![b' '; 3 * LIMIT];
+    let chunk = vec![b' '; LIMIT / 2];
+    let mut chunked = Vec::new();
+    for _ in 0..6 {
+        chunked.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        chunked.extend(&chunk);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    for (length, body) in [
+        (format!("content-length: {}", body.len()), &body),
+        ("transfer-encoding: chunked".to_owned(), &chunked),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/proposals HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{TOKEN}\r\n{JSON}\r\nidempotency-key: k\r\n{length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.expect("the service takes the whole body");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer, not a reset");
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
     }
 }

@@ -31,6 +31,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::parameters::Parameters;
+use super::reach::reaches;
 use super::render;
 use super::safety::{self, FileLimits, FileVerify};
 use super::schema::Refusal;
@@ -141,7 +142,9 @@ impl Checker<'_> {
         let title = self.template(&file.title);
         let reason = file.reason.as_ref().map(|reason| self.template(reason));
         let allowed_paths = self.globs(&file.allowed_paths);
-        let edits = self.edits(&file.edits, &allowed_paths);
+        // Where a pattern cannot be read, which is told, nobody knows what is outside of them.
+        let whole = allowed_paths.len() == file.allowed_paths.get_ref().len();
+        let edits = self.edits(&file.edits, if whole { &allowed_paths } else { &[] });
         let (verify, limits) = (file.verify.as_ref(), file.limits.as_ref());
         let safety = safety::check(self, file.ceiling.as_ref(), file.rollback.as_ref(), verify, limits);
         Some(Runbook {
@@ -244,10 +247,17 @@ impl Checker<'_> {
     fn edit(&mut self, spanned: &Spanned<FileEdit>, allowed: &[PathGlob]) -> Option<RunbookEdit> {
         let edit = spanned.get_ref();
         let file = self.template(&edit.file);
-        if let Some(file) = &file
-            && file.parameters().next().is_none()
-        {
-            self.fixed_path(&edit.file, file, allowed);
+        match &file {
+            Some(file) if file.parameters().next().is_none() => self.fixed_path(&edit.file, file, allowed),
+            Some(file) if !allowed.is_empty() && !reaches(file.parts(), allowed) => self.add(
+                &edit.file.span(),
+                format!(
+                    "{} is outside the runbook's own allowed paths, whatever its parameters are",
+                    edit.file.get_ref()
+                ),
+                "add it to allowed_paths, with * in place of each parameter, or correct the path",
+            ),
+            Some(_) | None => {}
         }
         let action = self.action(edit, &spanned.span());
         Some(RunbookEdit {
@@ -261,7 +271,7 @@ impl Checker<'_> {
         let text = file.text(&serde_json::Value::Null).unwrap_or_default();
         match text.parse::<RepoPath>() {
             Err(refusal) => self.add(&written.span(), refusal.to_string(), "correct the path"),
-            Ok(path) if !allowed.iter().any(|glob| glob.matches(&path)) => {
+            Ok(path) if !allowed.is_empty() && !allowed.iter().any(|glob| glob.matches(&path)) => {
                 let message = format!("{path} is outside the runbook's own allowed paths");
                 self.add(&written.span(), message, "add it to allowed_paths, or correct the path");
             }

@@ -8,6 +8,7 @@
 
 mod format;
 mod parameters;
+mod reach;
 mod render;
 mod safety;
 mod schema;

@@ -7,7 +7,7 @@ use serde_json::Value;
 pub(super) struct Template(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Text(String),
     Parameter(String),
 }
@@ -45,6 +45,11 @@ impl Template {
             parts.push(Part::Text(literal));
         }
         Ok(Self(parts))
+    }
+
+    /// Its parts in their order.
+    pub fn parts(&self) -> &[Part] {
+        &self.0
     }
 
     /// The parameters it uses.

@@ -132,10 +132,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
 fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     for name in &add.repositories {
         if !settings.repositories.iter().any(|repository| repository.name == *name) {
-            let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
             return Err(Failure::Usage(
                 format!("there is no repository {name}"),
-                format!("use one of: {}", known.join(", ")),
+                super::repositories(settings.repositories.iter().map(|repository| &repository.name)),
             ));
         }
     }
@@ -157,13 +156,7 @@ fn known(settings: &Settings, add: &Add) -> Result<(), Failure> {
     let book = settings.book()?;
     match add.runbooks.iter().find(|name| !book.runbooks.contains_key(name)) {
         None => Ok(()),
-        Some(name) => {
-            let known: Vec<_> = book.runbooks.keys().map(RunbookName::as_str).collect();
-            Err(Failure::Usage(
-                format!("there is no runbook {name}"),
-                format!("use one of: {}", known.join(", ")),
-            ))
-        }
+        Some(name) => Err(Failure::Usage(format!("there is no runbook {name}"), super::runbooks(&book))),
     }
 }
 

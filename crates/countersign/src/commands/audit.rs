@@ -54,9 +54,18 @@ async fn verify(store: &Store) -> Result<(), Failure> {
             Ok(())
         }
         AuditReport::Broken { row, why } => {
-            say!("broken at row {row}");
+            let what = match row {
+                Some(row) => {
+                    say!("broken at row {row}");
+                    format!("audit row {row}: {why}")
+                }
+                None => {
+                    say!("broken: the rows are whole, and the proposals do not agree with them");
+                    format!("the audit log and the proposals do not agree: {why}")
+                }
+            };
             Err(Failure::Failed(
-                format!("audit row {row}: {why}"),
+                what,
                 "keep the file as evidence, compare it with a backup and with the Audit-Head lines in git, and restore the backup"
                     .to_owned(),
             ))

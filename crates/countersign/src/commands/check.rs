@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{Policy, RepositoryName, counted};
+use domain::{Grant, Policy, RepositoryName, counted};
 use engine::Book;
 
 use super::{online, policy, runbook};
@@ -110,6 +110,7 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
     let (repository, shown) = (&chosen.name, file.display().to_string());
     let text = policy::text_of(file)?;
     let mut book = book.clone();
+    let looked = chosen.runbooks.is_none() || checkout_of(chosen, file).is_some();
     match (&chosen.runbooks, checkout_of(chosen, file)) {
         (Some(folder), Some(checkout)) => {
             let here = checkout.join(folder.as_str());
@@ -135,6 +136,9 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
     };
     let policy = policy.for_repository(repository);
     unwatched(settings, policy, &shown, Some(repository));
+    // The service's own stand before them, and are told with its file.
+    let theirs = policy.grants().iter().skip(book.policy.grants().len());
+    told_grants(settings, &book, theirs, &shown, looked.then_some(repository));
     if policy.asks_codes()
         && let Some(problem) = without_key(settings, &shown)
     {
@@ -177,29 +181,68 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
     unwatched(settings, &book.policy, &policy_file, None);
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
-        let grants = book.policy.grants().iter().filter(|grant| grant.key.runbook == *name);
-        for grant in grants.filter(|grant| grant.key.hash != runbook.content_hash()) {
-            let message = format!("the grant of runbook {name} is void: its file was edited since");
-            let remedy = format!(
-                "look at the edit, then write hash = \"{}\", or remove the grant",
-                runbook.content_hash()
-            );
-            warn(&policy_file, grant.line, &message, &remedy);
-        }
     }
+    told_grants(settings, book, book.policy.grants(), &policy_file, None);
     told_guards(book.guards());
     if shipped {
         say!("note: this is the shipped example, whose secret files were not read; name your own with --config FILE");
     }
 }
 
-/// What a policy lets run by itself where no Argo CD tells how a run ends: people will be asked, so better know it now. `only` for a file that speaks of
-/// one repository.
+/// Of each grant the one thing that matters most: that it is over, that no runbook is what it trusts, that no Argo CD tells how its runs end, or that it
+/// was given without a record. What a repository carries itself is known when it was `looked` at.
+fn told_grants<'a>(
+    settings: &Settings,
+    book: &Book,
+    grants: impl IntoIterator<Item = &'a Grant>,
+    file: &str,
+    looked: Option<&RepositoryName>,
+) {
+    let now = chrono::Utc::now();
+    for grant in grants {
+        let (name, environment) = (&grant.key.runbook, &grant.key.environment);
+        let repository = &environment.repository;
+        let settled = settings.repositories.iter().find(|known| known.name == *repository);
+        let unknown = settled.is_some_and(|known| known.runbooks.is_some()) && looked != Some(repository);
+        let runbook = book.runbook(repository, name);
+        let void = format!("the grant of runbook {name} in {environment} is void");
+        if grant.until <= now {
+            // Nothing else matters.
+        } else if let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() != grant.key.hash) {
+            let hash = runbook.content_hash();
+            let remedy = format!("look at the edit, then write hash = \"{hash}\", or remove the grant");
+            warn(file, grant.line, &format!("{void}: its file was edited since"), &remedy);
+            continue;
+        } else if runbook.is_none() && !unknown {
+            let remedy = "correct the name, as `countersign runbook list` shows it, or remove the grant";
+            warn(file, grant.line, &format!("{void}: there is no such runbook file"), remedy);
+            continue;
+        } else if settled.is_some_and(|known| known.argocd.is_none()) {
+            let message = format!(
+                "the grant of runbook {name} in {environment} lets nothing run by itself: repository {repository} has no Argo CD that tells how a run ends, so its runs ask people"
+            );
+            let remedy = "name an [[argocd]] instance as the repository's `argocd`, or remove the grant";
+            warn(file, grant.line, &message, remedy);
+            continue;
+        }
+        if let Some(warning) = Policy::grant_warning(grant, now) {
+            warn(file, warning.line, &warning.message, &warning.remedy);
+        }
+    }
+}
+
+/// Rules that let runbooks run by themselves where no Argo CD tells how a run ends: people will be asked, so better know it now. `only` for a file that
+/// speaks of one repository; the rules of the service's own file say nothing about those that carry a policy.
 fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&RepositoryName>) {
     let without = |named: Option<&RepositoryName>| {
         let covered = |name: &RepositoryName| named.or(only).is_none_or(|wanted| wanted == name);
+        let ruled = |repository: &&RepositorySettings| only.is_some() || repository.policy.is_none();
         let without = settings.repositories.iter().filter(|repository| repository.argocd.is_none());
-        let names: Vec<_> = without.map(|repository| &repository.name).filter(|name| covered(name)).collect();
+        let names: Vec<_> = without
+            .filter(ruled)
+            .map(|repository| &repository.name)
+            .filter(|name| covered(name))
+            .collect();
         (!names.is_empty()).then(|| join(names))
     };
     let rules = policy.rules().iter().filter(|rule| !rule.runbooks.is_empty()).filter_map(|rule| {
@@ -210,17 +253,9 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
             names,
         ))
     });
-    let grants = policy.grants().iter().filter_map(|grant| {
-        let names = without(Some(&grant.key.environment.repository))?;
-        Some((
-            grant.line,
-            format!("the grant lets runbook {} run by itself", grant.key.runbook),
-            names,
-        ))
-    });
-    for (line, what, names) in rules.chain(grants) {
+    for (line, what, names) in rules {
         let message = format!("{what}, but repository {names} has no Argo CD that tells how a run ends: runs there ask people");
-        let remedy = "name an [[argocd]] instance as the repository's `argocd`, or make the rule prompted and remove the grant";
+        let remedy = "name an [[argocd]] instance as the repository's `argocd`, or make the rule prompted";
         warn(file, line, &message, remedy);
     }
 }

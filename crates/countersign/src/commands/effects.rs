@@ -22,13 +22,18 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
     /// The ids that `effects list` shows
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID", value_parser = id)]
     ids: Vec<i64>,
     /// Every parked effect
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     with: WithConfig,
+}
+
+fn id(text: &str) -> Result<i64, String> {
+    text.parse()
+        .map_err(|_| "an effect's id is a number: `countersign effects list` shows those that are parked".to_owned())
 }
 
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {

@@ -52,10 +52,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let ground = ground(arguments).await?;
     let repository = match (&arguments.repository, &ground.repository) {
         (Some(name), _) if !ground.known.is_empty() && !ground.known.contains(name) => {
-            let known: Vec<_> = ground.known.iter().map(RepositoryName::as_str).collect();
             return Err(Failure::Usage(
                 format!("there is no repository {name}"),
-                format!("use one of: {}", known.join(", ")),
+                super::repositories(&ground.known),
             ));
         }
         (Some(name), _) | (None, Some(name)) => name.clone(),
@@ -266,11 +265,7 @@ fn runbook(arguments: &Arguments, ground: &Ground) -> Result<Option<RunbookName>
         return Ok(Some(name.clone()));
     }
     let Some(runbook) = ground.book.runbooks.get(name) else {
-        let known: Vec<_> = ground.book.runbooks.keys().map(RunbookName::as_str).collect();
-        return Err(Failure::Usage(
-            format!("there is no runbook {name}"),
-            format!("use one of: {}", known.join(", ")),
-        ));
+        return Err(Failure::Usage(format!("there is no runbook {name}"), super::runbooks(&ground.book)));
     };
     let outside = arguments
         .paths

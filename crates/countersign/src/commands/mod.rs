@@ -22,6 +22,29 @@ use store::{Store, StoreOptions};
 use crate::cli::Failure;
 use crate::out::complain;
 
+/// The remedy for an unknown name: those there are, or what to do where there are none.
+fn one_of<'a>(known: impl IntoIterator<Item = &'a str>, none: &str) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    match known.as_slice() {
+        [] => none.to_owned(),
+        known => format!("use one of: {}", known.join(", ")),
+    }
+}
+
+/// The same for repositories.
+fn repositories<'a>(known: impl IntoIterator<Item = &'a domain::RepositoryName>) -> String {
+    one_of(
+        known.into_iter().map(domain::RepositoryName::as_str),
+        "no repository is configured: add [[repositories]]",
+    )
+}
+
+/// The same for the service's own runbooks.
+fn runbooks(book: &engine::Book) -> String {
+    let none = "the service has no runbooks of its own: name a folder with some as policy.runbooks";
+    one_of(book.runbooks.keys().map(domain::RunbookName::as_str), none)
+}
+
 /// Opens the database beside a service that may be running. Only `serve` and `agent add` make one: a wrong path would look like an empty service.
 async fn open(path: &Path) -> Result<Store, Failure> {
     if !path.exists() {

@@ -72,15 +72,12 @@ pub(crate) fn chosen<'a>(settings: &'a Settings, name: Option<&RepositoryName>) 
         Some(name) => settings.repositories.iter().find(|repository| repository.name == *name),
         None => settings.repositories.first(),
     };
-    found.ok_or_else(|| {
-        let known: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
-        match name {
-            Some(name) => Failure::Usage(
-                format!("there is no repository {name}"),
-                format!("use one of: {}", known.join(", ")),
-            ),
-            None => Failure::Usage("no repository is configured".to_owned(), "add [[repositories]]".to_owned()),
-        }
+    found.ok_or_else(|| match name {
+        Some(name) => Failure::Usage(
+            format!("there is no repository {name}"),
+            super::repositories(settings.repositories.iter().map(|repository| &repository.name)),
+        ),
+        None => Failure::Usage("no repository is configured".to_owned(), "add [[repositories]]".to_owned()),
     })
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use domain::{Policy, RepoPath, RunbookName};
 
 use crate::cli::Failure;
-use crate::out::say;
+use crate::out::{complain, say};
 use crate::settings::Settings;
 use crate::shipped::Shipped;
 
@@ -114,10 +114,17 @@ fn list(arguments: &List) -> Result<(), Failure> {
             granted(&book.policy, name, runbook)
         );
     }
-    match &arguments.folder {
-        Some(folder) => list_carried(&settings, book, folder),
-        None => Ok(()),
+    if let Some(folder) = &arguments.folder {
+        return list_carried(&settings, book, folder);
     }
+    let carrying = settings.repositories.iter().filter(|repository| repository.runbooks.is_some());
+    for repository in carrying {
+        complain!(
+            "note: repository {} carries runbooks of its own, which stand on its branch and are not seen from here: add --folder CHECKOUT",
+            repository.name
+        );
+    }
+    Ok(())
 }
 
 /// The runbooks that a checkout carries, and what is wrong with them.
@@ -207,6 +214,7 @@ fn granted(policy: &Policy, name: &RunbookName, runbook: &Runbook) -> String {
 }
 
 fn render(arguments: &Render) -> Result<(), Failure> {
+    named_by_file(&arguments.file)?;
     let runbook = read(&arguments.file)?;
     let parameters: serde_json::Value = serde_json::from_str(&arguments.parameters).map_err(|error| {
         Failure::Usage(
@@ -240,6 +248,20 @@ fn render(arguments: &Render) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A runbook's name says nothing here: which of the service's or of which repository's it would be, only a file tells.
+fn named_by_file(file: &Path) -> Result<(), Failure> {
+    let name = file.to_str().and_then(|text| text.parse::<RunbookName>().ok());
+    match name {
+        Some(name) if !file.exists() => Err(Failure::Usage(
+            format!("there is no file {name} here, and runbooks are not looked up by their names"),
+            format!(
+                "name the file: {name}.toml in the service's folder of runbooks, or .countersign/runbooks/{name}.toml in the checkout of a repository that carries it"
+            ),
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The lines that differ, without their common beginning and end: a runbook changes a few values, not the order of a file.

@@ -72,10 +72,10 @@ fn known(settings: &Settings, name: &str) -> Result<PersonRef, Failure> {
             name: person.name.clone(),
         })
         .ok_or_else(|| {
-            let names: Vec<_> = book.policy.people().map(|person| person.name.as_str()).collect();
+            let names = book.policy.people().map(|person| person.name.as_str());
             Failure::Usage(
                 format!("{name:?} is not among the people of the policy"),
-                format!("use one of: {}", names.join(", ")),
+                super::one_of(names, "the policy names nobody: add [people]"),
             )
         })
 }

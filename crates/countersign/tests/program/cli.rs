@@ -187,14 +187,14 @@ fn a_policy_is_refused_with_file_line_and_remedy() {
     assert_eq!(
         said.err,
         format!(
-            "problem: {}:6: rule \"a\" asks group nobody, which does not exist\n  remedy: add it under [groups], or use one of: \n",
+            "problem: {}:6: rule \"a\" asks group nobody, which does not exist\n  remedy: add it under [groups]: there is no group yet\n",
             file.display()
         )
     );
     let said = run(folder.path(), &["serve", "--config", "config.toml"]);
     assert_eq!(said.code, Some(2), "{said:?}");
     let line = format!(
-        "{}:6: rule \"a\" asks group nobody, which does not exist\n  remedy: add it under [groups], or use one of: \n",
+        "{}:6: rule \"a\" asks group nobody, which does not exist\n  remedy: add it under [groups]: there is no group yet\n",
         file.display()
     );
     assert_eq!(said.err, format!("error: {line}"), "one remedy for one problem");
@@ -696,6 +696,11 @@ async fn parked_effects_are_listed_and_tried_again_with_an_audit_row() {
         (&"alarm".into(), &"the chat is gone".into())
     );
 
+    let nope = world.run(&["effects", "retry", "nope"]).await;
+    assert!(
+        nope.code == Some(2) && nope.err.contains("an effect's id is a number: `countersign effects list` shows"),
+        "{nope:?}"
+    );
     let unknown = world.run(&["effects", "retry", "999"]).await;
     assert_eq!(
         (unknown.code, unknown.err.as_str()),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use store::{Store, StoreOptions};
 
-use crate::world::{Said, World};
+use crate::world::{CHAT, Said, World};
 
 async fn opened(world: &World) -> Store {
     Store::open(&world.path("countersign.db"), StoreOptions::default()).await.unwrap()
@@ -158,8 +158,86 @@ async fn check_warns_of_trust_that_can_never_be_kept() {
     assert_eq!(said.code, Some(0), "{said:?}");
     for words in [
         "rule \"proven runbooks\" lets restart, scale run by themselves, but repository homelab has no Argo CD that tells how a run ends",
-        "the grant lets runbook scale run by itself, but repository homelab has no Argo CD",
+        "lets nothing run by itself: repository homelab has no Argo CD that tells how a run ends, so its runs ask people",
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
+    assert!(!said.out.contains("runs by itself because"), "one thing of one grant: {}", said.out);
+}
+
+/// One thing of one grant, and only what is so.
+#[tokio::test]
+async fn check_tells_of_each_grant_what_matters_most() {
+    let world = World::start().await;
+    let scale = include_str!("../../../../config/runbooks/scale.toml");
+    let policy = include_str!("../../../../config/policy.toml");
+    let line = policy.lines().position(|line| line == "[[grants]]").unwrap() + 1;
+    let told = async || {
+        let said = world.run(&["check"]).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let place = format!("policy.toml:{line}: ");
+        let of_it: Vec<String> = said.out.lines().filter(|line| line.contains(&place)).map(str::to_owned).collect();
+        assert_eq!(of_it.len(), 1, "{}", said.out);
+        let (_, rest) = said.out.split_once(&place).unwrap();
+        rest.lines().take(2).collect::<Vec<_>>().join("; ")
+    };
+    assert!(told().await.contains("runs by itself because somebody wrote so"));
+    world.write("runbooks/scale.toml", &format!("{scale}\n"));
+    let said = told().await;
+    assert!(
+        said.contains("the grant of runbook scale in homelab/default is void: its file was edited since") && said.contains("write hash = "),
+        "{said}"
+    );
+    world.write("runbooks/scale.toml", scale);
+    let renamed = policy.replacen("runbook = \"scale\"", "runbook = \"scaled\"", 1);
+    world.write("policy.toml", &renamed);
+    let said = told().await;
+    assert!(
+        said.contains("the grant of runbook scaled in homelab/default is void: there is no such runbook file")
+            && said.contains("remedy: correct the name"),
+        "{said}"
+    );
+    // What a repository carries itself cannot be seen from here.
+    world.configure("approvals", &format!("runbooks = true\napprovals = [{{ chat = {CHAT} }}]"));
+    assert!(told().await.contains("runs by itself because"));
+    world.write("policy.toml", policy);
+    world.configure("argocd = ", "");
+    assert!(
+        told()
+            .await
+            .contains("lets nothing run by itself: repository homelab has no Argo CD")
+    );
+
+    // Rules of the service's own file do not rule a repository that carries some.
+    let own = "lets restart, scale run by themselves, but repository homelab has no Argo CD";
+    assert!(world.run(&["check"]).await.out.contains(own));
+    world.configure(
+        "approvals",
+        &format!("policy = \".countersign/policy.toml\"\napprovals = [{{ chat = {CHAT} }}]"),
+    );
+    let said = world.run(&["check"]).await;
+    assert!(said.code == Some(0) && !said.out.contains(own), "{said:?}");
+}
+
+/// A name at the shell is not enough where repositories carry runbooks themselves, and nobody is left to guess that.
+#[tokio::test]
+async fn runbooks_that_a_repository_carries_are_said_not_to_be_seen() {
+    let world = World::start().await;
+    let said = world.run(&["runbook", "list"]).await;
+    assert!(said.code == Some(0) && said.err.is_empty(), "{said:?}");
+    world.configure("approvals", &format!("runbooks = true\napprovals = [{{ chat = {CHAT} }}]"));
+    let said = world.run(&["runbook", "list"]).await;
+    let note = "note: repository homelab carries runbooks of its own, which stand on its branch and are not seen from here: add --folder CHECKOUT\n";
+    assert_eq!((said.code, said.err.as_str()), (Some(0), note), "{said:?}");
+    let said = crate::world::run(world.folder.path(), &["runbook", "render", "rescale", "{}"]);
+    refused(
+        &said,
+        2,
+        "there is no file rescale here, and runbooks are not looked up by their names",
+    );
+    assert!(
+        said.err.contains(".countersign/runbooks/rescale.toml in the checkout"),
+        "{}",
+        said.err
+    );
 }

@@ -107,6 +107,8 @@ struct Checker<'a> {
     /// The file is a repository's own.
     of_repository: bool,
     problems: Vec<Problem>,
+    /// What is said twice, and does no harm.
+    repeated: Vec<Problem>,
 }
 
 impl<'a> Checker<'a> {
@@ -118,6 +120,7 @@ impl<'a> Checker<'a> {
             groups: BTreeMap::new(),
             of_repository: false,
             problems: Vec::new(),
+            repeated: Vec::new(),
         }
     }
 
@@ -151,10 +154,11 @@ impl<'a> Checker<'a> {
             return Some(group);
         }
         let known: Vec<_> = self.groups.keys().map(GroupName::as_str).collect();
-        let remedy = if self.of_repository {
-            format!("groups are defined in the service's own policy file; it has: {}", known.join(", "))
-        } else {
-            format!("add it under [groups], or use one of: {}", known.join(", "))
+        let remedy = match (self.of_repository, known.is_empty()) {
+            (true, true) => "groups are defined in the service's own policy file; it has none yet".to_owned(),
+            (true, false) => format!("groups are defined in the service's own policy file; it has: {}", known.join(", ")),
+            (false, true) => "add it under [groups]: there is no group yet".to_owned(),
+            (false, false) => format!("add it under [groups], or use one of: {}", known.join(", ")),
         };
         self.add(span, format!("{who} asks group {group}, which does not exist"), remedy);
         None
@@ -214,13 +218,8 @@ impl<'a> Checker<'a> {
                 bounds::counts(self, &file).then_some(file)
             }
             Err(error) => {
-                let unknown = error.message().starts_with("unknown field") || error.message().starts_with("unknown variant");
-                let remedy = if unknown {
-                    "use one of those that are listed; docs/policy.md explains them"
-                } else {
-                    "correct this line; docs/policy.md shows how it is written"
-                };
-                self.add(&error.span().unwrap_or(0..0), error.message().trim().to_owned(), remedy);
+                let (message, remedy) = refused(error.message().trim());
+                self.add(&error.span().unwrap_or(0..0), message, remedy);
                 None
             }
         }
@@ -248,6 +247,25 @@ impl<'a> Checker<'a> {
             }
         }
     }
+}
+
+/// What TOML's reader says, in the words of the file, and what to do about it.
+fn refused(message: &str) -> (String, &'static str) {
+    if message.starts_with("unknown field") || message.starts_with("unknown variant") {
+        return (message.to_owned(), "use one of those that are listed; docs/policy.md explains them");
+    }
+    for number in ["i64", "u32", "usize"] {
+        if let Some(text) = message
+            .strip_suffix(number)
+            .and_then(|rest| rest.strip_prefix("invalid type: string "))
+        {
+            return (
+                format!("{text}a number: what stands in quotes is a text"),
+                "write the number without quotes",
+            );
+        }
+    }
+    (message.to_owned(), "correct this line; docs/policy.md shows how it is written")
 }
 
 pub(super) fn parse(text: &str) -> Result<Policy, Vec<Problem>> {
@@ -300,6 +318,7 @@ fn own(checker: &mut Checker<'_>, file: File) -> Option<Policy> {
         hash: Sha256Hash::of(checker.text.as_bytes()),
         repositories: BTreeMap::new(),
         capped: None,
+        repeated: std::mem::take(&mut checker.repeated),
     })
 }
 
@@ -370,7 +389,7 @@ fn read_people(checker: &mut Checker<'_>, people: BTreeMap<String, Spanned<FileP
     for (name, entry) in people {
         let person = entry.into_inner();
         let span = person.telegram_id.span();
-        let id = UserId(person.telegram_id.into_inner());
+        let mut id = UserId(person.telegram_id.into_inner());
         if id.0 <= 0 {
             checker.add(
                 &span,
@@ -391,12 +410,23 @@ fn read_people(checker: &mut Checker<'_>, people: BTreeMap<String, Spanned<FileP
                 format!("{name} and {} have the same Telegram id", other.name),
                 "one person, one entry: remove one of them",
             );
+            // Only so that the groups with both are not told to be too small: the file is refused.
+            id = UserId(i64::MIN.saturating_add(i64::try_from(by_id.len()).unwrap_or_default()));
         }
-        let owns = person
-            .owns
-            .iter()
-            .filter_map(|agent| checker.name::<AgentName>(agent.get_ref(), &agent.span()))
-            .collect();
+        let mut owns = BTreeSet::new();
+        for written in &person.owns {
+            let span = written.span();
+            let Some(agent) = checker.name::<AgentName>(written.get_ref(), &span) else {
+                continue;
+            };
+            if !owns.insert(agent) {
+                checker.repeated.push(Problem {
+                    line: checker.line(&span),
+                    message: format!("{name} owns agent {} twice", written.get_ref()),
+                    remedy: "name each agent once; if another one was meant, that one is not owned yet".to_owned(),
+                });
+            }
+        }
         by_name.insert(name.clone(), id);
         by_id.insert(id, Person { name, id, owns });
     }

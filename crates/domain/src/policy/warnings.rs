@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::approvers::Requirement;
-use super::{Policy, Problem};
+use super::{Grant, Policy, Problem};
 use crate::{AgentName, RunbookName, SecondFactor, Tier, Timestamp, UserId};
 
 impl Policy {
     /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
-    /// groups that are one and the same, trust that is over or was given
-    /// without a record, runbooks without any. Lines are those of the service's own file.
+    /// groups that are one and the same, agents owned twice, runbooks that nobody trusts. Of its grants see [`Policy::grant_warning`]. Lines
+    /// are those of the service's own file.
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
         let mut warnings = Vec::new();
         let mut add = |line: usize, message: String, remedy: &str| {
@@ -39,25 +39,6 @@ impl Policy {
                 "remove it, or correct its rrule",
             );
         }
-        for grant in &self.grants {
-            let what = format!("runbook {} in {}", grant.key.runbook, grant.key.environment);
-            if grant.until <= now {
-                add(
-                    grant.line,
-                    format!(
-                        "the grant of {what} ended on {}: its runs ask people",
-                        grant.until.format("%Y-%m-%d")
-                    ),
-                    "remove it; a new one is offered when the record shows enough",
-                );
-            } else if grant.evidence.is_none() {
-                add(
-                    grant.line,
-                    format!("{what} runs by itself because somebody wrote so, not by its record"),
-                    "nothing to do where that is meant; otherwise remove the entry and wait for the offer",
-                );
-            }
-        }
         for (line, rule, runbook) in self.ungranted() {
             add(
                 line,
@@ -79,8 +60,35 @@ impl Policy {
                 );
             }
         }
+        warnings.extend(self.repeated.iter().cloned());
         warnings.sort_by_key(|warning| warning.line);
         warnings
+    }
+
+    /// What is to be said of a grant in force by itself: that it is over, or was given without a record.
+    pub fn grant_warning(grant: &Grant, now: Timestamp) -> Option<Problem> {
+        let what = format!("runbook {} in {}", grant.key.runbook, grant.key.environment);
+        let (message, remedy) = if grant.until <= now {
+            (
+                format!(
+                    "the grant of {what} ended on {}: its runs ask people",
+                    grant.until.format("%Y-%m-%d")
+                ),
+                "remove it; a new one is offered when the record shows enough",
+            )
+        } else if grant.evidence.is_none() {
+            (
+                format!("{what} runs by itself because somebody wrote so, not by its record"),
+                "nothing to do where that is meant; otherwise remove the entry and wait for the offer",
+            )
+        } else {
+            return None;
+        };
+        Some(Problem {
+            line: grant.line,
+            message,
+            remedy: remedy.to_owned(),
+        })
     }
 
     /// Runbooks that a rule would let run by themselves, and that nobody trusts.

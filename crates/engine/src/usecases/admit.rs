@@ -1,14 +1,14 @@
 //! What the guard rails do not let in. Nothing of a refused change is kept but an audit row: who asked, which rules spoke, and where. It
 //! counts against the agent's hour, so that nobody can fill the log by asking again and again.
 
-use changes::guard::Finding;
+use changes::guard::Effect;
 use domain::RepositoryName;
 use serde_json::json;
 use store::{Actor, Audit};
 
 use super::propose::check_hour;
 use crate::intake::Resolved;
-use crate::{Agent, Content, Engine, Problem};
+use crate::{Agent, Content, Engine, Found, Place, Problem, ProposalRequest};
 
 /// Findings that an audit row names.
 const TOLD_MAX: usize = 20;
@@ -18,40 +18,59 @@ impl Engine {
     ///
     /// # Errors
     /// 422 `guard_refused` with the findings.
-    pub(super) async fn admit(
-        &self,
-        agent: &Agent,
-        resolved: &Resolved,
-        content: &Content,
-        correlation: Option<&str>,
-    ) -> Result<(), Problem> {
-        self.admit_words(agent, resolved, correlation).await?;
-        let findings: Vec<Finding> = resolved.checked.refusals().cloned().collect();
+    pub(super) async fn admit(&self, agent: &Agent, resolved: &Resolved, request: &ProposalRequest) -> Result<(), Problem> {
+        let words = self.found_in_words(resolved, request);
+        let files = resolved.checked.refusals().cloned().map(Found::from);
+        let findings: Vec<Found> = words.into_iter().chain(files).collect();
         let Some(first) = findings.first() else { return Ok(()) };
-        let pointer = pointer(content, first);
-        let (summary, details) = told(&resolved.repository, &findings);
+        let pointer = pointer(&request.content, first);
+        let (summary, details) = told("change", &resolved.repository, &findings);
         self.note_refused(agent, summary, details).await?;
-        Err(refusal(findings).at(pointer))
+        Err(refusal("change", findings).at(pointer))
     }
 
-    /// Title and reason go to the chats and into the commit; the caller's own reference is kept beside them.
-    async fn admit_words(&self, agent: &Agent, resolved: &Resolved, correlation: Option<&str>) -> Result<(), Problem> {
-        let guards = self.book().guards().clone();
+    /// Secrets in title and reason, which go to the chats and into the commit, and in the caller's own reference, which is kept beside them.
+    pub(super) fn found_in_words(&self, resolved: &Resolved, request: &ProposalRequest) -> Vec<Found> {
+        // What the caller did not write, the runbook made of the parameters.
+        let rendered = |given: &str| given.trim().is_empty() && matches!(request.content, Content::Runbook { .. });
         let words = [
-            ("title", resolved.title.as_str()),
-            ("reason", resolved.reason.as_str()),
-            ("correlation_id", correlation.unwrap_or_default()),
+            ("title", resolved.title.as_str(), rendered(&request.title)),
+            ("reason", resolved.reason.as_str(), rendered(&request.reason)),
+            ("correlation_id", request.correlation.as_deref().unwrap_or_default(), false),
         ];
-        for (name, text) in words {
-            let Some(rule) = guards.secret_in(text) else { continue };
-            let summary = format!("the guard rails refused a change: {rule} in its {name}");
-            let details = json!({ "repository": resolved.repository, "rule": rule, "in": name });
-            self.note_refused(agent, summary, details).await?;
-            let detail = format!("the {name} holds what looks like a secret ({rule})");
-            let hint = "leave it out: title and reason are shown to people and stand in the commit, and the correlation id is kept; a real value that was sent here is no secret any more: replace it";
-            return Err(Problem::new(422, "guard_refused", detail, hint).at(format!("/{name}")));
-        }
-        Ok(())
+        words
+            .into_iter()
+            .filter_map(|(name, text, rendered)| self.found_in(name, text, rendered))
+            .collect()
+    }
+
+    /// The reason of a call that changes no files by itself, such as a withdrawal.
+    ///
+    /// # Errors
+    /// 422 `guard_refused` when it holds a secret.
+    pub(super) async fn admit_reason(&self, agent: &Agent, repository: &RepositoryName, reason: Option<&str>) -> Result<(), Problem> {
+        let Some(found) = self.found_in("reason", reason.unwrap_or_default(), false) else {
+            return Ok(());
+        };
+        let findings = vec![found];
+        let (summary, details) = told("call", repository, &findings);
+        self.note_refused(agent, summary, details).await?;
+        Err(refusal("call", findings).at("/reason"))
+    }
+
+    fn found_in(&self, name: &str, text: &str, rendered: bool) -> Option<Found> {
+        let rule = self.book().guards().secret_in(text)?;
+        let (pointer, by) = match rendered {
+            true => ("/runbook/parameters".to_owned(), ", which the runbook makes of its parameters,"),
+            false => (format!("/{name}"), ""),
+        };
+        Some(Found {
+            rule,
+            place: Place::Words(pointer),
+            effect: Effect::Refuse,
+            message: format!("the {name}{by} holds what looks like a secret"),
+            hint: "leave it out: title and reason are shown to people and stand in the commit, and the correlation id is kept; a real value that was sent here is no secret any more: replace it".to_owned(),
+        })
     }
 
     async fn note_refused(&self, agent: &Agent, summary: String, details: serde_json::Value) -> Result<(), Problem> {
@@ -84,22 +103,25 @@ impl Engine {
 }
 
 /// What the audit row says: rules and places, never values.
-fn told(repository: &RepositoryName, findings: &[Finding]) -> (String, serde_json::Value) {
+fn told(what: &str, repository: &RepositoryName, findings: &[Found]) -> (String, serde_json::Value) {
     let named = findings.iter().take(TOLD_MAX);
-    let one = |finding: &Finding| json!({ "rule": finding.rule, "path": finding.path, "line": finding.line });
+    let one = |found: &Found| match &found.place {
+        Place::File { path, line } => json!({ "rule": found.rule, "path": path, "line": line }),
+        Place::Words(pointer) => json!({ "rule": found.rule, "pointer": pointer }),
+    };
     let details = json!({ "repository": repository, "findings": named.clone().map(one).collect::<Vec<_>>() });
-    let places: Vec<_> = named.map(place).collect();
-    (format!("the guard rails refused a change: {}", places.join(", ")), details)
+    let places: Vec<_> = named.map(Found::at).collect();
+    (format!("the guard rails refused a {what}: {}", places.join(", ")), details)
 }
 
 /// The answer for the agent: what it sends next time instead.
-pub(super) fn refusal(findings: Vec<Finding>) -> Problem {
+fn refusal(what: &str, findings: Vec<Found>) -> Problem {
     let detail = match findings.as_slice() {
-        [] => "the guard rails refuse this change".to_owned(),
-        [only] => format!("the guard rails refuse this change: {}: {}", place(only), only.message),
+        [] => format!("the guard rails refuse this {what}"),
+        [only] => format!("the guard rails refuse this {what}: {}: {}", only.at(), only.message),
         [first, rest @ ..] => format!(
-            "the guard rails refuse this change: {}: {}; and {}",
-            place(first),
+            "the guard rails refuse this {what}: {}: {}; and {}",
+            first.at(),
             first.message,
             domain::counted(rest.len(), "further finding", "further findings")
         ),
@@ -110,16 +132,14 @@ pub(super) fn refusal(findings: Vec<Finding>) -> Problem {
     problem
 }
 
-/// Rule and place, such as `structure.secret in apps/web/secret.yaml:5`.
-pub(crate) fn place(finding: &Finding) -> String {
-    let line = finding.line.map_or_else(String::new, |line| format!(":{line}"));
-    format!("{} in {}{line}", finding.rule, finding.path)
-}
-
-/// Where in the body the file stands that was found.
-fn pointer(content: &Content, finding: &Finding) -> String {
+/// Where in the body that stands which was found.
+fn pointer(content: &Content, found: &Found) -> String {
+    let path = match &found.place {
+        Place::Words(pointer) => return pointer.clone(),
+        Place::File { path, .. } => path,
+    };
     match content {
-        Content::Files(files) => match files.iter().position(|file| file.path == finding.path.as_str()) {
+        Content::Files(files) => match files.iter().position(|file| file.path == path.as_str()) {
             Some(index) => format!("/changes/{index}/content"),
             None => "/changes".to_owned(),
         },

@@ -3,7 +3,7 @@
 use domain::{AgentName, RepositoryName, Sha256Hash};
 use store::Actor;
 
-use crate::{Agent, Engine, ListedRunbook, Me, Problem, ProposalRequest, Rendering};
+use crate::{Agent, Engine, Evaluation, ListedRunbook, Me, Place, Problem, ProposalRequest, Rendering};
 
 impl Engine {
     /// The agent behind a bearer token.
@@ -110,7 +110,7 @@ impl Engine {
     /// # Errors
     /// The same problems as [`Engine::propose`].
     pub async fn render_runbook(&self, agent: &Agent, request: ProposalRequest) -> Result<Rendering, Problem> {
-        let resolved = self.resolve(agent, &request).await?;
+        let resolved = self.resolve(agent, &request).await.map_err(of_rendering)?;
         let setup = self.named_repository(agent, &request.repository)?;
         let diff = setup.git.unified_diff(&resolved.change).await;
         let diff = diff.map_err(|error| crate::intake::unavailable(setup, &error))?.text;
@@ -119,7 +119,34 @@ impl Engine {
             title,
             reason,
             diff,
-            evaluation: self.evaluated(agent, setup, resolved).await?,
+            evaluation: self.evaluated(agent, setup, resolved, &request).await.map(placed_in_rendering)?,
         })
+    }
+}
+
+/// A rendering is asked with the parameters beside the base, and with the name in the address: there is no `runbook` to point into.
+fn of_rendering(mut problem: Problem) -> Problem {
+    problem.pointer = problem.pointer.as_deref().and_then(in_rendering).map(String::into_boxed_str);
+    problem
+}
+
+fn placed_in_rendering(mut evaluation: Evaluation) -> Evaluation {
+    for found in &mut evaluation.words {
+        if let Place::Words(pointer) = &mut found.place
+            && let Some(there) = in_rendering(pointer)
+        {
+            *pointer = there;
+        }
+    }
+    evaluation
+}
+
+/// The place in a rendering's body of what stands at a place in a proposal's body; `None` for what is not in that body at all.
+fn in_rendering(pointer: &str) -> Option<String> {
+    match pointer.strip_prefix("/runbook") {
+        Some("/name") => None,
+        Some("") => Some("/parameters".to_owned()),
+        Some(inside) => Some(inside.to_owned()),
+        None => Some(pointer.to_owned()),
     }
 }

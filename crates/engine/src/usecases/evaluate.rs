@@ -11,11 +11,18 @@ impl Engine {
     pub async fn evaluate(&self, agent: &Agent, request: ProposalRequest) -> Result<Evaluation, Problem> {
         let resolved = self.resolve(agent, &request).await?;
         let setup = self.named_repository(agent, &request.repository)?;
-        self.evaluated(agent, setup, resolved).await
+        self.evaluated(agent, setup, resolved, &request).await
     }
 
     /// What would happen to a resolved change.
-    pub(crate) async fn evaluated(&self, agent: &Agent, setup: &RepositorySetup, resolved: Resolved) -> Result<Evaluation, Problem> {
+    pub(crate) async fn evaluated(
+        &self,
+        agent: &Agent,
+        setup: &RepositorySetup,
+        resolved: Resolved,
+        request: &ProposalRequest,
+    ) -> Result<Evaluation, Problem> {
+        let words = self.found_in_words(&resolved, request);
         let policy = self.book().policy.clone();
         let standing = policy.standing(&resolved.route, Some(&agent.name), &[], self.now());
         let approvers = standing.places.into_iter().map(|place| {
@@ -64,6 +71,7 @@ impl Engine {
             route: resolved.route,
             approvers,
             replay: resolved.replay,
+            words,
             checked: resolved.checked,
             files,
         })

@@ -11,5 +11,4 @@ pub(crate) mod revert;
 mod revise;
 mod unexplained;
 
-pub(crate) use admit::place;
 pub(crate) use propose::{RunNotes, remember};

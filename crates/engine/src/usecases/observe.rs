@@ -15,7 +15,7 @@ use crate::checked::Manner;
 use crate::intake::{Resolved, callable, check_scope, render, unavailable, unknown_runbook};
 use crate::shelves::AsOf;
 use crate::trust::Observed;
-use crate::{Agent, Created, Engine, Idempotency, ObservationRequest, Problem, RepositorySetup};
+use crate::{Agent, Created, Engine, Found, Idempotency, ObservationRequest, Problem, RepositorySetup};
 
 /// How far the clock of whoever commits may be ahead of the service's.
 const SKEW_MINUTES: i64 = 5;
@@ -81,7 +81,7 @@ impl Engine {
             }
             Err(Unverified::Ask(problem)) => Err(problem),
             Err(Unverified::Refused(findings)) => {
-                let places: Vec<_> = findings.iter().take(3).map(crate::usecases::place).collect();
+                let places: Vec<_> = findings.iter().take(3).map(Found::at).collect();
                 let why = format!("the guard rails refuse what it brought to the branch: {}", places.join(", "));
                 let mut problem = self
                     .unexplained(setup, agent, commit, &request.runbook, why, (422, "observation_refused"))
@@ -199,7 +199,7 @@ impl Engine {
         }
         let looked = self.look(setup, parent, &change, Manner::Strict).await;
         let (mut facts, mut checked) = looked.map_err(Unverified::Ask)?;
-        let findings: Vec<_> = checked.refusals().cloned().collect();
+        let findings: Vec<_> = checked.refusals().cloned().map(Found::from).collect();
         if !findings.is_empty() {
             return Err(Unverified::Refused(findings));
         }
@@ -291,5 +291,5 @@ enum Unverified {
     /// Somebody pushed what they should not have.
     Alarm(String),
     /// What was pushed holds what the guard rails refuse, such as a secret: it is on the branch, so people must hear of it.
-    Refused(Vec<changes::guard::Finding>),
+    Refused(Vec<Found>),
 }

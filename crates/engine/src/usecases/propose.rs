@@ -41,8 +41,7 @@ impl Engine {
             Either::Left(replay) => return Ok(replay),
             Either::Right(resolved) => resolved,
         };
-        self.admit(agent, &resolved, &request.content, request.correlation.as_deref())
-            .await?;
+        self.admit(agent, &resolved, &request).await?;
         let now = self.now();
         let proposal = self.new_proposal(agent, None, &resolved, request.correlation, request.ttl_seconds, now);
         let opening = Opening {

@@ -35,6 +35,7 @@ impl Engine {
             return Ok(replay);
         }
         let delivered = self.proposal(agent, id).await?;
+        self.admit_reason(agent, &delivered.repository, reason.as_deref()).await?;
         self.revert_of(&delivered, agent, None, reason, key).await
     }
 

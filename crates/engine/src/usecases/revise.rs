@@ -6,10 +6,10 @@ use store::Actor;
 
 use super::propose::remember_existing;
 use crate::act::{Act, Acted};
-use crate::{Agent, Created, Engine, Idempotency, Problem, ProposalRequest};
+use crate::{Agent, Created, Engine, Idempotency, Meant, Problem, ProposalRequest};
 
 impl Engine {
-    /// Replaces a pending proposal's content. `version` is the one that the agent saw.
+    /// Replaces a pending proposal's content. `meant` names the version that the agent saw.
     ///
     /// # Errors
     /// 412 when the proposal changed meanwhile, 409 when it is decided.
@@ -17,7 +17,7 @@ impl Engine {
         &self,
         agent: &Agent,
         id: ProposalId,
-        version: u64,
+        meant: impl Into<Meant>,
         mut request: ProposalRequest,
         key: Option<Idempotency>,
     ) -> Result<Created, Problem> {
@@ -25,8 +25,9 @@ impl Engine {
             return Ok(replay);
         }
         let current = self.proposal(agent, id).await?;
-        if current.version != version {
-            return Err(stale(current.version));
+        let version = current.version;
+        if !meant.into().is(version) {
+            return Err(stale(version));
         }
         if current.decision != Decision::Pending {
             return Err(decided(&current));
@@ -58,8 +59,7 @@ impl Engine {
             // Exactly what people are looking at: another card, and void reviews, would help nobody.
             return self.unrevised(agent, id, version, key).await;
         }
-        self.admit(agent, &resolved, &request.content, request.correlation.as_deref())
-            .await?;
+        self.admit(agent, &resolved, &request).await?;
         // Another revision is another card.
         let asks = current.requested_by.is_none() && resolved.route.tier != domain::Tier::Standard;
         if asks && may_revise {
@@ -121,7 +121,8 @@ impl Engine {
     /// # Errors
     /// 409 with the state when it has ended already, or when its push was sent.
     pub async fn withdraw(&self, agent: &Agent, id: ProposalId, reason: Option<String>) -> Result<Proposal, Problem> {
-        self.proposal(agent, id).await?;
+        let current = self.proposal(agent, id).await?;
+        self.admit_reason(agent, &current.repository, reason.as_deref()).await?;
         let act = Act {
             actor: Actor::Agent(agent.name.clone()),
             audit_refusal: true,
@@ -157,8 +158,8 @@ fn stale(version: u64) -> Problem {
     let mut problem = Problem::new(
         412,
         "version_changed",
-        "the proposal changed since you read it",
-        "read it again, then decide again",
+        "the proposal is at another version than the one that is named",
+        "read it again, then decide again; If-Match takes the ETag as it came, with its quotes and without W/",
     );
     problem.version = Some(version);
     problem

@@ -781,7 +781,7 @@ fn refused(checked: &Checked, how: &str) -> Option<String> {
     let first = checked.refusals().next()?;
     Some(format!(
         "{how}, the guard rails refuse it: {}: {}",
-        crate::usecases::place(first),
+        crate::Found::from(first.clone()).at(),
         first.message
     ))
 }

@@ -288,7 +288,7 @@ fn checks_in_words(checked: &Checked) -> String {
     for finding in &checked.findings {
         lines.push(format!(
             "{} ({}): {}",
-            crate::usecases::place(finding),
+            crate::Found::from(finding.clone()).at(),
             finding.effect,
             finding.message
         ));

@@ -446,3 +446,36 @@ fn the_examples_of_the_documentation() {
         }
     }
 }
+
+#[test]
+fn one_slip_is_told_once_with_what_helps() {
+    let told = |text: &str| -> Vec<String> {
+        let problems = Policy::parse(text).err().unwrap_or_else(|| panic!("accepted:\n{text}"));
+        problems.iter().map(ToString::to_string).collect()
+    };
+    // Both are in one group, which is not too small and names nobody twice.
+    let twins = HEAD.replace("telegram_id = 2", "telegram_id = 1") + RULE + "approvers = \"sre\"\nquorum = 2\n";
+    assert_eq!(
+        told(&twins),
+        ["line 4: bob and alice have the same Telegram id (one person, one entry: remove one of them)"]
+    );
+    let quoted = HEAD.replace("telegram_id = 2", "telegram_id = \"2\"");
+    assert_eq!(
+        told(&quoted),
+        ["line 4: \"2\", expected a number: what stands in quotes is a text (write the number without quotes)"]
+    );
+    let nobody = format!("version = 1\n{RULE}approvers = \"sre\"\n");
+    assert_eq!(
+        told(&nobody),
+        ["line 6: rule \"r\" asks group sre, which does not exist (add it under [groups]: there is no group yet)"]
+    );
+}
+
+#[test]
+fn an_agent_that_somebody_owns_twice_is_told() {
+    let text = HEAD.replace("owns = [\"bot\"]", "owns = [\"bot\", \"bot\"]");
+    let policy = Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let told: Vec<_> = policy.warnings(Timestamp::MIN_UTC).iter().map(ToString::to_string).collect();
+    let expected = "line 3: alice owns agent bot twice (name each agent once; if another one was meant, that one is not owned yet)";
+    assert!(told.iter().any(|told| told == expected), "{told:#?}");
+}
