@@ -248,6 +248,7 @@ impl Engine {
                     .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
             );
         }
+        said.extend(self.edited_words(proposal));
         said.extend(self.branch_words(proposal));
         let passes = self.store().read().overrides(proposal.id).await?;
         said.extend(
