@@ -294,25 +294,36 @@ impl Engine {
 
     /// The delivered changes that a rewritten branch lost, in words.
     async fn gone(&self, setup: &RepositorySetup, accepted: CommitId, tip: CommitId) -> Result<String, Unknown> {
-        let lost = match setup.git.commits_since(tip, accepted).await {
+        let lost = match setup.git.commits_since(vec![tip], accepted, LOOKED_UP_MAX).await {
             Ok(lost) => lost,
             // A mirror that was made anew does not hold what the branch lost.
             Err(GitError::UnknownCommit { .. }) => return Ok(String::new()),
             Err(error) => return Err(error.into()),
         };
         let mut named = Vec::new();
-        for commit in lost.iter().take(LOOKED_UP_MAX) {
+        for commit in &lost.commits {
             if let Some(id) = self.store().read().by_commit(&setup.name, commit.id).await? {
                 named.push(format!("{} ({})", commit.summary.chars().take(60).collect::<String>(), id.short()));
             }
         }
+        let unread = match lost.left {
+            0 => String::new(),
+            left => format!(
+                "{left} more commits are gone that were not looked at: git log {}..{}. ",
+                tip.short(),
+                accepted.short()
+            ),
+        };
         let more = named.len().saturating_sub(NAMED_MAX);
         if named.is_empty() {
-            return Ok(String::new());
+            return Ok(unread);
         }
         named.truncate(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Ok(format!("Delivered changes are gone with that: {}{more}. ", named.join(", ")))
+        Ok(format!(
+            "Delivered changes are gone with that: {}{more}. {unread}",
+            named.join(", ")
+        ))
     }
 
     async fn stored_line(&self, repository: &RepositoryName, branch: &str) -> Result<Option<Line>, StoreError> {
