@@ -29,7 +29,7 @@ impl Engine {
         if proposal.is_over() {
             return None;
         }
-        if let Some(instead) = self.put_back(proposal) {
+        if let Some(instead) = self.after_rewrite(proposal) {
             return Some(instead);
         }
         let held = match proposal.delivery {
