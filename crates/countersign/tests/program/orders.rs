@@ -114,7 +114,7 @@ async fn approvers_and_unexplained_commits_are_listed_as_json_lines() {
     let store = opened(&world).await;
     let commit: domain::CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
     let at: domain::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-    let found = |commit, paths_cut| store::Unexplained {
+    let found = move |commit, paths_cut| store::Unexplained {
         row: 0,
         commit,
         brought_by: commit,
