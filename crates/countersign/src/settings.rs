@@ -435,6 +435,7 @@ impl Limits {
             slow_push: Duration::from_secs(self.slow_push_seconds),
             batch: self.approvals_per_push,
             replayed: self.replayed_decisions,
+            ..engine::Limits::default()
         }
     }
 

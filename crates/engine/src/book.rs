@@ -179,20 +179,27 @@ impl Book {
     }
 
     /// What another policy would have meant for past decisions of a repository, in sentences. What holds back the present one only for the moment
-    /// is left out.
-    pub fn replay(&self, new: &Policy, repository: &RepositoryName, decided: Vec<Facts>) -> Vec<String> {
+    /// is left out. At most `limit` decisions are looked at: whoever reads one more lets the answer say that there are older ones.
+    pub fn replay(&self, new: &Policy, repository: &RepositoryName, decided: Vec<Facts>, limit: u32) -> Vec<String> {
         if decided.is_empty() {
             return vec!["there are no past decisions to compare with".to_owned()];
         }
         let old = self.whole.for_repository(repository).clone().capped(None);
         // Bounded by the work, not by the clock: the same policies always compare the same decisions.
         let rules = old.rules().len() + new.for_repository(repository).rules().len();
-        let (all, most) = (decided.len(), compared_at_most(rules));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (all, most) = (decided.len().min(limit), compared_at_most(rules));
         let over = match all > most {
             true => format!("looked at {most} of {all} decisions, for the policies have many rules: of the last {most}"),
             false => format!("of the last {}", domain::counted(all, "decision", "decisions")),
         };
-        let decided = decided.into_iter().take(most);
+        let older = if decided.len() > limit {
+            " (older ones are not looked at)"
+        } else {
+            ""
+        };
+        let over = format!("{over}{older}");
+        let decided = decided.into_iter().take(all.min(most));
         let current = |name: &RunbookName| {
             let runbook = self.runbook(repository, name).filter(|_| self.watches(repository))?;
             Some(runbook.content_hash())

@@ -234,7 +234,7 @@ impl Engine {
     /// What people ordered about it: stops over what is not sent yet, and freezes that somebody let it pass.
     async fn fill_orders(&self, card: &mut Card, proposal: &Proposal) -> Result<(), StoreError> {
         let stored = card.note.take();
-        let mut said: Vec<String> = self.put_back(proposal).or(stored).into_iter().collect();
+        let mut said: Vec<String> = self.after_rewrite(proposal).or(stored).into_iter().collect();
         let wait = match (proposal.delivery, proposal.tier()) {
             (Delivery::None, Tier::Prompted) => Some("what is approved waits for its end"),
             (Delivery::None | Delivery::AwaitingCommit, Tier::Manual) => Some("please commit nothing before its end"),
@@ -248,6 +248,7 @@ impl Engine {
                     .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
             );
         }
+        said.extend(self.edited_words(proposal));
         said.extend(self.branch_words(proposal));
         let passes = self.store().read().overrides(proposal.id).await?;
         said.extend(

@@ -154,15 +154,31 @@ impl Engine {
         self.rewritten_words(setup, self.0.branches.0.get(&setup.name)?.now().line?)
     }
 
-    /// What became of the rewrite that blocked a change, if the branch was put back since.
-    pub(crate) fn put_back(&self, blocked: &Proposal) -> Option<String> {
+    /// What to say of the rewrite that blocked a change in place of what was said then, once the branch is not as it was.
+    pub(crate) fn after_rewrite(&self, blocked: &Proposal) -> Option<String> {
+        let (branch, note) = (&blocked.branch, blocked.note.as_ref()?);
+        if blocked.delivery != Delivery::PushBlocked || !note.starts_with(&blocked_beginning(branch)) {
+            return None;
+        }
         let line = self.0.branches.0.get(&blocked.repository)?.now().line?;
-        let (undone, note) = (line.undone.filter(|_| line.rewrite.is_none())?, blocked.note.as_ref()?);
-        let (branch, accepted) = (&blocked.branch, undone.accepted);
-        (*note == blocked_words(branch, accepted, undone.tip)).then(|| {
-            let accepted = accepted.short();
-            format!("branch {branch} was force-pushed and put back: it contains {accepted} again; Retry push sends this change")
-        })
+        let now = |rewrite: Rewrite| blocked_words(branch, line.accepted, rewrite.tip);
+        match (line.rewrite.filter(|rewrite| !rewrite.taken), line.undone) {
+            (Some(rewrite), _) if *note == now(rewrite) => None,
+            (Some(rewrite), _) => Some(format!(
+                "branch {branch} was force-pushed once more, and is at {}; look before you retry: Retry push asks again",
+                rewrite.tip.short()
+            )),
+            (None, Some(undone)) if *note == blocked_words(branch, undone.accepted, undone.tip) => {
+                let accepted = undone.accepted.short();
+                Some(format!(
+                    "branch {branch} was force-pushed and put back: it contains {accepted} again; Retry push sends this change"
+                ))
+            }
+            // By a Retry push on another card, or with a later rewrite that was put back.
+            (None, _) => Some(format!(
+                "branch {branch} was force-pushed, and that is settled since; Retry push sends this change to it as it is now"
+            )),
+        }
     }
 
     /// What a retry of this change takes with it: the words for whoever is asked whether they mean it. `None` where it is an ordinary retry.
@@ -247,7 +263,8 @@ impl Engine {
             None if continues => going_on,
             Some(known) if follows(setup, known.tip, tip).await? => {
                 if known.taken {
-                    going_on
+                    // What this branch does not hold any more was not put back.
+                    Line { undone: None, ..going_on }
                 } else {
                     old
                 }
@@ -288,31 +305,44 @@ impl Engine {
                 setup.name,
                 old.accepted.short()
             )))),
-            (Some(_) | None, None) => Ok(None),
+            // It goes on as somebody took it, who has told so: what else it blocked says that now.
+            (Some(_), None) => Ok(Some(News::GoesOn)),
+            (None, None) => Ok(None),
         }
     }
 
     /// The delivered changes that a rewritten branch lost, in words.
     async fn gone(&self, setup: &RepositorySetup, accepted: CommitId, tip: CommitId) -> Result<String, Unknown> {
-        let lost = match setup.git.commits_since(tip, accepted).await {
+        let lost = match setup.git.commits_since(vec![tip], accepted, LOOKED_UP_MAX).await {
             Ok(lost) => lost,
             // A mirror that was made anew does not hold what the branch lost.
             Err(GitError::UnknownCommit { .. }) => return Ok(String::new()),
             Err(error) => return Err(error.into()),
         };
         let mut named = Vec::new();
-        for commit in lost.iter().take(LOOKED_UP_MAX) {
+        for commit in &lost.commits {
             if let Some(id) = self.store().read().by_commit(&setup.name, commit.id).await? {
                 named.push(format!("{} ({})", commit.summary.chars().take(60).collect::<String>(), id.short()));
             }
         }
+        let unread = match lost.left {
+            0 => String::new(),
+            left => format!(
+                "{left} more commits are gone that were not looked at: git log {}..{}. ",
+                tip.short(),
+                accepted.short()
+            ),
+        };
         let more = named.len().saturating_sub(NAMED_MAX);
         if named.is_empty() {
-            return Ok(String::new());
+            return Ok(unread);
         }
         named.truncate(NAMED_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Ok(format!("Delivered changes are gone with that: {}{more}. ", named.join(", ")))
+        Ok(format!(
+            "Delivered changes are gone with that: {}{more}. {unread}",
+            named.join(", ")
+        ))
     }
 
     async fn stored_line(&self, repository: &RepositoryName, branch: &str) -> Result<Option<Line>, StoreError> {
@@ -351,6 +381,7 @@ pub(crate) async fn retried(tx: &mut Tx, blocked: &Proposal, by: &PersonRef, act
     };
     let taken = Line {
         rewrite: Some(Rewrite { taken: true, ..rewrite }),
+        undone: None,
         ..line
     };
     let Ok(text) = serde_json::to_string(&taken) else { return Ok(()) };
@@ -369,11 +400,21 @@ enum News {
     Rewritten(String),
     PutBack(String),
     Taken(String),
+    GoesOn,
 }
 
 /// Records the news and owes its message, and the cards of all that waits for the branch.
 async fn tell(tx: &mut Tx, repository: &RepositoryName, line: Line, actor: Actor, news: News, now: Timestamp) -> Result<(), StoreError> {
+    for proposal in tx
+        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit, Delivery::PushBlocked])
+        .await?
+    {
+        if proposal.repository == *repository {
+            tx.schedule(Some(proposal.id), &Effect::EditCards, now).await?;
+        }
+    }
     let (event, effect, summary) = match news {
+        News::GoesOn => return Ok(()),
         News::Rewritten(text) => (
             "alarm",
             Effect::Alarm {
@@ -405,20 +446,18 @@ async fn tell(tx: &mut Tx, repository: &RepositoryName, line: Line, actor: Actor
         at: now,
     })
     .await?;
-    for proposal in tx
-        .in_delivery(&[Delivery::None, Delivery::Queued, Delivery::AwaitingCommit, Delivery::PushBlocked])
-        .await?
-    {
-        if proposal.repository == *repository {
-            tx.schedule(Some(proposal.id), &Effect::EditCards, now).await?;
-        }
-    }
     tx.schedule(None, &effect, now).await
+}
+
+/// How [`blocked_words`] begin.
+fn blocked_beginning(branch: &str) -> String {
+    format!("branch {branch} was force-pushed: it no longer contains ")
 }
 
 fn blocked_words(branch: &str, accepted: CommitId, tip: CommitId) -> String {
     format!(
-        "branch {branch} was force-pushed: it no longer contains {} and is at {}; look before you retry: Retry push takes it as it is, for every change",
+        "{}{} and is at {}; look before you retry: Retry push takes it as it is, for every change",
+        blocked_beginning(branch),
         accepted.short(),
         tip.short()
     )

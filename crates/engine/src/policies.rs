@@ -279,14 +279,15 @@ impl Engine {
                 remedy: "use fewer and simpler rules".to_owned(),
             }])
         })?;
-        let decided = match self.store().read().decided_facts(&name, self.limits().replayed).await {
+        let limit = self.limits().replayed;
+        let decided = match self.store().read().decided_facts(&name, limit.saturating_add(1)).await {
             Ok(decided) => decided,
             Err(error) => {
                 tracing::error!(repository = %name, %error, "the past decisions cannot be read");
                 return Ok(vec!["the past decisions cannot be read at the moment: no replay".to_owned()]);
             }
         };
-        let said = tokio::task::spawn_blocking(move || book.replay(&new, &name, decided)).await;
+        let said = tokio::task::spawn_blocking(move || book.replay(&new, &name, decided, limit)).await;
         Ok(said.unwrap_or_default())
     }
 

@@ -147,6 +147,10 @@ pub struct Limits {
     pub slow_push: Duration,
     /// Approvals in one push.
     pub batch: usize,
+    /// New commits of a branch that one look reads for `/unexplained`; the next look goes on from there.
+    pub commits_per_look: usize,
+    /// Commits of one repository that `/unexplained` names: a message is not a report.
+    pub unexplained_listed: u32,
     /// Past decisions that a new policy of a repository is replayed over: enough to see a pattern, and read in a moment.
     pub replayed: u32,
 }
@@ -170,6 +174,8 @@ impl Default for Limits {
             pull_poll: Duration::from_secs(20),
             slow_push: Duration::from_secs(30),
             batch: 64,
+            commits_per_look: 5_000,
+            unexplained_listed: 20,
             replayed: 200,
         }
     }

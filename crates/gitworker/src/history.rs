@@ -8,7 +8,7 @@ use git2::{Commit, ObjectType, Oid, Repository, Signature, Sort};
 
 use crate::mirror::branch_tip;
 use crate::tree::{self, Found, Paths};
-use crate::{Ancestry, CommitInfo, GitError, Located, Manual, NewCommit, Person, Standing, Touch};
+use crate::{Ancestry, CommitInfo, GitError, Located, Manual, Person, Standing, Touch};
 
 /// No walk looks at more commits than this.
 pub(crate) const WALK_MAX: usize = 5_000;
@@ -18,10 +18,8 @@ const PATHS_MAX: usize = 1_000;
 const CHANGE_FILES_MAX: usize = 200;
 /// Likewise, in bytes.
 const CHANGE_BYTES_MAX: usize = 16 << 20;
-/// Proposals read from one message.
-const NAMED_MAX: usize = 10;
 /// The trailer that names a proposal.
-const PROPOSAL_TRAILER: &str = "Proposal-Id";
+pub(crate) const PROPOSAL_TRAILER: &str = "Proposal-Id";
 
 /// [`Repository::is_ancestor`](crate::Repository::is_ancestor).
 pub(crate) fn is_ancestor(repo: &Repository, ancestor: CommitId, descendant: CommitId) -> Result<Ancestry, GitError> {
@@ -117,7 +115,7 @@ fn touches_any(repo: &Repository, commit: &Commit<'_>, paths: &[RepoPath]) -> Re
     Ok(true)
 }
 
-fn touch(commit: &Commit<'_>) -> Result<Touch, GitError> {
+pub(crate) fn touch(commit: &Commit<'_>) -> Result<Touch, GitError> {
     Ok(Touch {
         id: tree::commit_id(commit.id())?,
         author: lossy(commit.author().name_bytes()),
@@ -138,50 +136,6 @@ pub(crate) fn between<'r>(
     walk.push(tree::oid(to))?;
     walk.hide(tree::oid(from))?;
     Ok(walk.take(WALK_MAX))
-}
-
-/// [`Repository::commits_since`](crate::Repository::commits_since).
-pub(crate) fn commits_since(repo: &Repository, from: CommitId, to: CommitId) -> Result<Vec<NewCommit>, GitError> {
-    let walk = between(repo, from, to)?;
-    let mainline = mainline(repo, from, to)?;
-    let mut found = Vec::new();
-    for id in walk {
-        let commit = repo.find_commit(id?)?;
-        let paths = own_paths(repo, &commit)?;
-        if paths.is_empty() {
-            continue;
-        }
-        let touch = touch(&commit)?;
-        let message = lossy(commit.message_bytes());
-        let named = message
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix(PROPOSAL_TRAILER)?.strip_prefix(": "));
-        found.push(NewCommit {
-            id: touch.id,
-            brought_by: tree::commit_id(brought_by(repo, &mainline, commit.id())?)?,
-            author: touch.author,
-            summary: touch.summary,
-            time: touch.time,
-            paths,
-            named: named.take(NAMED_MAX).map(str::to_owned).collect(),
-        });
-    }
-    Ok(found)
-}
-
-/// What a commit changes against every one of its parents: a merge that takes each file from one side changes nothing.
-fn own_paths(repo: &Repository, commit: &Commit<'_>) -> Result<Vec<String>, GitError> {
-    let against = |parent: Option<Oid>| -> Result<Vec<String>, GitError> {
-        let differences = tree::differences(repo, parent, Some(commit.tree_id()), PATHS_MAX)?;
-        Ok(differences.iter().map(|difference| lossy(&difference.path)).collect())
-    };
-    let mut parents = commit.parents();
-    let mut paths = against(parents.next().map(|parent| parent.tree_id()))?;
-    for parent in parents {
-        let there = against(Some(parent.tree_id()))?;
-        paths.retain(|path| there.contains(path));
-    }
-    Ok(paths)
 }
 
 /// [`Repository::locate`](crate::Repository::locate).

@@ -23,6 +23,7 @@ mod repository;
 mod resolve;
 mod reverts;
 mod sanitize;
+mod since;
 mod transport;
 mod tree;
 mod types;
@@ -37,5 +38,5 @@ pub use repository::Repository;
 pub use reverts::{Undoing, Undone};
 pub use types::{
     Ancestry, Built, BuiltCommit, CommitInfo, CommitSpec, Edit, Entry, FileStats, Inverse, Known, Located, Manual, NewCommit, Person,
-    PushOutcome, Rebase, RequestedChange, Standing, Tip, Touch, UnifiedDiff,
+    PushOutcome, Rebase, RequestedChange, Since, Standing, Tip, Touch, UnifiedDiff,
 };

@@ -6,6 +6,7 @@ use domain::CommitId;
 
 use crate::protocol::{Report, Update};
 use crate::repository::{Repository, blocking};
+use crate::transport::not_sent;
 use crate::{Ancestry, Built, GitError, PushOutcome, Tip, cli, sanitize};
 
 /// [`Repository::push`].
@@ -186,7 +187,14 @@ async fn absorb(repository: &Repository, built: &Built) -> Result<(), GitError> 
 }
 
 /// The fallback: `git push` with a lease on the expected id, which is the same compare-and-swap.
+///
+/// Of a push that failed git does not say how far it came, and its words decide nothing. So our own client asks for the branch first: as long
+/// as that has no answer, git is not called, and nothing was sent.
 async fn send_with_git(repository: &Repository, update: &Update) -> Result<Report, GitError> {
+    let remote = repository.options().url.to_string();
+    if let Err(error) = repository.inner.transport.tip(&update.reference).await {
+        return Err(not_sent(&remote, error));
+    }
     if !update.pack.is_empty() {
         let (inner, pack) = (repository.inner.clone(), update.pack.clone());
         blocking(move || inner.mirror.absorb(&pack)).await?;
@@ -228,6 +236,8 @@ async fn send_with_git(repository: &Repository, update: &Update) -> Result<Repor
             accepted: false,
             said: detail.into_bytes(),
         }),
+        // It was not even started.
+        Err(error @ GitError::Program { .. }) => Err(not_sent(&remote, error)),
         Err(error) => Err(error),
     }
 }

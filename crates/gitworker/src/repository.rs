@@ -11,8 +11,8 @@ use crate::mirror::Mirror;
 use crate::transport::Transport;
 use crate::usable::Trouble;
 use crate::{
-    Ancestry, BuildError, Built, CommitInfo, CommitSpec, DiffError, Entry, GitError, Inverse, Known, Located, Manual, NewCommit,
-    PushOutcome, Rebase, RepositoryOptions, RequestedChange, ResolveError, Standing, Tip, Touch, UnifiedDiff,
+    Ancestry, BuildError, Built, CommitInfo, CommitSpec, DiffError, Entry, GitError, Inverse, Known, Located, Manual, PushOutcome, Rebase,
+    RepositoryOptions, RequestedChange, ResolveError, Since, Standing, Tip, Touch, UnifiedDiff,
 };
 
 /// Answers about ancestry that are kept: they never change.
@@ -221,13 +221,14 @@ impl Repository {
             .await
     }
 
-    /// The commits that are reachable from `to` and not from `from` and change something of their own, newest first. At most 5,000 are
-    /// looked at.
+    /// The commits that are reachable from `to` and from none of `from` and change something of their own, parents first. At most `most` are
+    /// looked at; the answer says how many are left, and from where to go on.
     ///
     /// # Errors
     /// [`GitError::UnknownCommit`], such as after the branch was rewritten.
-    pub async fn commits_since(&self, from: CommitId, to: CommitId) -> Result<Vec<NewCommit>, GitError> {
-        self.run(move |repo| crate::history::commits_since(repo, from, to)).await
+    pub async fn commits_since(&self, from: Vec<CommitId>, to: CommitId, most: usize) -> Result<Since, GitError> {
+        self.run(move |repo| crate::since::commits_since(repo, &from, to, most.max(1)))
+            .await
     }
 
     /// Resolves wishes against a base to full contents with their old sides. What would change nothing is dropped, so the result may be empty.

@@ -293,6 +293,70 @@ fn compare(
     Ok(())
 }
 
+/// The paths at which a tree differs from every one of `others`, as a merge does from its parents; at most `cap`. Directories that one of the
+/// others has as they are cost nothing.
+pub(crate) fn own_paths(repo: &Repository, here: Oid, others: &[Option<Oid>], cap: usize) -> Result<Vec<Vec<u8>>, GitError> {
+    let mut found = Vec::new();
+    if !others.contains(&Some(here)) {
+        own_below(repo, Some(here), others, &mut Vec::new(), cap, &mut found)?;
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn own_below(
+    repo: &Repository,
+    here: Option<Oid>,
+    others: &[Option<Oid>],
+    prefix: &mut Vec<u8>,
+    cap: usize,
+    found: &mut Vec<Vec<u8>>,
+) -> Result<(), GitError> {
+    let here = here.map(|id| repo.find_tree(id)).transpose()?;
+    let read = |id: &Option<Oid>| id.map(|id| repo.find_tree(id)).transpose();
+    let others = others.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let theirs = |name: &[u8]| -> Vec<Option<Found>> {
+        let at = |tree: &Option<Tree<'_>>| tree.as_ref().and_then(|tree| entry(tree, name));
+        others.iter().map(at).collect()
+    };
+    let mut differing: Vec<(Vec<u8>, Option<Found>, Vec<Option<Found>>)> = Vec::new();
+    for own in here.iter().flat_map(Tree::iter) {
+        let (side, theirs) = (Some(found_in(&own)), theirs(own.name_bytes()));
+        if !theirs.contains(&side) {
+            differing.push((own.name_bytes().to_vec(), side, theirs));
+        }
+    }
+    // What is gone is gone from all of them, so also from the first.
+    for gone in others.first().into_iter().flatten().flat_map(Tree::iter) {
+        let name = gone.name_bytes();
+        if here.as_ref().is_none_or(|tree| entry(tree, name).is_none()) {
+            let theirs = theirs(name);
+            if !theirs.contains(&None) {
+                differing.push((name.to_vec(), None, theirs));
+            }
+        }
+    }
+    for (name, own, theirs) in differing {
+        if found.len() >= cap {
+            return Ok(());
+        }
+        let length = prefix.len();
+        prefix.extend_from_slice(&name);
+        let file = |side: Option<Found>| side.filter(|found| !found.is_tree());
+        let directory = |side: Option<Found>| side.filter(|found| found.is_tree()).map(|found| found.id);
+        if theirs.iter().all(|side| file(*side) != file(own)) {
+            found.push(prefix.clone());
+        }
+        let below: Vec<Option<Oid>> = theirs.iter().map(|side| directory(*side)).collect();
+        if !below.contains(&directory(own)) {
+            prefix.push(b'/');
+            own_below(repo, directory(own), &below, prefix, cap, found)?;
+        }
+        prefix.truncate(length);
+    }
+    Ok(())
+}
+
 /// Differences as a change set, with the new contents read. The error is the first path that a proposal could not have touched.
 pub(crate) fn as_change(repo: &Repository, differences: &[Difference]) -> Result<Result<ChangeSet, String>, GitError> {
     let mut files = BTreeMap::new();

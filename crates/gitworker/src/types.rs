@@ -126,8 +126,21 @@ pub struct NewCommit {
     pub time: Timestamp,
     /// The paths it changes against all of its parents; at most 1,000.
     pub paths: Vec<String>,
+    /// There are more than those.
+    pub paths_cut: bool,
     /// The proposals that its message names.
     pub named: Vec<String>,
+}
+
+/// What came to a branch, as far as one step goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// The commits that change something of their own, parents first.
+    pub commits: Vec<NewCommit>,
+    /// From where the next step goes on: the end, or the heads of all that was looked at.
+    pub reached: Vec<CommitId>,
+    /// How many commits are left for the next step.
+    pub left: usize,
 }
 
 /// What became of a change when the branch moved.

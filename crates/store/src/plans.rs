@@ -233,7 +233,7 @@ async fn hot_questions_never_walk_through_history() {
     ASKED_IN_CHAT: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
     COUNT_ASKED: SEARCH asked USING COVERING INDEX asked_by_agent (agent=? AND at>?)
     COUNT_ASKED: SEARCH asked USING COVERING INDEX asked_by_chat (chat=? AND at>?)
-    UNEXPLAINED: SEARCH unexplained USING INDEX unexplained_newest (repository=?)
+    UNEXPLAINED: SEARCH unexplained USING INDEX unexplained_newest (repository=? AND id<?)
     UNSETTLED: SEARCH unexplained USING INDEX unexplained_unsettled (repository=? AND found_at<?)
     DECIDED: SEARCH decisions USING INDEX decisions_by_person (person=? AND at>?)
     COUNT_SINCE: SEARCH cards USING COVERING INDEX cards_by_chat (chat=? AND sent_at>?)

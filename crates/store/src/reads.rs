@@ -98,8 +98,10 @@ reads! {
     asked::asked_in_chat(chat: i64, since: Timestamp, limit: u64) -> Option<Timestamp>;
     /// What the card quotas refused this agent in the hour before `now`.
     asked::refused_cards(agent: &AgentName, now: Timestamp) -> RefusedCards;
-    /// Commits that nothing explains, the newest first.
-    unexplained::unexplained(repository: &RepositoryName, limit: u32) -> Vec<Unexplained>;
+    /// Commits that nothing explains, the newest first: those found before the one of this row, where one is named.
+    unexplained::unexplained(repository: &RepositoryName, before: Option<i64>, limit: u32) -> Vec<Unexplained>;
+    /// How many commits of the branch wait for the next look, as of the last one.
+    unexplained::unlooked(repository: &RepositoryName) -> u64;
     /// Those found at or before `found_before` whose time to be explained is over and not settled, oldest first, at most 100.
     unexplained::unsettled(repository: &RepositoryName, found_before: Timestamp) -> Vec<Unexplained>;
     /// What this person decided at or after `since`, the newest first.

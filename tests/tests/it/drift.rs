@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::{CommitId, Outcome};
 use end_to_end::Lab;
 use end_to_end::lab::{ALICE, CHAT, LabOptions, PATIENCE};
+use engine::Limits;
 use simulators::git::Change;
 
 const VALUES: &str = "kubernetes/applications/blog/values.yaml";
@@ -125,5 +126,74 @@ async fn without_an_alarm_the_list_is_found_when_it_is_asked_for() -> Result<()>
     lab.advance(Duration::from_secs(601));
     lab.command(ALICE, CHAT, "/unexplained", &[&foreign[..7], &sneaked[..7]]).await?;
     assert!(lab.texts().iter().all(|text| !text.contains("ALARM")), "{:#?}", lab.texts());
+    lab.invariants().await
+}
+
+/// What is left out is said, with where it is found; and nothing is passed over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_cut_says_so_and_goes_on() -> Result<()> {
+    let ordinary = LabOptions::default();
+    let lab = Lab::with(LabOptions {
+        limits: Limits {
+            // Nobody looks but whoever asks.
+            landing_poll: Duration::from_secs(3600),
+            commits_per_look: 3,
+            unexplained_listed: 2,
+            ..ordinary.limits
+        },
+        ..ordinary
+    })
+    .await?;
+    let explained = "Every new commit on a guarded path is explained";
+    let first = lab.command(ALICE, CHAT, "/unexplained", &[explained]).await?;
+    let mut commits = Vec::new();
+    for replicas in 10..15 {
+        let change = Change::write(VALUES, format!("replicaCount: {replicas}\n"));
+        commits.push(lab.repo.commit_on_top(&[change], &format!("By hand {replicas}"), "Olivia")?);
+    }
+    let rest = "homelab: 2 newer commits are not looked at yet; the service goes on, ask again.";
+    let older = "homelab: older ones are left out; `countersign unexplained` lists all.";
+    let asked = lab.telegram.send_text(ALICE, CHAT, "/unexplained", None);
+    let list = lab
+        .said(CHAT, asked.max(first.id), &[&commits[2][..7], &commits[1][..7], rest, older])
+        .await?;
+    assert!(!list.text.contains(&commits[0][..7]), "{}", list.text);
+    let list = lab
+        .command(ALICE, CHAT, "/unexplained", &[&commits[4][..7], &commits[3][..7], older])
+        .await?;
+    assert!(!list.text.contains("not looked at"), "{}", list.text);
+    let stored = lab.engine.store().read().unexplained(&"homelab".parse()?, None, 100).await?;
+    let stored: Vec<String> = stored.iter().rev().map(|found| found.commit.to_string()).collect();
+    assert_eq!(stored, commits, "each once, in the branch's order");
+
+    // Foreign words are long, and what is said below the list is part of the message all the same.
+    let words = "\u{1f680}".repeat(500);
+    for replicas in 20..22 {
+        let folders = [1, 2, 3].map(|part| format!("kubernetes/{}/{part}.yaml", "d".repeat(200)));
+        let changes = folders.map(|path| Change::write(&path, format!("replicaCount: {replicas}\n")));
+        lab.repo.commit_on_top(&changes, &words, &words)?;
+    }
+    lab.repo
+        .commit_on_top(&[Change::write(MAIN, "variable \"nodes\" {}\n")], "Last", "Olivia")?;
+    let list = lab.command(ALICE, CHAT, "/unexplained", &["Last", older]).await?;
+    assert!(list.text.trim_end().ends_with(older), "{}", list.text);
+    lab.invariants().await
+}
+
+/// Of more paths than are looked at nobody knows whether one is guarded: such a commit is listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_too_many_paths_is_unexplained() -> Result<()> {
+    let lab = watching(false).await?;
+    lab.command(ALICE, CHAT, "/unexplained", &["Every new commit on a guarded path is explained"])
+        .await?;
+    let paths: Vec<String> = (0..1_001).map(|number| format!("a-folder/{number:04}")).collect();
+    let some = |count: usize| paths.iter().take(count).map(|path| Change::write(path, "x\n")).collect::<Vec<_>>();
+    let few = lab.repo.commit_on_top(&some(1_000), "Not guarded", "Olivia")?;
+    let gone: Vec<Change> = paths.iter().take(1_000).map(|path| Change::delete(path)).collect();
+    let gone = lab.repo.commit_on_top(&gone, "Gone", "Olivia")?;
+    let many = lab.repo.commit_on_top(&some(1_001), "Nobody knows", "Olivia")?;
+    let stat = format!("more paths than are looked at (git show --stat {} names all)", &many[..7]);
+    let list = lab.command(ALICE, CHAT, "/unexplained", &[&stat]).await?;
+    assert!(!list.text.contains(&few[..7]) && !list.text.contains(&gone[..7]), "{}", list.text);
     lab.invariants().await
 }

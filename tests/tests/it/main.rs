@@ -17,6 +17,7 @@ mod posts;
 mod replaced;
 mod rewritten;
 mod runbooks;
+mod scope;
 mod steps;
 mod stops;
 mod taps;

@@ -296,6 +296,31 @@ async fn a_change_of_the_policy_is_manual_and_shows_what_it_would_have_meant() -
     lab.invariants().await
 }
 
+/// A replay says of how many decisions it speaks, and that there are more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_leaves_decisions_out_says_so() -> Result<()> {
+    let mut cut = options();
+    cut.limits.replayed = 2;
+    let lab = Lab::with(cut).await?;
+    commit(&lab, STRICT)?;
+    let looser = STRICT.replace("quorum = 2", "quorum = 1");
+    let agent = agent_named("ops-bot");
+    for (decision, expected) in [
+        (1, "of the last 1 decision:"),
+        (2, "of the last 2 decisions:"),
+        (3, "of the last 2 decisions (older ones are not looked at):"),
+    ] {
+        let change = blogs(&lab, decision + 1).await?;
+        lab.tap(ALICE, change.id, "Reject").await?;
+        lab.ended(change.id).await?;
+        let seen = lab.engine.evaluate(&agent, request("One", files(&[(PLACE, Some(&looser))]))).await;
+        let seen = seen.map_err(|problem| anyhow!("{problem:?}"))?;
+        assert_eq!(seen.replay.first().map(String::as_str), Some(expected), "{:?}", seen.replay);
+        assert!(seen.replay[1].starts_with(&decision.min(2).to_string()), "{:?}", seen.replay);
+    }
+    lab.invariants().await
+}
+
 /// The people of a repository's rules are the service's: when a group goes, the rules that ask it are no policy any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_goes_takes_the_repository_s_policy_with_it() -> Result<()> {

@@ -193,6 +193,46 @@ async fn retry_takes_only_what_people_were_told() -> Result<()> {
     lab.invariants().await
 }
 
+/// What one card said of a rewrite is not said any longer once another one came, whoever takes it and on whichever card.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_card_keeps_pace_with_the_branch() -> Result<()> {
+    let lab = Lab::start().await?;
+    let (before, lost) = seen(&lab).await?;
+    let first = lab.propose("Twice", &SOME).await?;
+    lab.card(first, "Approve").await?;
+    conflicting_history(&lab, &before)?;
+    lab.tap(ALICE, first, "Approve").await?;
+    blocked(&lab, first).await?;
+    lab.repo.force_push(&lost)?;
+    lab.card_saying(first, "force-pushed and put back").await?;
+    // Another rewrite, which the next change is blocked by and on whose card it is taken.
+    lab.repo.force_push(&before)?;
+    let other = lab
+        .repo
+        .commit_on_top(&[Change::write("README.md", "other\n")], "Another history", "Olivia")?;
+    let again = format!("was force-pushed once more, and is at {}", &other[..7]);
+    lab.card_saying(first, &again).await?;
+    let second = lab
+        .propose("Elsewhere", &[("kubernetes/applications/blog/more.yaml", Some("more: true\n"))])
+        .await?;
+    lab.tap(ALICE, second, "Approve").await?;
+    blocked(&lab, second).await?;
+    take(&lab, BOB, second).await?;
+    assert_eq!(lab.ended(second).await?.outcome, Some(Outcome::Synced));
+    let card = lab.card_saying(first, "and that is settled since").await?;
+    assert!(
+        !card.text.contains("put back") && !card.text.contains("no longer contains"),
+        "{}",
+        card.text
+    );
+    let told = lab.engine.told_note(&lab.proposal(first).await?).unwrap_or_default();
+    assert!(told.contains("settled since"), "{told}");
+    // What is left to do is what it says: one tap.
+    lab.tap(BOB, first, "Retry").await?;
+    assert_eq!(lab.ended(first).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn delivered_changes_that_a_rewrite_took_away_are_named() -> Result<()> {
     let lab = Lab::with(LabOptions {

@@ -1,9 +1,11 @@
 //! The runbooks that a repository carries itself.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Delivery, Outcome, Policy, ProposalId, Sha256Hash, Tier};
 use end_to_end::Lab;
-use end_to_end::lab::{ALICE, CHAT, LabOptions, POLICY, RUNBOOK, agent_named, files, request};
+use end_to_end::lab::{ALICE, CHAT, LabOptions, PATIENCE, POLICY, RUNBOOK, agent_named, files, request};
 use engine::{Book, Content, Created, ObservationRequest, Problem};
 use serde_json::json;
 use simulators::git::Change;
@@ -42,6 +44,14 @@ async fn lab(policy: String) -> Result<Lab> {
 
 fn commit(lab: &Lab, changes: &[Change]) -> Result<String> {
     Ok(lab.repo.commit_on_top(changes, "By hand", "olivia <olivia@example.com>")?)
+}
+
+/// The runbook of the service's own folder, with more at its end.
+fn edit_own(lab: &Lab, policy: &str, more: &str) -> Result<()> {
+    let runbook = changes::Runbook::parse(&format!("{RUNBOOK}\n{more}"), "scale.toml").map_err(|problems| anyhow!("{problems:?}"))?;
+    let own = Policy::parse(policy).map_err(|problems| anyhow!("{problems:?}"))?;
+    lab.engine.put_in_force(Book::new(own, vec![runbook]));
+    Ok(())
 }
 
 async fn resized(lab: &Lab, replicas: u32) -> Result<ProposalId> {
@@ -120,6 +130,87 @@ async fn a_runbook_file_edited_between_render_and_commit_is_not_pushed_as_standa
     assert_eq!(asked.tier(), Tier::Prompted);
     assert!(asked.revision.route.why.contains("was edited"), "{}", asked.revision.route.why);
     assert_eq!(lab.repo.tip(), Some(edited), "nothing was pushed");
+    lab.invariants().await
+}
+
+/// People approve what they see: an edit of the runbook's file changes nothing of that, and the card says so for as long as it is true.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_says_that_its_runbook_was_edited_and_what_it_shows_is_what_is_committed() -> Result<()> {
+    // Nothing is granted, so people are asked.
+    let lab = lab(policy(&resize("# other\n"))).await?;
+    let will = "runbook resize was changed after this was rendered: what you see is what will be committed";
+    let was = "runbook resize was changed after this was rendered: what people approved is what was committed";
+    let other = resize("").replace("set = \"{replicas}\"", "set = 1");
+    let note = async |id| Ok::<_, anyhow::Error>(lab.engine.told_note(&lab.proposal(id).await?).unwrap_or_default());
+
+    let id = resized(&lab, 6).await?;
+    assert_eq!(lab.proposal(id).await?.tier(), Tier::Prompted);
+    lab.card(id, "Approve").await?;
+    assert_eq!(note(id).await?, "");
+    commit(&lab, &[Change::write(PLACE, &other)])?;
+    lab.card_saying(id, will).await?;
+    assert_eq!(note(id).await?, will, "agents read it, too");
+    // Put back as it was, there is nothing to say any more.
+    commit(&lab, &[Change::write(PLACE, resize(""))])?;
+    let silent = |text: &str| text.contains(&id.short()) && !text.contains("was changed");
+    let quiet = lab
+        .telegram
+        .wait_for(PATIENCE, |state| {
+            state.messages(CHAT).iter().any(|message| silent(&message.text)).then_some(())
+        })
+        .await;
+    quiet.with_context(|| format!("it goes on saying so: {:#?}", lab.texts()))?;
+    commit(&lab, &[Change::delete(PLACE)])?;
+    lab.card_saying(
+        id,
+        "runbook resize was taken away, or is not valid any more, after this was rendered",
+    )
+    .await?;
+    commit(&lab, &[Change::write(PLACE, &other)])?;
+    lab.card_saying(id, will).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+    assert!(text.contains("replicas: 6"), "as shown, not as it would be rendered now: {text}");
+    lab.card_saying(id, was).await?;
+    lab.invariants().await
+}
+
+/// The same for what is approved already and waits to be sent, and for the service's own folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_run_whose_runbook_is_edited_before_the_push_says_so() -> Result<()> {
+    let policy = POLICY.split("[[grants]]").next().unwrap_or_default();
+    let lab = Lab::with(LabOptions {
+        policy: policy.to_owned(),
+        hold_seconds: 30,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab.run("scale", json!({ "app": "web", "replicas": 6 })).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.until(id, "held", |run| run.delivery == Delivery::Queued).await?;
+    edit_own(&lab, policy, "# edited\n")?;
+    lab.card_saying(
+        id,
+        "runbook scale was changed after this was rendered: what you see is what will be committed",
+    )
+    .await?;
+    lab.advance(Duration::from_secs(60));
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.card_saying(
+        id,
+        "runbook scale was changed after this was rendered: what people approved is what was committed",
+    )
+    .await?;
+    // Rendered by the runbook in force: nothing to say, and nothing after a later edit of it.
+    let next = lab.run("scale", json!({ "app": "web", "replicas": 7 })).await?;
+    lab.tap(ALICE, next, "Approve").await?;
+    lab.until(next, "held", |run| run.delivery == Delivery::Queued).await?;
+    lab.advance(Duration::from_secs(60));
+    assert_eq!(lab.ended(next).await?.outcome, Some(Outcome::Synced));
+    edit_own(&lab, policy, "# edited again\n")?;
+    let shown = lab.engine.told_note(&lab.proposal(next).await?);
+    assert_eq!(shown, None);
     lab.invariants().await
 }
 

@@ -511,6 +511,20 @@ async fn cards_say_what_the_runbook_would_have_done() -> Result<()> {
     lab.invariants().await
 }
 
+/// The record of a run's runbook was looked at since.
+async fn weighed(lab: &Lab, id: ProposalId) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let owed = async || {
+        let owed = lab.engine.store().read().effects_waiting(id).await?;
+        Ok::<_, anyhow::Error>(owed.iter().any(|owed| owed.key == "weigh_trust"))
+    };
+    while owed().await? {
+        ensure!(tokio::time::Instant::now() < deadline, "the record was never weighed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 /// A record that shows enough, on a runbook that nobody granted anything.
 async fn proven(options: LabOptions) -> Result<Lab> {
     let lab = Lab::with(LabOptions {
@@ -726,23 +740,42 @@ async fn the_ceiling_of_a_runbook_bounds_its_trust() -> Result<()> {
     lab.ended(run).await?;
     lab.engine.put_in_force(book(&policy(None), &low)?);
     record::seed(&lab, run, 20).await?;
-    let last = ProposalId::new(uuid::Uuid::from_u128(20));
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while lab
-        .engine
-        .store()
-        .read()
-        .effects_waiting(last)
-        .await?
-        .iter()
-        .any(|owed| owed.key == "weigh_trust")
-    {
-        ensure!(tokio::time::Instant::now() < deadline, "the record was never weighed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    weighed(&lab, ProposalId::new(uuid::Uuid::from_u128(20))).await?;
     let standings = lab.engine.standings(&"scale".parse()?).await?;
     assert_eq!(standings[0].standing.counts.succeeded, 20);
     ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_offered"));
+    lab.invariants().await
+}
+
+/// An offer is made when nothing is missing any more, and not one run before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_waits_for_the_last_condition() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        policy: policy(None),
+        runbook: runbook(AT_ONCE),
+        ..LabOptions::default()
+    })
+    .await?;
+    let first = scaled(&lab, 5).await?;
+    lab.tap(ALICE, first, "Approve").await?;
+    lab.ended(first).await?;
+    // Thirteen without a failure reach the bound; what is missing is one more run.
+    record::seed(&lab, first, 13).await?;
+    let last = ProposalId::new(uuid::Uuid::from_u128(13));
+    weighed(&lab, last).await?;
+    lab.command(ALICE, CHAT, "/trust scale", &["13 of 13", "1 more trial (13 of 14)"])
+        .await?;
+    ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "promotion_offered"));
+    // The run that the others were made after counts as soon as its window has closed.
+    lab.advance(Duration::from_secs(25 * 3600));
+    let told = lab
+        .said(
+            CHAT,
+            0,
+            &["Runbook scale may run by itself in homelab/default: 14 of 14, at least 81 %"],
+        )
+        .await?;
+    assert!(told.text.contains("[[grants]]"), "{}", told.text);
     lab.invariants().await
 }
 

@@ -49,10 +49,11 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let store = open(&settings.database).await?;
     let read = store.read();
     let stored = read.repository_policy(&repository.name).await;
-    let decided = read.decided_facts(&repository.name, settings.limits.replayed_decisions).await;
+    let limit = settings.limits.replayed_decisions;
+    let decided = read.decided_facts(&repository.name, limit.saturating_add(1)).await;
     store.close().await;
     let book = in_force(book, repository, stored?.and_then(|known| known.valid));
-    for line in book.replay(&new, &repository.name, decided?) {
+    for line in book.replay(&new, &repository.name, decided?, limit) {
         say!("{line}");
     }
     Ok(())

@@ -114,29 +114,43 @@ async fn approvers_and_unexplained_commits_are_listed_as_json_lines() {
     let store = opened(&world).await;
     let commit: domain::CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
     let at: domain::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-    let found = store::Unexplained {
+    let found = move |commit, paths_cut| store::Unexplained {
         row: 0,
         commit,
         brought_by: commit,
         author: "Somebody".to_owned(),
         subject: "By hand".to_owned(),
         paths: vec!["kubernetes/applications/web/values.yaml".to_owned()],
+        paths_cut,
         named: Vec::new(),
         committed_at: at,
         found_at: at,
     };
+    // More than are read at once: nothing is left out, and where the service has not looked, it says so.
     let homelab: domain::RepositoryName = "homelab".parse().unwrap();
     let put: Result<(), store::StoreError> = store
-        .write(move |tx| Box::pin(async move { tx.put_unexplained(&homelab, &found).await }))
+        .write(move |tx| {
+            Box::pin(async move {
+                for number in 0..1_200 {
+                    let commit = format!("{number:040x}").parse().unwrap();
+                    tx.put_unexplained(&homelab, &found(commit, number == 7)).await?;
+                }
+                tx.put_unexplained(&homelab, &found(commit, false)).await?;
+                tx.set_unlooked(&homelab, 34).await
+            })
+        })
         .await;
     put.unwrap();
     store.close().await;
     let listed = told(&world.run(&["unexplained"]).await);
-    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed.len(), 1_202);
     assert_eq!(
         (&listed[0]["commit"], &listed[0]["subject"]),
         (&json!(commit.to_string()), &json!("By hand"))
     );
+    let cut: Vec<_> = listed.iter().filter(|line| line.get("paths_cut").is_some()).collect();
+    assert!(cut.len() == 1 && cut[0]["commit"] == format!("{:040x}", 7), "{cut:?}");
+    assert_eq!(listed[1_201], json!({ "repository": "homelab", "commits_not_looked_at": 34 }));
     for command in ["approvers", "unexplained", "stops"] {
         let said = world.run(&[command, "more"]).await;
         assert!(said.code == Some(2) && said.err.contains("unexpected argument 'more'"), "{said:?}");

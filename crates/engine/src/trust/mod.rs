@@ -3,6 +3,7 @@
 //! The arithmetic is `domain::ledger`; here it meets the policy (which holds the promotions), the runbooks' files and the database.
 
 mod by_hand;
+mod edited;
 mod follow;
 mod limits;
 mod offers;
@@ -20,6 +21,7 @@ use crate::usecases::RunNotes;
 use crate::{Book, Engine, Problem};
 
 pub(crate) use by_hand::{Known, known};
+pub(crate) use edited::Shown;
 pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
 pub use offers::SERVICE;
@@ -109,10 +111,7 @@ fn ask(
         .filter(|runbook| runbook.content_hash() == key.hash)
         .or_else(|| current(book, &key));
     let Some(runbook) = runbook else {
-        let why = format!(
-            "prompted: runbook {} was edited, or taken away, since this run was rendered",
-            key.runbook
-        );
+        let why = edited::why_asked(&key.runbook);
         let held = record.holds.iter().find(|hold| paths.contains(&hold.path));
         return Asked {
             key,

@@ -29,7 +29,7 @@ impl Engine {
         if proposal.is_over() {
             return None;
         }
-        if let Some(instead) = self.put_back(proposal) {
+        if let Some(instead) = self.after_rewrite(proposal) {
             return Some(instead);
         }
         let held = match proposal.delivery {
@@ -45,7 +45,11 @@ impl Engine {
             }
             Delivery::Committing | Delivery::PushBlocked | Delivery::Ended => None,
         };
-        let said: Vec<String> = held.into_iter().chain(self.branch_words(proposal)).collect();
+        let said: Vec<String> = held
+            .into_iter()
+            .chain(self.edited_words(proposal))
+            .chain(self.branch_words(proposal))
+            .collect();
         let all = proposal.note.iter().cloned().chain(said.iter().cloned());
         (!said.is_empty()).then(|| all.collect::<Vec<_>>().join("; "))
     }

@@ -7,6 +7,7 @@ use gitworker::{Known, Rebase};
 use store::{ListFilter, StoreError};
 
 use crate::continuity::Ground;
+use crate::trust::Shown;
 use crate::{Engine, RepositorySetup};
 
 /// Pending proposals looked at in one round; more wait for the next.
@@ -20,12 +21,17 @@ pub(super) struct LastLook {
     at: Option<tokio::time::Instant>,
     /// The tip that all who depended on it were compared with.
     tip: Option<CommitId>,
+    /// The runbooks that its runs may name.
+    runbooks: Shown,
 }
 
 impl Engine {
     /// Looks at the branch if somebody depends on it, and now and then for those who will.
     pub(super) async fn look_at_branch(&self, setup: &RepositorySetup, last: &mut LastLook) {
         self.look_at_policy(setup).await;
+        if let Err(error) = self.tell_edits(setup, &mut last.runbooks).await {
+            tracing::error!(repository = %setup.name, %error, "the runs of runbooks that were edited cannot be told; looked at again");
+        }
         let (pending, flying) = match self.dependents(setup).await {
             Ok(dependents) => dependents,
             Err(error) => {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::{CommitId, Delivery, Effect, PathGlob, ProposalId, RepositoryName, Tier};
-use gitworker::NewCommit;
+use gitworker::{NewCommit, Since};
 use serde_json::json;
 use store::{Actor, Audit, StoreError, Unexplained};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,12 @@ use crate::{Engine, RepositorySetup};
 
 /// How long a commit may wait for whoever explains it: agents report within ten minutes of their push.
 pub(super) const EXPLAIN_SECONDS: i64 = 600;
-/// Guarded paths kept of one commit.
-const PATHS_MAX: usize = 50;
-/// Longest subject and author kept, in characters.
+/// Longest subject and author kept, and longest path told, in characters.
 const WORDS_MAX: usize = 120;
-/// Commits on one list.
-const LIST_MAX: u32 = 20;
+/// Paths told of one commit.
+const PATHS_TOLD: usize = 3;
+/// Longest list, in UTF-16 units: what stands below it must fit into the same message.
+const LIST_UNITS_MAX: usize = 3_000;
 
 /// What is known about a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,75 +30,97 @@ enum Explained {
     No,
 }
 
+/// Under which key it is stored up to where a branch was looked at: its tip, or the heads of all that was.
+fn reached_key(repository: &RepositoryName) -> String {
+    format!("explained_to:{repository}")
+}
+
 impl Engine {
     /// Looks at a branch's new commits for as long as the service runs.
     pub(super) async fn watch_history(self, name: RepositoryName, cancel: CancellationToken) {
         let Some(setup) = self.repository(&name) else { return };
+        let mut left = 0;
         loop {
+            // What is left of a long distance waits for nothing.
+            let wait = if left > 0 { Duration::ZERO } else { self.limits().landing_poll };
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => return,
-                () = tokio::time::sleep(self.limits().landing_poll) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             if let Err(why) = self.look_for_reverts(setup, Some(self.limits().landing_poll)).await {
                 tracing::warn!(repository = %setup.name, %why, "the branch could not be looked at for reverts; tried again");
             }
             // Without an alarm nobody waits: what other work has fetched is looked at, and `/unexplained` asks by itself.
             let age = setup.alarm_unexplained.then(|| self.limits().landing_poll);
-            if let Err(why) = self.look_at_history(setup, age).await {
+            left = self.look_at_history(setup, age).await.unwrap_or_else(|why| {
                 tracing::warn!(repository = %setup.name, %why, "the branch's new commits could not be looked at; tried again");
-            }
+                0
+            });
             if let Err(error) = self.settle_unexplained(setup).await {
                 tracing::error!(repository = %setup.name, %error, "unexplained commits could not be settled; tried again");
             }
         }
     }
 
-    /// Looks at what came to the branch since the last look; asks the remote when what is known is older than `age`.
-    async fn look_at_history(&self, setup: &RepositorySetup, age: Option<Duration>) -> Result<(), String> {
+    /// Looks at what came to the branch since the last look, as far as one look goes; asks the remote when what is known is older than `age`.
+    /// Answers how many commits are left for the next one.
+    async fn look_at_history(&self, setup: &RepositorySetup, age: Option<Duration>) -> Result<usize, String> {
         let tip = match age {
-            Some(age) => Some(setup.git.refresh(age).await.map_err(|error| error.to_string())?.commit),
+            Some(age) => Some(setup.git.refresh(age).await.map_err(text)?.commit),
             None => setup.git.cached_tip().map(|tip| tip.commit),
         };
-        let Some(tip) = tip else { return Ok(()) };
-        let key = format!("explained_to:{}", setup.name);
-        let known = self.store().read().meta(&key).await.map_err(|error| error.to_string())?;
-        let from = known.and_then(|text| text.parse::<CommitId>().ok());
-        if from == Some(tip) {
-            return Ok(());
+        let Some(tip) = tip else { return Ok(0) };
+        let known = self.store().read().meta(&reached_key(&setup.name)).await.map_err(text)?;
+        let from: Vec<CommitId> = known
+            .iter()
+            .flat_map(|ids| ids.split(' '))
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        if from == [tip] {
+            return Ok(0);
         }
-        let found = match from {
+        let to_the_tip = Since {
+            commits: Vec::new(),
+            reached: vec![tip],
+            left: 0,
+        };
+        let since = if from.is_empty() {
             // The first look: what was there before has nothing to explain.
-            None => Vec::new(),
-            Some(from) => match setup.git.commits_since(from, tip).await {
-                Ok(commits) => self.unexplained_of(setup, commits).await.map_err(|error| error.to_string())?,
+            to_the_tip
+        } else {
+            match setup.git.commits_since(from, tip, self.limits().commits_per_look).await {
+                Ok(since) => since,
                 Err(gitworker::GitError::UnknownCommit { .. }) => {
                     tracing::warn!(repository = %setup.name, "the branch was rewritten: its commits are looked at from its new tip on");
-                    Vec::new()
+                    to_the_tip
                 }
                 Err(error) => return Err(error.to_string()),
-            },
+            }
         };
-        let repository = setup.name.clone();
+        let found = self.unexplained_of(setup, since.commits).await.map_err(text)?;
+        let reached = since.reached.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let (repository, left) = (setup.name.clone(), since.left);
         self.store()
             .write(move |tx| {
                 Box::pin(async move {
                     for commit in &found {
                         tx.put_unexplained(&repository, commit).await?;
                     }
-                    tx.set_meta(&key, &tip.to_string()).await
+                    tx.set_unlooked(&repository, left).await?;
+                    tx.set_meta(&reached_key(&repository), &reached).await
                 })
             })
             .await
-            .map_err(|error| error.to_string())
+            .map_err(text)?;
+        Ok(left)
     }
 
     async fn unexplained_of(&self, setup: &RepositorySetup, commits: Vec<NewCommit>) -> Result<Vec<Unexplained>, StoreError> {
-        let (now, cut) = (self.now(), |text: &str| text.chars().take(WORDS_MAX).collect::<String>());
+        let now = self.now();
         let mut found = Vec::new();
-        // Oldest first, so that the list's order is the branch's.
-        for commit in commits.into_iter().rev() {
-            let mut paths: Vec<String> = commit.paths.into_iter().filter(|path| self.is_guarded(setup, path)).collect();
-            paths.truncate(PATHS_MAX);
+        for commit in commits {
+            let paths: Vec<String> = commit.paths.into_iter().filter(|path| self.is_guarded(setup, path)).collect();
             let candidate = Unexplained {
                 row: 0,
                 commit: commit.id,
@@ -106,11 +128,14 @@ impl Engine {
                 author: cut(&commit.author),
                 subject: cut(&commit.summary),
                 paths,
+                paths_cut: commit.paths_cut,
                 named: commit.named,
                 committed_at: commit.time,
                 found_at: now,
             };
-            if !candidate.paths.is_empty() && self.how_explained(setup, &candidate).await? != Explained::Yes {
+            // What was not looked at may be guarded.
+            let guarded = candidate.paths_cut || !candidate.paths.is_empty();
+            if guarded && self.how_explained(setup, &candidate).await? != Explained::Yes {
                 found.push(candidate);
             }
         }
@@ -131,7 +156,7 @@ impl Engine {
         let read = self.store().read();
         let within = |proposal: &domain::Proposal| {
             let touched = &proposal.revision.facts.paths;
-            found.paths.iter().all(|path| touched.iter().any(|known| known.as_str() == path))
+            !found.paths_cut && found.paths.iter().all(|path| touched.iter().any(|known| known.as_str() == path))
         };
         // A person's merge of a prepared change brings its commits along. What people committed explains no more than the files it was
         // asked for: a name in a message is quickly written.
@@ -180,7 +205,7 @@ impl Engine {
                         "commit {} by {} changes {} and no proposal explains it: {}. /unexplained lists all",
                         found.commit.short(),
                         found.author,
-                        few(&found.paths),
+                        changed(&found),
                         found.subject
                     );
                     self.store()
@@ -209,49 +234,101 @@ impl Engine {
         Ok(())
     }
 
-    /// The answer to `/unexplained`.
+    /// The answer to `/unexplained`. Whatever it leaves out, it says so and where that is found.
     pub(crate) async fn list_unexplained(&self) -> Result<String, StoreError> {
-        let mut said = String::new();
+        let (mut said, mut below) = (String::new(), String::new());
         for setup in self.repositories() {
-            if let Err(why) = self.look_at_history(setup, Some(self.limits().tip_age)).await {
-                said.push_str(&format!("{}: the branch cannot be looked at now ({why}).\n", setup.name));
+            let name = &setup.name;
+            match self.look_at_history(setup, Some(self.limits().tip_age)).await {
+                Ok(0) => {}
+                Ok(left) => below.push_str(&format!(
+                    "{name}: {left} newer commits are not looked at yet; the service goes on, ask again.\n"
+                )),
+                Err(why) => below.push_str(&format!("{name}: the branch cannot be looked at now ({why}).\n")),
             }
-            for found in self.store().read().unexplained(&setup.name, LIST_MAX).await? {
-                match self.how_explained(setup, &found).await? {
-                    Explained::No => said.push_str(&format!(
-                        "{} {} · {} · {}\n{}\n{}\n\n",
-                        setup.name,
-                        found.commit.short(),
-                        found.committed_at.format("%-d %b %H:%M UTC"),
-                        found.author,
-                        found.subject,
-                        few(&found.paths)
-                    )),
-                    Explained::Perhaps => {}
-                    Explained::Yes => {
-                        self.store()
-                            .write(move |tx| Box::pin(async move { tx.drop_unexplained(found.row).await }))
-                            .await?;
-                    }
+            let (mut before, mut room) = (None, self.limits().unexplained_listed);
+            let older = loop {
+                let found = self.next_unexplained(setup, &mut before).await?;
+                let Some(entry) = found.map(|found| entry(setup, &found)) else {
+                    break false;
+                };
+                if room == 0 || units(&said) + units(&entry) > LIST_UNITS_MAX {
+                    break true;
+                }
+                room -= 1;
+                said.push_str(&entry);
+            };
+            if older {
+                below.push_str(&format!("{name}: older ones are left out; `countersign unexplained` lists all.\n"));
+            }
+        }
+        let head = match (said.is_empty(), below.is_empty()) {
+            (true, true) => return Ok("Every new commit on a guarded path is explained.".to_owned()),
+            (true, false) => "Every new commit on a guarded path that was looked at is explained, but:",
+            (false, _) => "Commits on guarded paths that no proposal and no report explains:",
+        };
+        let parts = [head, said.trim_end(), below.trim_end()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Ok(parts.join("\n\n"))
+    }
+
+    /// The next older commit that is still unexplained; what was explained meanwhile is forgotten on the way.
+    async fn next_unexplained(&self, setup: &RepositorySetup, before: &mut Option<i64>) -> Result<Option<Unexplained>, StoreError> {
+        loop {
+            let found = self.store().read().unexplained(&setup.name, *before, 1).await?.pop();
+            let Some(found) = found else { return Ok(None) };
+            *before = Some(found.row);
+            match self.how_explained(setup, &found).await? {
+                Explained::No => return Ok(Some(found)),
+                Explained::Perhaps => {}
+                Explained::Yes => {
+                    self.store()
+                        .write(move |tx| Box::pin(async move { tx.drop_unexplained(found.row).await }))
+                        .await?;
                 }
             }
         }
-        Ok(if said.is_empty() {
-            "Every new commit on a guarded path is explained.".to_owned()
-        } else {
-            format!(
-                "Commits on guarded paths that no proposal and no report explains:\n\n{}",
-                said.trim_end()
-            )
-        })
     }
 }
 
-/// The first paths, and how many more.
-fn few(paths: &[String]) -> String {
-    let named: Vec<&str> = paths.iter().take(3).map(String::as_str).collect();
-    match paths.len().saturating_sub(3) {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
+/// A commit on the list.
+fn entry(setup: &RepositorySetup, found: &Unexplained) -> String {
+    format!(
+        "{} {} · {} · {}\n{}\n{}\n\n",
+        setup.name,
+        found.commit.short(),
+        found.committed_at.format("%-d %b %H:%M UTC"),
+        found.author,
+        found.subject,
+        changed(found)
+    )
+}
+
+/// What a commit changes, as far as that is known: the first paths, and how many more.
+fn changed(found: &Unexplained) -> String {
+    let named: Vec<String> = found.paths.iter().take(PATHS_TOLD).map(|path| cut(path)).collect();
+    let more = found.paths.len().saturating_sub(PATHS_TOLD);
+    let all = format!("git show --stat {} names all", found.commit.short());
+    match (named.join(", "), more, found.paths_cut) {
+        (named, 0, false) => named,
+        (named, more, false) => format!("{named} and {more} more"),
+        (named, _, true) if named.is_empty() => format!("more paths than are looked at ({all})"),
+        (named, more, true) => format!("{named} and at least {} more ({all})", more + 1),
     }
+}
+
+/// Foreign words, as far as they are kept.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

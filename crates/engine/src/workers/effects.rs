@@ -167,7 +167,7 @@ impl Engine {
             }
             Ok(Ran::Failed(why)) => {
                 tracing::warn!(effect = key, attempts, %why, "an effect failed; tried again");
-                self.postpone(effect_id, self.now() + backoff(attempts), Some(why)).await
+                self.hold_off(effect_id, self.now() + backoff(attempts), why).await
             }
             Err(panicked) => {
                 tracing::error!(effect = key, %panicked, "an effect panicked; parked");

@@ -105,7 +105,7 @@ impl Begin {
 }
 
 /// What it means that a step before the push did not come about. What refuses for good stays what it is.
-fn not_sent(remote: &str, error: GitError) -> GitError {
+pub(crate) fn not_sent(remote: &str, error: GitError) -> GitError {
     match error {
         GitError::Unreachable { remote, detail } | GitError::Protocol { remote, detail } => GitError::NotSent { remote, detail },
         GitError::Deadline { remote, seconds, .. } => GitError::NotSent {

@@ -214,14 +214,18 @@ async fn many_pushes_do_not_leave_many_packs() {
 
 #[tokio::test]
 async fn a_push_to_a_folder_that_is_not_there_was_not_sent() {
-    let remote = Remote::with(SEED);
-    let repository = remote.open().await;
-    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
-    let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
-    let away = remote.dir.path().join("away.git");
-    std::fs::rename(remote.path(), &away).expect("a folder");
-    let outcome = repository.push(&built, base).await;
-    assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
-    std::fs::rename(&away, remote.path()).expect("a folder");
-    assert_eq!(remote.head(), base);
+    for cli in [false, true] {
+        let remote = Remote::with(SEED);
+        let mut options = remote.options();
+        options.push_with_git_cli = cli;
+        let repository = gitworker::Repository::open(options).await.expect("a repository");
+        let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+        let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+        let away = remote.dir.path().join("away.git");
+        std::fs::rename(remote.path(), &away).expect("a folder");
+        let outcome = repository.push(&built, base).await;
+        assert!(matches!(outcome, PushOutcome::NotSent { .. }), "with git: {cli}: {outcome:?}");
+        std::fs::rename(&away, remote.path()).expect("a folder");
+        assert_eq!(remote.head(), base);
+    }
 }

@@ -247,7 +247,9 @@ async fn commits_that_touched_a_path_are_listed_newest_first() {
 /// What came to the branch since `from`: the subjects with the paths, and whether a merge brought the commit.
 async fn came(repository: &Repository, from: CommitId) -> Vec<(String, Vec<String>, bool)> {
     let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
-    let came = repository.commits_since(from, tip).await.expect("commits").into_iter();
+    let came = repository.commits_since(vec![from], tip, 5_000).await.expect("commits");
+    assert_eq!((came.reached, came.left), (vec![tip], 0));
+    let came = came.commits.into_iter();
     let mut came: Vec<_> = came.map(|new| (new.summary, new.paths, new.brought_by != new.id)).collect();
     came.sort();
     came
@@ -286,6 +288,94 @@ async fn a_merge_brings_its_commits_and_has_only_what_differs_from_every_parent(
         }
         assert_eq!(came(&repository, base).await, expected, "{how}");
     }
+}
+
+/// However small the steps are, every commit is looked at once, whatever the history is like, and by whom it was brought stays the same.
+#[tokio::test]
+async fn a_long_distance_is_walked_in_steps_that_pass_nothing_over() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let base = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let work = remote.work();
+    let write = |name: &str| {
+        std::fs::write(work.join(name), "x\n").expect("a file");
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", name]);
+    };
+    for round in ["a", "b"] {
+        git(&work, &["checkout", "-q", "-b", round]);
+        write(&format!("{round}-side-1"));
+        write(&format!("{round}-side-2"));
+        git(&work, &["checkout", "-q", "main"]);
+        write(&format!("{round}-main-1"));
+        write(&format!("{round}-main-2"));
+        git(&work, &["merge", "-q", "--no-ff", "-m", "merged", round]);
+    }
+    git(&work, &["push", "-q", "origin", "main"]);
+    let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let whole = repository.commits_since(vec![base], tip, 5_000).await.expect("commits").commits;
+    assert_eq!(whole.len(), 8, "{whole:?}");
+    assert_eq!(whole.iter().filter(|commit| commit.brought_by != commit.id).count(), 4, "{whole:?}");
+    for most in 1..=10 {
+        let (mut from, mut found, mut left) = (vec![base], Vec::new(), 10);
+        while from != [tip] {
+            let step = repository.commits_since(from, tip, most).await.expect("commits");
+            assert!(step.commits.len() <= most && step.left == left.max(most) - most, "{step:?}");
+            (from, left) = (step.reached, step.left);
+            found.extend(step.commits);
+        }
+        found.sort_by_key(|commit| commit.id);
+        let mut whole = whole.clone();
+        whole.sort_by_key(|commit| commit.id);
+        assert_eq!(found, whole, "in steps of {most}");
+    }
+}
+
+/// What a merge took from one side is none of its own, however much that is; of what is, the answer says that there is more than it lists.
+#[tokio::test]
+async fn a_commit_of_too_many_paths_says_so() {
+    let remote = Remote::with(SEED);
+    let repository = remote.open().await;
+    let base = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let work = remote.work();
+    let write = |folder: &str, files: usize| {
+        std::fs::create_dir_all(work.join(folder)).expect("a folder");
+        for number in 0..files {
+            std::fs::write(work.join(folder).join(format!("{number:04}")), "x\n").expect("a file");
+        }
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", folder]);
+    };
+    git(&work, &["checkout", "-q", "-b", "side"]);
+    write("exactly", 1000);
+    write("more", 1001);
+    git(&work, &["checkout", "-q", "main"]);
+    write("beside", 1);
+    git(&work, &["merge", "-q", "--no-ff", "--no-commit", "side"]);
+    std::fs::write(work.join("zz-slipped"), "x\n").expect("a file");
+    std::fs::remove_file(work.join("more/0000")).expect("a file less");
+    write("merged", 0);
+    git(&work, &["push", "-q", "origin", "main"]);
+    let tip = repository.refresh(Duration::ZERO).await.expect("a tip").commit;
+    let came = repository.commits_since(vec![base], tip, 5_000).await.expect("commits").commits;
+    let mut told: Vec<_> = came
+        .iter()
+        .map(|new| (new.summary.as_str(), new.paths.len(), new.paths_cut))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("beside", 1, false),
+            ("exactly", 1000, false),
+            ("merged", 1, false),
+            ("more", 1000, true)
+        ]
+    );
+    assert!(
+        came.iter().any(|new| new.paths == ["zz-slipped"]),
+        "one side has no more/0000: {told:?}"
+    );
 }
 
 #[tokio::test]

@@ -367,3 +367,28 @@ async fn what_was_turned_away_or_never_sent_is_no_doubt_even_while_nobody_answer
     let outcome = repository.push(&built, base).await;
     assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
 }
+
+/// git does not say how far a push came: what cannot even be asked is not pushed to, so that nobody has to wonder; a failure after that is doubtful.
+#[tokio::test]
+async fn a_push_by_git_to_a_remote_that_nobody_reaches_was_not_sent() {
+    let remote = Remote::with(SEED);
+    let server = remote.serve(None).await;
+    let mut options = remote.options_over(&server);
+    options.push_with_git_cli = true;
+    let repository = Repository::open(options).await.expect("a repository");
+    let (base, change) = change(&repository, vec![write("README.md", "x\n")]).await;
+    let built = repository.build(base, &[spec(&change, "x")]).await.expect("a commit");
+    // The remote answers questions and breaks off in the push.
+    server.fail_next_at(GitEndpoint::ReceivePack, Fault::Status(500), 10);
+    server.fail_next_at(GitEndpoint::PushRefs, Fault::Status(500), 10);
+    let outcome = repository.push(&built, base).await;
+    assert!(
+        !matches!(outcome, PushOutcome::NotSent { .. } | PushOutcome::Confirmed),
+        "{outcome:?}"
+    );
+    // Nobody listens there any more.
+    drop(server);
+    let outcome = repository.push(&built, base).await;
+    assert!(matches!(outcome, PushOutcome::NotSent { .. }), "{outcome:?}");
+    assert_eq!(remote.head(), base);
+}

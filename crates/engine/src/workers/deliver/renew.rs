@@ -1,0 +1,147 @@
+//! What becomes of a change whose files moved before it was sent: merged and shown anew, or rendered anew.
+
+use domain::{ChangeSet, CommitId, Delivery, Event, Origin, Proposal, Revision, RevisionAuthor};
+
+use super::{Ready, text};
+use crate::act::{Act, Acted};
+use crate::checked::{Checked, Manner};
+use crate::intake::render;
+use crate::workers::effects::Held;
+use crate::{Engine, RepositorySetup};
+
+impl Engine {
+    /// A touched file changed and merged: people look again.
+    pub(in crate::workers) async fn reshow(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        merged: ChangeSet,
+        tip: CommitId,
+    ) -> Result<(), String> {
+        let (revision, checked) = self.next_revision(setup, proposal, &merged, tip, None).await?;
+        if let Some(why) = refused(&checked, "merged with the branch") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(());
+        }
+        let act = Act {
+            contents: Some(merged),
+            checked: Some(checked),
+            details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
+            ..Act::service(
+                proposal.id,
+                Event::Reshow {
+                    revision: Box::new(revision),
+                },
+            )
+        };
+        match self.act(act).await.map_err(text)? {
+            Acted::Done(_, summary) => tracing::info!(proposal = %proposal.id, "{summary}"),
+            Acted::Refused(_) | Acted::Stale(_) | Acted::Missing => {}
+        }
+        Ok(())
+    }
+
+    /// A standard run whose file moved is rendered anew, never merged.
+    pub(super) async fn rerender(
+        &self,
+        setup: &RepositorySetup,
+        held: Held,
+        proposal: &Proposal,
+        tip: CommitId,
+    ) -> Result<Option<Ready>, String> {
+        let Origin::Runbook(call) = &proposal.origin else { return Ok(None) };
+        // Nothing is rendered by what the repository has replaced meanwhile.
+        self.follow_policy(setup).await.map_err(text)?;
+        let runbook = self.book().runbook(&setup.name, &call.runbook).cloned();
+        let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
+            let why = format!("runbook {} was edited since the call", call.runbook);
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        };
+        let requested = match render(setup, &runbook, &call.parameters, tip).await {
+            Ok((requested, _)) => requested,
+            Err(problem) if problem.retryable => return Err(problem.detail),
+            Err(problem) => {
+                self.happen(proposal.id, Event::Refuse { why: problem.detail })
+                    .await
+                    .map_err(text)?;
+                return Ok(None);
+            }
+        };
+        let change = setup.git.resolve(tip, requested).await.map_err(text)?;
+        if change.is_empty() {
+            self.happen(proposal.id, Event::AlreadyThere { commit: tip }).await.map_err(text)?;
+            return Ok(None);
+        }
+        let runbook = proposal.revision.facts.runbook.clone();
+        let (revision, checked) = self.next_revision(setup, proposal, &change, tip, runbook).await?;
+        if let Some(why) = refused(&checked, "rendered anew") {
+            self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
+            return Ok(None);
+        }
+        let act = Act {
+            contents: Some(change.clone()),
+            checked: Some(checked),
+            ..Act::service(
+                proposal.id,
+                Event::Rerender {
+                    revision: Box::new(revision),
+                },
+            )
+        };
+        match self.act(act).await.map_err(text)? {
+            Acted::Done(next, _) if next.delivery == Delivery::Queued => Ok(Some(Ready {
+                held,
+                proposal: *next,
+                change,
+            })),
+            Acted::Done(..) | Acted::Refused(_) | Acted::Stale(_) | Acted::Missing => Ok(None),
+        }
+    }
+
+    pub(in crate::workers) async fn next_revision(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        change: &ChangeSet,
+        base: CommitId,
+        runbook: Option<domain::RunbookName>,
+    ) -> Result<(Revision, Checked), String> {
+        let old = &proposal.revision.facts;
+        let manner = if old.revert { Manner::Told } else { Manner::Strict };
+        let looked = self.look(setup, base, change, manner).await;
+        let (mut facts, mut checked) = looked.map_err(|problem| problem.detail)?;
+        if let (Some(_), Origin::Runbook(call)) = (&runbook, &proposal.origin) {
+            // What is on hold is asked about again before the push; without an answer people are asked.
+            facts.trust = self.trusted(&setup.name, call, &facts.paths).await.ok().map(|asked| asked.trust);
+        }
+        facts.runbook = runbook;
+        facts.promotion.clone_from(&old.promotion);
+        facts.requested = old.requested;
+        facts.agent = proposal.asking_agent().cloned();
+        facts.revert = old.revert;
+        let route = self.book().policy.route(&setup.name, &facts);
+        checked.routed(setup.branch(), &route);
+        let revision = Revision {
+            number: proposal.revision.number + 1,
+            author: RevisionAuthor::Countersign,
+            base,
+            digest: change.digest(&setup.name, setup.branch()),
+            route,
+            facts,
+            created_at: self.now(),
+            replay: self.foreseen(setup, change).await,
+        };
+        Ok((revision, checked))
+    }
+}
+
+/// Why content that the service made by itself must not go on, if the guard rails refuse it.
+fn refused(checked: &Checked, how: &str) -> Option<String> {
+    let first = checked.refusals().next()?;
+    Some(format!(
+        "{how}, the guard rails refuse it: {}: {}",
+        crate::Found::from(first.clone()).at(),
+        first.message
+    ))
+}
