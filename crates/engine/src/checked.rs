@@ -65,7 +65,7 @@ impl Checked {
 
     /// Answers again what depends on the route.
     pub(crate) fn routed(&mut self, branch: &str, route: &Route) {
-        answer_again(&mut self.checklist, &question(branch, route.tier, &route.needs(), 0));
+        answer_again(&mut self.checklist, &question(branch, route.tier, &route.needs()));
     }
 
     /// As it is stored.
@@ -83,11 +83,13 @@ impl Checked {
     }
 }
 
-const fn question<'a>(branch: &'a str, tier: Tier, approvers: &'a str, secrets: usize) -> Question<'a> {
+/// What depends on the route alone.
+const fn question<'a>(branch: &'a str, tier: Tier, approvers: &'a str) -> Question<'a> {
     Question {
         branch,
         approval: Approval { tier, approvers },
-        secrets_found: Some(secrets),
+        secrets_found: None,
+        argocd: false,
     }
 }
 
@@ -107,14 +109,17 @@ impl Engine {
         let mut facts = facts_of(change, &old);
         let applications = self.touched_names(setup, change);
         let guards = self.book().guards().clone();
+        let argocd = self.instance_of(setup).is_some();
+        let place = (setup.branch(), argocd);
         let checked = if size_of_all(change, &old) <= INLINE_MAX {
-            let here = || check(&guards, setup.branch(), change, &old, applications.as_deref(), manner);
+            let here = || check(&guards, place, change, &old, applications.as_deref(), manner);
             // Unwind safety: nothing that is left half done is looked at again.
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(here)).map_err(|_| "it panicked".to_owned())
         } else {
             let (branch, work) = (setup.branch().to_owned(), change.clone());
             // Reading has a budget, but a large change is more than a moment's work.
-            let aside = tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), manner));
+            let aside =
+                tokio::task::spawn_blocking(move || check(&guards, (&branch, argocd), &work, &old, applications.as_deref(), manner));
             aside.await.map_err(|error| error.to_string())
         };
         let checked = checked.map_err(|error| {
@@ -199,7 +204,7 @@ async fn old_contents(setup: &RepositorySetup, base: CommitId, change: &ChangeSe
 
 fn check(
     guards: &Guards,
-    branch: &str,
+    (branch, argocd): (&str, bool),
     change: &ChangeSet,
     old: &BTreeMap<RepoPath, Vec<u8>>,
     applications: Option<&[String]>,
@@ -211,7 +216,12 @@ fn check(
         Manner::Told => report.told_only(),
     };
     // Tier and approvers are not known yet: they are answered once the route is.
-    let checklist = checklist(change, old, &question(branch, Tier::Manual, "", report.secrets()));
+    let question = Question {
+        secrets_found: Some(report.secrets()),
+        argocd,
+        ..question(branch, Tier::Manual, "")
+    };
+    let checklist = checklist(change, old, &question);
     let Report { mut findings, checks } = report;
     let more = findings.len().saturating_sub(FINDINGS_MAX);
     findings.truncate(FINDINGS_MAX);
