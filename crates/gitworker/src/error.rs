@@ -164,6 +164,8 @@ pub struct Refusal {
     pub path: RepoPath,
     /// What is wrong and what to do instead.
     pub problem: String,
+    /// What stands there already, file or directory, when the name is all but the same: not everybody may learn of it.
+    pub twin: Option<String>,
 }
 
 /// A request could not be resolved to a change set.
