@@ -65,7 +65,7 @@ impl Checked {
 
     /// Answers again what depends on the route.
     pub(crate) fn routed(&mut self, branch: &str, route: &Route) {
-        answer_again(&mut self.checklist, &question(branch, route.tier, &route.needs(), 0));
+        answer_again(&mut self.checklist, &question(branch, route.tier, &route.needs()));
     }
 
     /// As it is stored.
@@ -83,11 +83,13 @@ impl Checked {
     }
 }
 
-const fn question<'a>(branch: &'a str, tier: Tier, approvers: &'a str, secrets: usize) -> Question<'a> {
+/// What depends on the route alone.
+const fn question<'a>(branch: &'a str, tier: Tier, approvers: &'a str) -> Question<'a> {
     Question {
         branch,
         approval: Approval { tier, approvers },
-        secrets_found: Some(secrets),
+        secrets_found: None,
+        argocd: false,
     }
 }
 
@@ -109,16 +111,19 @@ impl Engine {
         let book = self.book();
         let guards = book.guards().clone();
         let policy = book.policy.for_repository(&setup.name);
-        let reserved: BTreeSet<RepoPath> = change.paths().filter(|path| policy.is_reserved(path)).cloned().collect();
+        let place = Place {
+            branch: setup.branch().to_owned(),
+            argocd: self.instance_of(setup).is_some(),
+            reserved: change.paths().filter(|path| policy.is_reserved(path)).cloned().collect(),
+        };
         let checked = if size_of_all(change, &old) <= INLINE_MAX {
-            let here = || check(&guards, setup.branch(), change, &old, applications.as_deref(), &reserved, manner);
+            let here = || check(&guards, &place, change, &old, applications.as_deref(), manner);
             // Unwind safety: nothing that is left half done is looked at again.
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(here)).map_err(|_| "it panicked".to_owned())
         } else {
-            let (branch, work) = (setup.branch().to_owned(), change.clone());
+            let work = change.clone();
             // Reading has a budget, but a large change is more than a moment's work.
-            let aside =
-                tokio::task::spawn_blocking(move || check(&guards, &branch, &work, &old, applications.as_deref(), &reserved, manner));
+            let aside = tokio::task::spawn_blocking(move || check(&guards, &place, &work, &old, applications.as_deref(), manner));
             aside.await.map_err(|error| error.to_string())
         };
         let checked = checked.map_err(|error| {
@@ -201,13 +206,21 @@ async fn old_contents(setup: &RepositorySetup, base: CommitId, change: &ChangeSe
     Ok(entries.into_iter().filter_map(file).collect())
 }
 
+/// Where a change is to land.
+struct Place {
+    branch: String,
+    /// Whether Argo CD follows the repository.
+    argocd: bool,
+    /// Paths of the change that decide about agents.
+    reserved: BTreeSet<RepoPath>,
+}
+
 fn check(
     guards: &Guards,
-    branch: &str,
+    place: &Place,
     change: &ChangeSet,
     old: &BTreeMap<RepoPath, Vec<u8>>,
     applications: Option<&[String]>,
-    reserved: &BTreeSet<RepoPath>,
     manner: Manner,
 ) -> Checked {
     let report = guards.inspect(change, old);
@@ -216,7 +229,12 @@ fn check(
         Manner::Told => report.told_only(),
     };
     // Tier and approvers are not known yet: they are answered once the route is.
-    let checklist = checklist(change, old, &question(branch, Tier::Manual, "", report.secrets()));
+    let question = Question {
+        secrets_found: Some(report.secrets()),
+        argocd: place.argocd,
+        ..question(&place.branch, Tier::Manual, "")
+    };
+    let checklist = checklist(change, old, &question);
     let Report { mut findings, checks } = report;
     let more = findings.len().saturating_sub(FINDINGS_MAX);
     findings.truncate(FINDINGS_MAX);
@@ -224,7 +242,7 @@ fn check(
         findings,
         more,
         checks,
-        summary: changes::summarize_with(change, old, applications, |path| reserved.contains(path)),
+        summary: changes::summarize_with(change, old, applications, |path| place.reserved.contains(path)),
         checklist,
     }
 }

@@ -72,7 +72,7 @@ impl Engine {
         }
         self.check_limits(&requested).map_err(placed)?;
         let change = setup.git.resolve(base, requested).await.map_err(|error| match error {
-            ResolveError::Refused(refusals) => placed(refused_files(&refusals)),
+            ResolveError::Refused(refusals) => placed(refused_files(agent, &refusals)),
             ResolveError::Git(error) => unavailable(setup, &error),
         })?;
         if change.is_empty() {
@@ -354,6 +354,9 @@ async fn apply_diff(agent: &Agent, setup: &RepositorySetup, base: CommitId, diff
         )
         .recordable()
         .at("/diff"),
+        DiffError::Path { .. } => Problem::new(422, "invalid_path", error.to_string(), "use a plain relative path")
+            .recordable()
+            .at("/diff"),
         DiffError::Git(error) => unavailable(setup, &error),
     };
     let paths = gitworker::diff_paths(diff).map_err(refused)?;
@@ -486,18 +489,34 @@ async fn check_base_is_fresh(setup: &RepositorySetup, tip: CommitId, change: &Ch
     .at("/base"))
 }
 
-fn refused_files(refusals: &[gitworker::Refusal]) -> Problem {
+fn refused_files(agent: &Agent, refusals: &[gitworker::Refusal]) -> Problem {
     let pointer = refusals
         .first()
         .map_or_else(|| "/changes".to_owned(), |first| format!("/changes/{}", first.index));
     let detail = refusals
         .iter()
-        .map(|refusal| format!("{}: {}", refusal.path, refusal.problem))
+        .map(|refusal| format!("{}: {}", refusal.path, told_of(agent, refusal)))
         .collect::<Vec<_>>()
         .join("; ");
     Problem::new(422, "change_refused", detail, "correct the named files")
         .recordable()
         .at(pointer)
+}
+
+/// Why a file is refused; what stands where the token does not reach is not named.
+fn told_of<'a>(agent: &Agent, refusal: &'a gitworker::Refusal) -> &'a str {
+    let Some(twin) = &refusal.twin else { return &refusal.problem };
+    // A twin may be a directory above: then it is the same file below it.
+    let below = refusal.path.parts().skip(twin.split('/').count());
+    let whole: Vec<&str> = twin.split('/').chain(below).collect();
+    let reached = whole
+        .join("/")
+        .parse()
+        .is_ok_and(|path| check_scope(agent, std::iter::once(&path)).is_ok());
+    if reached || agent.paths.is_empty() {
+        return &refusal.problem;
+    }
+    "it differs only by letter case, or by how an accent is encoded, from a name that this token does not cover; choose another name"
 }
 
 /// The repository's policy and runbooks must stay valid: nobody is asked about one that is not.

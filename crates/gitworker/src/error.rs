@@ -164,6 +164,8 @@ pub struct Refusal {
     pub path: RepoPath,
     /// What is wrong and what to do instead.
     pub problem: String,
+    /// What stands there already, file or directory, when the name is all but the same: not everybody may learn of it.
+    pub twin: Option<String>,
 }
 
 /// A request could not be resolved to a change set.
@@ -192,6 +194,14 @@ pub enum DiffError {
         /// The file it is about, where that is known.
         path: Option<String>,
         /// What is wrong and what to do instead.
+        problem: String,
+    },
+    /// It names a path that can never be proposed.
+    #[error("diff line {line}: {problem}")]
+    Path {
+        /// Line of the diff, from 1.
+        line: usize,
+        /// What is wrong with the path.
         problem: String,
     },
     /// The base could not be read.

@@ -22,6 +22,7 @@ pub(crate) fn resolve(repo: &Repository, base: CommitId, request: &[RequestedCha
                 index,
                 path: wish.path.clone(),
                 problem,
+                twin: None,
             }),
         }
     }
@@ -29,8 +30,9 @@ pub(crate) fn resolve(repo: &Repository, base: CommitId, request: &[RequestedCha
         let index = request.iter().position(|wish| wish.path == path).unwrap_or(0);
         refused.push(Refusal {
             index,
+            problem: differs(path.as_str(), &twin),
             path,
-            problem: twin,
+            twin: Some(twin),
         });
     }
     if refused.is_empty() {
@@ -102,6 +104,7 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
                 index,
                 path: wish.path.clone(),
                 problem: format!("change {first} already names it; name each path once"),
+                twin: None,
             });
         }
     }
@@ -117,6 +120,7 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
                 index,
                 path: wish.path.clone(),
                 problem,
+                twin: None,
             });
         }
     }
@@ -124,7 +128,7 @@ fn clashes_within(request: &[RequestedChange]) -> Vec<Refusal> {
 }
 
 /// The added files whose names, or whose new directories' names, differ only by letter case, or by how an accent is encoded, from what stands
-/// beside them once the change is done: on some file systems they are one.
+/// beside them once the change is done, each with what it clashes with: on some file systems they are one.
 pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange>) -> Result<Vec<(RepoPath, String)>, GitError> {
     let added: Vec<&RepoPath> = files
         .iter()
@@ -146,7 +150,7 @@ pub(crate) fn case_twins(tree: &Paths<'_>, files: &BTreeMap<RepoPath, FileChange
             None => twin_in_base(tree, files, path)?,
         };
         if let Some(twin) = clash {
-            twins.push(((*path).clone(), differs(path.as_str(), &twin)));
+            twins.push(((*path).clone(), twin));
         }
     }
     Ok(twins)

@@ -109,7 +109,10 @@ fn shipped(name: &str) -> std::path::PathBuf {
 async fn repository(folder: &Path) -> RepositorySetup {
     let remote = simulators::git::BareRepo::create(folder.join("remote.git")).unwrap();
     remote
-        .seed(&[("kubernetes/applications/web/values.yaml", "replicas: 1\n", false)])
+        .seed(&[
+            ("kubernetes/applications/web/values.yaml", "replicas: 1\n", false),
+            ("Docs/README.md", "hello\n", false),
+        ])
         .unwrap();
     let options = RepositoryOptions {
         name: "homelab".parse().unwrap(),

@@ -102,6 +102,13 @@ async fn evaluate_tells_the_same_and_keeps_nothing() {
             .iter()
             .any(|fact| fact["name"] == "no_secret" && fact["holds"] == "no")
     );
+    // No Argo CD is configured for this repository.
+    let tool = document["checklist"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|fact| fact["name"] == "right_tool");
+    assert_eq!(tool.unwrap()["holds"], "unknown", "{document}");
     assert!(!seen.text.contains(VALUE));
     assert!(api.audit().await.is_empty());
     assert!(!has(&api.kept(), VALUE));

@@ -401,6 +401,30 @@ async fn a_token_of_some_paths_learns_nothing_of_other_files() {
 }
 
 #[tokio::test]
+async fn a_file_outside_of_the_tokens_paths_is_not_named_by_its_twin() {
+    let api = api().await;
+    let refused = async |token: &str, path: &str| {
+        let file = serde_json::json!([{"path": path, "content": "x\n"}]);
+        let body = serde_json::json!({"repository": "homelab", "title": "t", "reason": "r", "changes": file}).to_string();
+        let line = format!("POST /v1/proposals\nauthorization: Bearer {token}\n{JSON}\nidempotency-key: k");
+        let seen = api.send(&line, body).await;
+        assert_eq!(seen.problem(), "422 change_refused", "{}", seen.text);
+        seen.json()["detail"].as_str().unwrap().to_owned()
+    };
+    // That token covers docs/**, and the branch has Docs.
+    let twin = refused("narrow-token", "docs/x").await;
+    assert!(
+        twin.contains("a name that this token does not cover") && !twin.contains("Docs"),
+        "{twin}"
+    );
+    assert!(
+        refused("alice-token", "docs/x")
+            .await
+            .contains("differs only by letter case from \"Docs\"")
+    );
+}
+
+#[tokio::test]
 async fn audit_rows_of_refused_requests_hold_no_values() {
     let api = api().await;
     let post = async |body: serde_json::Value| {

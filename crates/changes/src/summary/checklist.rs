@@ -49,6 +49,8 @@ pub struct Question<'a> {
     pub approval: Approval<'a>,
     /// How many secrets a search of the contents found; `None` when nobody searched.
     pub secrets_found: Option<usize>,
+    /// Whether an Argo CD is configured for the repository: elsewhere nobody knows what applies its manifests.
+    pub argocd: bool,
 }
 
 /// Answers the checklist. `old` holds the old contents of changed files, as for [`summarize`](super::summarize).
@@ -56,7 +58,7 @@ pub fn checklist(changes: &ChangeSet, old: &BTreeMap<RepoPath, Vec<u8>>, questio
     vec![
         in_code(changes),
         in_git(question),
-        right_tool(changes),
+        right_tool(changes, question.argocd),
         no_way_around(changes, old),
         no_secret(question.secrets_found),
         approval(question.approval),
@@ -94,9 +96,10 @@ enum Tool {
 }
 
 impl Tool {
-    const fn words(self) -> &'static str {
+    const fn words(self, argocd: bool) -> &'static str {
         match self {
-            Self::ArgoCd => "Argo CD",
+            Self::ArgoCd if argocd => "Argo CD",
+            Self::ArgoCd => "whatever applies manifests",
             Self::Terraform => "Terraform",
             Self::Talos => "Terraform and talosctl",
             Self::Nobody => "nothing",
@@ -155,7 +158,7 @@ fn in_git(question: &Question<'_>) -> Fact {
     }
 }
 
-fn right_tool(changes: &ChangeSet) -> Fact {
+fn right_tool(changes: &ChangeSet, argocd: bool) -> Fact {
     let tools: BTreeSet<Tool> = changes.paths().filter_map(Tool::of).filter(|tool| *tool != Tool::Nobody).collect();
     let unknown = changes.paths().any(|path| Tool::of(path).is_none());
     let misplaced = changes.paths().find(|path| {
@@ -163,16 +166,21 @@ fn right_tool(changes: &ChangeSet) -> Fact {
         in_kubernetes && matches!(Tool::of(path), Some(Tool::Terraform | Tool::Talos))
     });
     if let Some(path) = misplaced {
-        return fact(
-            "right_tool",
-            Holds::No,
-            format!("{} lies where Argo CD looks, and is not for it", word(path.as_str())),
-        );
+        let place = match argocd {
+            true => "where Argo CD looks, and is not for it",
+            false => "among manifests, and is none",
+        };
+        return fact("right_tool", Holds::No, format!("{} lies {place}", word(path.as_str())));
     }
-    let names: Vec<&str> = tools.iter().map(|tool| tool.words()).collect();
+    let names: Vec<&str> = tools.iter().map(|tool| tool.words(argocd)).collect();
     match (names.as_slice(), unknown) {
         ([], false) => fact("right_tool", Holds::Yes, "only text for people"),
         ([], true) => fact("right_tool", Holds::Unknown, "no tool is known for these paths"),
+        ([_], unknown) if !argocd && tools.contains(&Tool::ArgoCd) => {
+            let others = if unknown { "; for some paths no tool is known" } else { "" };
+            let words = format!("manifests, and no Argo CD is configured here: what applies them is not known{others}");
+            fact("right_tool", Holds::Unknown, words)
+        }
         ([tool], false) => fact("right_tool", Holds::Yes, format!("applied by {tool}")),
         ([tool], true) => fact(
             "right_tool",

@@ -12,6 +12,7 @@ const ASKED: Question<'static> = Question {
         approvers: "1 of operators",
     },
     secrets_found: Some(0),
+    argocd: true,
 };
 
 fn answers(files: &[File<'_, str>], question: &Question<'_>) -> String {
@@ -41,6 +42,35 @@ fn a_manifest_for_argo_cd() {
     no_secret     yes no secret found in the contents
     approval      yes needs 1 of operators
     ");
+}
+
+#[test]
+fn without_argo_cd_nobody_says_that_it_applies_anything() {
+    let question = Question { argocd: false, ..ASKED };
+    let manifest = ("kubernetes/apps/web/deployment.yaml", Some("a: 1"), Some("a: 2"));
+    for (files, expected) in [
+        (
+            vec![manifest],
+            "right_tool    ?   manifests, and no Argo CD is configured here: what applies them is not known\n",
+        ),
+        (
+            vec![manifest, ("somewhere/else.bin", None, Some("x"))],
+            "right_tool    ?   manifests, and no Argo CD is configured here: what applies them is not known; for some paths no tool is known\n",
+        ),
+        (
+            vec![manifest, ("infrastructure/terraform/main.tf", None, Some("a = 1"))],
+            "right_tool    NO  needs whatever applies manifests and Terraform: better one change per tool\n",
+        ),
+        (
+            vec![("infrastructure/terraform/main.tf", None, Some("a = 1"))],
+            "right_tool    yes applied by Terraform\n",
+        ),
+        (vec![("README.md", None, Some("a"))], "right_tool    yes only text for people\n"),
+    ] {
+        let told = answers(&files, &question);
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("applied by Argo CD"), "{told}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A unified diff, applied exactly: what was shown is what is applied. No offsets, no fuzz, no guessing; the result is full contents.
 //!
-//! [`parse`] reads the text, [`apply`] fits it to a base. Refused are: text around the patch, mode changes, symlinks and submodules,
+//! [`parse`] reads the text, [`apply`] fits it to a base. Refused are: text around the patch, symlinks and submodules,
 //! binary patches, a new file over an existing one, one file twice, and a rename that the diff does not declare. A missing
 //! `diff --git` line is fine: that is what people and models write.
 
@@ -22,6 +22,8 @@ pub(crate) struct FilePatch {
     /// Where it starts in the diff, from 1.
     line: usize,
     action: Action,
+    /// Whether it was and shall be executable, where the diff changes that.
+    modes: Option<(bool, bool)>,
     hunks: Vec<Hunk>,
 }
 
@@ -141,15 +143,20 @@ fn apply_one(
         path: path.clone(),
         edit: Edit::Delete,
     };
-    let executable = |mode: FileMode| Some(mode == FileMode::Executable);
     match &file.action {
         Action::Create { path, exec } => {
             absent(file, path, entries)?;
             changes.push(write(path, hunks::apply(file, &[], base)?, *exec));
         }
         Action::Modify { path } => {
-            let (bytes, _) = present(file, path, entries)?;
-            changes.push(write(path, hunks::apply(file, bytes, base)?, None));
+            let (bytes, mode) = present(file, path, entries)?;
+            let exec = exec_after(file, path, mode)?;
+            // A mode alone changes a file whose lines nobody reads, too.
+            let after = match file.hunks.as_slice() {
+                [] => bytes.to_vec(),
+                _ => hunks::apply(file, bytes, base)?,
+            };
+            changes.push(write(path, after, exec));
         }
         Action::Delete { path } => {
             let (bytes, _) = present(file, path, entries)?;
@@ -165,13 +172,27 @@ fn apply_one(
         Action::Rename { from, to } | Action::Copy { from, to } => {
             let (bytes, mode) = present(file, from, entries)?;
             absent(file, to, entries)?;
-            changes.push(write(to, hunks::apply(file, bytes, base)?, executable(mode)));
+            let exec = exec_after(file, from, mode)?.or(Some(mode == FileMode::Executable));
+            changes.push(write(to, hunks::apply(file, bytes, base)?, exec));
             if matches!(file.action, Action::Rename { .. }) {
                 changes.push(delete(from));
             }
         }
     }
     Ok(())
+}
+
+/// The executable bit that the diff gives a file, if it changes it. The old one must be that of the base, as every old line.
+fn exec_after(file: &FilePatch, path: &RepoPath, mode: FileMode) -> Result<Option<bool>, DiffError> {
+    match file.modes {
+        None => Ok(None),
+        Some((old, new)) if old == (mode == FileMode::Executable) => Ok(Some(new)),
+        Some(_) => {
+            let base = if mode == FileMode::Executable { "100755" } else { "100644" };
+            let problem = format!("its old mode is not that of the base, {base}: make the diff anew against that commit");
+            Err(refused(file.line, Some(path), problem))
+        }
+    }
 }
 
 fn present<'e>(file: &FilePatch, path: &RepoPath, entries: &'e BTreeMap<RepoPath, Entry>) -> Result<(&'e [u8], FileMode), DiffError> {

@@ -38,6 +38,9 @@ struct Reader<'d> {
     at: usize,
 }
 
+/// The mode of an executable file.
+const EXECUTABLE: u32 = 0o100_755;
+
 /// What the lines above the hunks said.
 #[derive(Default)]
 struct Header<'d> {
@@ -46,6 +49,8 @@ struct Header<'d> {
     new: Option<Side>,
     created: Option<u32>,
     deleted: bool,
+    /// Old and new mode of a file that stays.
+    modes: (Option<u32>, Option<u32>),
     rename: (Option<String>, Option<String>),
     copy: (Option<String>, Option<String>),
 }
@@ -74,10 +79,25 @@ impl<'d> Reader<'d> {
             hunks.push(self.hunk()?);
         }
         let action = action(line, &header, !hunks.is_empty())?;
-        if hunks.is_empty() && matches!(action, Action::Modify { .. }) {
-            return Err(refused(line, Some(action.source()), "it has no hunk"));
+        let fault = |problem: &str| refused(line, Some(action.source()), problem);
+        let executable = |mode| mode == EXECUTABLE;
+        let modes = match header.modes {
+            (None, None) => None,
+            (Some(old), Some(new)) => Some((executable(old), executable(new))),
+            _ => return Err(fault("an old mode and a new mode line belong together")),
+        };
+        if modes.is_some() && matches!(action, Action::Create { .. } | Action::Delete { .. }) {
+            return Err(fault("the old mode and new mode lines contradict that the file is new or deleted"));
         }
-        Ok(FilePatch { line, action, hunks })
+        if hunks.is_empty() && modes.is_none() && matches!(action, Action::Modify { .. }) {
+            return Err(fault("it has no hunk"));
+        }
+        Ok(FilePatch {
+            line,
+            action,
+            modes,
+            hunks,
+        })
     }
 
     fn header(&mut self) -> Result<Header<'d>, DiffError> {
@@ -109,7 +129,7 @@ impl<'d> Reader<'d> {
         const MODES: &str = "only regular files (100644, 100755) can be changed";
         let mode = |text: &str| match text.trim() {
             "100644" => Ok(0o100_644),
-            "100755" => Ok(0o100_755),
+            "100755" => Ok(EXECUTABLE),
             _ => Err(self.fault(MODES)),
         };
         if let Some(text) = line.strip_prefix("new file mode ") {
@@ -117,8 +137,10 @@ impl<'d> Reader<'d> {
         } else if let Some(text) = line.strip_prefix("deleted file mode ") {
             mode(text)?;
             header.deleted = true;
-        } else if line.starts_with("old mode ") || line.starts_with("new mode ") {
-            return Err(self.fault("a diff cannot change modes; write the file with its executable bit instead"));
+        } else if let Some(text) = line.strip_prefix("old mode ") {
+            header.modes.0 = Some(mode(text)?);
+        } else if let Some(text) = line.strip_prefix("new mode ") {
+            header.modes.1 = Some(mode(text)?);
         } else if let Some(text) = line.strip_prefix("index ") {
             if let Some((_, text)) = text.split_once(' ') {
                 mode(text)?;
@@ -270,7 +292,12 @@ fn unquote(text: &str) -> Option<String> {
 /// What the header asks for, if its lines agree with each other.
 fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, DiffError> {
     let fault = |problem: &str| refused(line, None, problem);
-    let path = |name: &str| RepoPath::from_str(name).map_err(|refusal| refused(line, None, refusal.to_string()));
+    let path = |name: &str| {
+        RepoPath::from_str(name).map_err(|refusal| DiffError::Path {
+            line,
+            problem: refusal.to_string(),
+        })
+    };
     if let (Some(from), Some(to)) = (&header.rename.0, &header.rename.1) {
         agree(line, header, from, to, has_hunks)?;
         return Ok(Action::Rename {
@@ -288,7 +315,7 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
     let (old, new) = match (&header.old, &header.new) {
         (Some(old), Some(new)) => strip_prefixes(old, new),
         _ if has_hunks => return Err(fault("the --- and +++ lines are missing above the hunks")),
-        // An empty file: only the git line names it.
+        // An empty file, or a mode alone: only the git line names it.
         _ => {
             let name = header
                 .git
@@ -297,6 +324,7 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
             match (header.created, header.deleted) {
                 (Some(_), false) => (Side::Nothing, Side::File(name)),
                 (None, true) => (Side::File(name), Side::Nothing),
+                (None, false) if header.modes.1.is_some() => (Side::File(name.clone()), Side::File(name)),
                 _ => return Err(fault("it changes nothing")),
             }
         }
@@ -304,7 +332,7 @@ fn action(line: usize, header: &Header<'_>, has_hunks: bool) -> Result<Action, D
     let action = match (&old, &new) {
         (Side::Nothing, Side::File(name)) => Action::Create {
             path: path(name)?,
-            exec: header.created.map(|mode| mode == 0o100_755),
+            exec: header.created.map(|mode| mode == EXECUTABLE),
         },
         (Side::File(name), Side::Nothing) => Action::Delete { path: path(name)? },
         (Side::File(old), Side::File(new)) if old == new => Action::Modify { path: path(new)? },

@@ -216,16 +216,28 @@ async fn everything_else_is_refused_with_its_line() {
             "does not exist in the base",
         ),
         (
-            "a mode change",
-            "diff --git a/short b/short\nold mode 100644\nnew mode 100755\n",
-            2,
-            "cannot change modes",
+            "a mode change from another mode",
+            "diff --git a/short b/short\nold mode 100755\nnew mode 100644\n",
+            1,
+            "its old mode is not that of the base, 100644",
+        ),
+        (
+            "half a mode change",
+            "diff --git a/short b/short\nnew mode 100755\n",
+            1,
+            "an old mode and a new mode line belong together",
+        ),
+        (
+            "a mode change of a deleted file",
+            "diff --git a/short b/short\nold mode 100644\nnew mode 100755\n--- a/short\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n",
+            1,
+            "contradict",
         ),
         (
             "a mode change to a symlink",
             "diff --git a/short b/short\nold mode 100644\nnew mode 120000\n",
-            2,
-            "cannot change modes",
+            3,
+            "only regular files",
         ),
         (
             "a new symlink",
@@ -340,7 +352,7 @@ async fn everything_else_is_refused_with_its_line() {
         ),
     ] {
         let result = repository.apply_diff(tip, diff).await;
-        let Err(DiffError::Refused { line: found, problem, .. }) = &result else {
+        let (Err(DiffError::Refused { line: found, problem, .. }) | Err(DiffError::Path { line: found, problem })) = &result else {
             panic!("{case}: {result:?}")
         };
         assert!(problem.contains(words), "{case}: {problem}");
@@ -353,7 +365,6 @@ async fn a_diff_reads_as_git_shows_it_and_git_applies_it() {
     let (remote, repository, tip) = repository().await;
     let wishes = vec![
         write("f", &TEN.replace("five", "FIVE")),
-        write("dir/a b", "y\n"),
         write("new/x", "one\ntwo"),
         delete("short"),
         write("emptied", ""),
@@ -364,25 +375,30 @@ async fn a_diff_reads_as_git_shows_it_and_git_applies_it() {
                 exec: Some(true),
             },
         },
+        RequestedChange {
+            path: path("dir/a b"),
+            edit: Edit::Write {
+                bytes: b"y\n".to_vec(),
+                exec: Some(true),
+            },
+        },
     ];
-    let change = repository.resolve(tip, wishes.clone()).await.expect("a change");
+    let change = repository.resolve(tip, wishes).await.expect("a change");
     let diff = repository.unified_diff(&change).await.expect("a diff");
     let built = repository.build(tip, &[spec(&change, "x")]).await.expect("a commit");
     repository.push(&built, tip).await;
     let expected = git_output(&remote.path(), &["diff", "--no-renames", "--abbrev=7", &tip.to_string(), "main"]).stdout;
     assert_eq!(diff.text, String::from_utf8_lossy(&expected));
     assert_eq!((diff.added(), diff.removed()), (1 + 1 + 2, 1 + 1 + 1 + 1));
-    // And back in: the same change, where a diff can say it.
+    // And back in: the same change, modes included.
     std::fs::write(remote.dir.path().join("patch"), &diff.text).expect("a file");
     git(&remote.work(), &["apply", "--index", "../patch"]);
     assert_eq!(
         git(&remote.work(), &["write-tree"]),
         git(&remote.path(), &["rev-parse", "main^{tree}"])
     );
-    let textual = repository.resolve(tip, wishes[..5].to_vec()).await.expect("a change");
-    let text = repository.unified_diff(&textual).await.expect("a diff").text;
-    let again = repository.apply_diff(tip, &text).await.expect("our own diff");
-    assert_eq!(repository.resolve(tip, again).await, Ok(textual));
+    let again = repository.apply_diff(tip, &diff.text).await.expect("our own diff");
+    assert_eq!(repository.resolve(tip, again).await, Ok(change));
 }
 
 #[tokio::test]
