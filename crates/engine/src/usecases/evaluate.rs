@@ -18,15 +18,7 @@ impl Engine {
     pub(crate) async fn evaluated(&self, agent: &Agent, setup: &RepositorySetup, resolved: Resolved) -> Result<Evaluation, Problem> {
         let policy = self.book().policy.clone();
         let standing = policy.standing(&resolved.route, Some(&agent.name), &[], self.now());
-        let approvers = standing.places.into_iter().map(|place| {
-            let people = place.eligible.iter().filter_map(|id| policy.person(*id));
-            Approvers {
-                group: place.label,
-                quorum: place.quorum,
-                people: people.map(|person| person.name.clone()).collect(),
-            }
-        });
-        let approvers = approvers.collect();
+        let approvers = Approvers::named(standing.places, &policy);
         let diff = setup
             .git
             .unified_diff(&resolved.change)
