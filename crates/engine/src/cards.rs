@@ -192,7 +192,7 @@ impl Engine {
             } else {
                 // What waits for a freeze can be cancelled for longer than the time to think again.
                 holds.retain(|hold| !promised(hold));
-                card.note = Some(domain::said(&holds));
+                card.note = Some(domain::said_in(&holds, self.zone()));
             }
         }
         card.reverted_by = proposal.reverted_by;

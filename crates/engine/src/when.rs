@@ -4,6 +4,8 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone as _};
 use chrono_tz::Tz;
 use domain::Timestamp;
 
+use crate::Engine;
+
 /// When notes of standard runs go to a chat. What fails, and whatever asks for somebody, always goes at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct When {
@@ -25,6 +27,23 @@ impl When {
             Some(_) | None => told,
         };
         (told > now).then_some(told)
+    }
+}
+
+impl Engine {
+    /// The time zone of the people who read the chats.
+    pub(crate) fn zone(&self) -> Tz {
+        self.telegram().map_or(Tz::UTC, |telegram| telegram.zone)
+    }
+
+    /// A moment in words for people: "23 Nov 14:02 CET".
+    pub(crate) fn moment(&self, at: Timestamp) -> String {
+        at.with_timezone(&self.zone()).format("%-d %b %H:%M %Z").to_string()
+    }
+
+    /// A time of day for people: "14:02:07 CET".
+    pub(crate) fn time_of_day(&self, at: Timestamp) -> String {
+        at.with_timezone(&self.zone()).format("%H:%M:%S %Z").to_string()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::approvers::Requirement;
+use super::approvers::{Escalation, Requirement};
+use super::freezes::Kind;
 use super::{Policy, Problem};
 use crate::{AgentName, RunbookName, SecondFactor, Tier, Timestamp, UserId};
 
 impl Policy {
-    /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
+    /// What the file says in vain, in the order of its lines: delegations and windows that are over, help that is called too late, rules that an agent can never pass,
     /// groups that are one and the same, trust that is over or was given
     /// without a record, runbooks without any. Lines are those of the service's own file.
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
@@ -33,11 +34,31 @@ impl Policy {
             );
         }
         for window in self.windows.iter().filter(|window| !window.is_to_come(now)) {
-            add(
-                window.line,
-                format!("freeze {:?} is over and does not come again", window.name),
-                "remove it, or correct its rrule",
-            );
+            let over = format!("freeze {:?} is over and does not come again", window.name);
+            match window.kind {
+                Kind::Deny => add(window.line, over, "remove it, or correct its rrule"),
+                Kind::Allow => add(
+                    window.line,
+                    format!("{over}: as its kind is allow, what no other allow window covers is frozen for ever"),
+                    "remove it to have changes sent again, or correct its start or rrule",
+                ),
+            }
+        }
+        for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {
+            let late = |escalation: &&Escalation| escalation.after_seconds >= rule.ttl_seconds;
+            if let Some(escalation) = approvers.escalation.as_ref().filter(late) {
+                add(
+                    rule.line,
+                    format!(
+                        "rule {:?} escalates to {} after {}, when its time ({}) is over: they are never asked",
+                        rule.name,
+                        escalation.to,
+                        crate::span(u64::from(escalation.after_seconds)),
+                        crate::span(u64::from(rule.ttl_seconds)),
+                    ),
+                    "escalate earlier, or lengthen ttl",
+                );
+            }
         }
         for grant in &self.grants {
             let what = format!("runbook {} in {}", grant.key.runbook, grant.key.environment);

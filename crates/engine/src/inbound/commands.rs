@@ -318,14 +318,14 @@ impl Engine {
         if let Some(lock) = ordered.locks.iter().find(|lock| lock.person.id == id) {
             text.push_str(&format!(
                 "\nYou locked yourself on {}: nothing that you approve counts. /unlock {} by two others gives you your rights back.",
-                lock.at.format("%-d %b %H:%M UTC"),
+                self.moment(lock.at),
                 person.name
             ));
         }
         for (group, whose, until) in policy.stands_in(id, self.now()) {
             text.push_str(&format!(
                 "\nYou stand in for {whose} in {group} until {}.",
-                until.format("%-d %b %H:%M UTC")
+                self.moment(until)
             ));
         }
         if !owns.is_empty() {

@@ -136,11 +136,11 @@ impl Engine {
             } else {
                 format!("; its end was asked for by {}", asked.join(", "))
             };
-            let at = stop.at.format("%-d %b %H:%M UTC");
+            let at = self.moment(stop.at);
             format!("Stop {} since {at}: {}{asked} (/resume {})", stop.id, stop.why(), stop.id)
         });
         let locks = ordered.locks.iter().map(|lock| {
-            let at = lock.at.format("%-d %b %H:%M UTC");
+            let at = self.moment(lock.at);
             format!("{0} is locked since {at} (/unlock {0})", lock.person.name)
         });
         let lines: Vec<String> = stops.chain(locks).collect();

@@ -1,5 +1,6 @@
 //! `/runbooks`, `/trust`, `/lift`, `/demote`, `/notnow` and the Demote button.
 
+use chrono_tz::Tz;
 use domain::ledger::{LedgerKey, TrustConstants};
 use domain::{PersonRef, Proposal, Refusal, RunbookName};
 use store::StoreError;
@@ -38,7 +39,7 @@ impl Engine {
         let standings = self.standings(&name).await?;
         let mut unsent = Vec::new();
         for one in &standings {
-            let words = record_words(one);
+            let words = record_words(one, self.zone());
             let squares: Vec<Square> = one.squares.iter().map(|square| shown(*square)).collect();
             match telegram::picture(&squares, one.standing.bound, TrustConstants::default().bound_min) {
                 Ok(bytes) if words.chars().count() <= CAPTION_MAX => self.send_picture(telegram, command, &name, bytes, words),
@@ -129,7 +130,7 @@ impl Engine {
 }
 
 /// A record in words, for a caption.
-fn record_words(one: &RunbookStanding) -> String {
+fn record_words(one: &RunbookStanding, zone: Tz) -> String {
     let RunbookStanding { key, standing, shadow, .. } = one;
     let LedgerKey {
         runbook,
@@ -157,7 +158,7 @@ fn record_words(one: &RunbookStanding) -> String {
         lines.push(format!(
             "On hold: {} since {} (/lift {runbook})",
             hold.path,
-            hold.since.format("%Y-%m-%d")
+            hold.since.with_timezone(&zone).format("%Y-%m-%d")
         ));
     }
     lines.join("\n")

@@ -48,7 +48,7 @@ impl Engine {
         let stops = self.ordered();
         let stops = stops.stops.iter().filter(|stop| stop.covers(&subject)).map(domain::Stop::why);
         let freezes = policy.freezes(&setup.name, &facts.paths, self.now());
-        let waits = stops.chain(freezes.into_iter().map(|freeze| freeze.why)).collect();
+        let waits = stops.chain(freezes.iter().map(domain::Freeze::why)).collect();
         Ok(Evaluation {
             waits,
             base: resolved.base,

@@ -222,7 +222,7 @@ impl Engine {
                         "{} {} · {} · {}\n{}\n{}\n\n",
                         setup.name,
                         found.commit.short(),
-                        found.committed_at.format("%-d %b %H:%M UTC"),
+                        self.moment(found.committed_at),
                         found.author,
                         found.subject,
                         few(&found.paths)

@@ -270,6 +270,23 @@ fn a_second_group_helps_after_a_while() {
 }
 
 #[test]
+fn help_that_comes_after_the_end_is_told() {
+    let warned = |ttl: &str| {
+        let rule = format!("\"sre\"\nttl = \"{ttl}\"\nescalate = {{ to = \"leads\", after = \"90m\" }}");
+        let warnings = asking(&rule).warnings(now());
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(warned("91m").is_empty());
+    assert_eq!(
+        warned("90m"),
+        [
+            "line 17: rule \"r\" escalates to leads after 1 h 30 min, when its time (1 h 30 min) is over: they are never asked (escalate earlier, or \
+             lengthen ttl)"
+        ]
+    );
+}
+
+#[test]
 fn what_is_implied_is_not_said_twice_and_nothing_is_lost() {
     let requirement = |approvers: &str| asking(approvers).route(&homelab(), &facts()).requirements[0].clone();
     let (one, both) = (requirement("\"sre\""), requirement(BOTH));
