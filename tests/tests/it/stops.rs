@@ -370,8 +370,18 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
         assert_eq!(proposal.approvals().count(), 0, "{proposal:#?}");
     }
     lab.command(ALICE, CHAT, "/whoami", &["You locked yourself"]).await?;
-    let refused = lab.tap(ALICE, one, "Approve").await?;
-    assert!(!refused.text().contains("complete"), "{refused:?}");
+    // Neither word of theirs counts: whoever holds a lost phone ends nobody's work.
+    for button in ["Approve", "Reject"] {
+        let refused = lab.tap(ALICE, one, button).await?;
+        assert!(
+            refused.text().starts_with("you locked yourself on ") && refused.text().contains("/unlock alice"),
+            "{refused:?}"
+        );
+        assert_eq!(lab.proposal(one).await?.decision, Decision::Pending);
+    }
+    lab.command(ALICE, CHAT, &format!("/cancel {}", one.short()), &["you locked yourself"])
+        .await?;
+    lab.command(ALICE, CHAT, "/demote scale", &["you locked yourself"]).await?;
     lab.command(ALICE, CHAT, "/unlock alice", &["Only others"]).await?;
     lab.command(CAROL, CHAT, "/unlock alice", &["Only others"]).await?;
     // They can still stop.

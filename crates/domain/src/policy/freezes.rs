@@ -6,8 +6,8 @@
 use chrono::{Days, Duration, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::recurrence::{Recurrence, Until};
 use super::PathGlob;
+use super::recurrence::{Recurrence, Until};
 use crate::{GroupName, RepoPath, RepositoryName, Timestamp};
 
 /// How far ahead the next begin of a window is looked for, in days: what comes later than that does not come again.

@@ -3,6 +3,7 @@
 //!
 //! A right code is used up in the transaction that looked at it, whatever it completes: who reads along in the chat has nothing left to repeat.
 
+use chrono_tz::Tz;
 use domain::code::{CodeKey, Generator, Typed};
 use domain::{Event, PersonRef, Proposal, ProposalId, ReviewVerdict, Sha256Hash, Timestamp, UserId};
 use serde_json::json;

@@ -81,6 +81,7 @@ impl Engine {
             Err(why) => return Ok(telegram::message(&why)),
         };
         let policy = self.book().policy.clone();
+        let locked = person.as_ref().and_then(|person| self.locked_words(person));
         let Some(person) = person.filter(|person| policy.may_judge(&name, person.id, self.now())) else {
             let groups: Vec<_> = policy.runbook_groups(&name).into_iter().map(ToString::to_string).collect();
             let who = command.from.as_ref().map(|from| self.actor(from)).unwrap_or(store::Actor::Service);
@@ -90,7 +91,7 @@ impl Engine {
                 "Only approvers of {name} can do that: {}. /whoami tells your groups.",
                 groups.join(", ")
             );
-            return Ok(telegram::message(&words));
+            return Ok(telegram::message(&locked.unwrap_or(words)));
         };
         let said = match command.name.as_str() {
             "lift" => self.lift(&name, person).await?,

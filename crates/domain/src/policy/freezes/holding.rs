@@ -49,7 +49,10 @@ impl Freeze {
     pub fn why_in(&self, zone: Tz) -> String {
         let when = match self.end {
             End::At(until) => format!(" until {} {zone}", until.with_timezone(&zone).format("%Y-%m-%d %H:%M")),
-            End::NotWithin(days) => format!(", with no end within {}", counted(usize::try_from(days).unwrap_or(0), "day", "days")),
+            End::NotWithin(days) => format!(
+                ", with no end within {}",
+                counted(usize::try_from(days).unwrap_or(0), "day", "days")
+            ),
             End::Never => ", which is over and does not come again: frozen for ever".to_owned(),
         };
         let pass = self.override_group.as_ref();
@@ -175,7 +178,9 @@ fn held<'a>(windows: &[&'a Window], paths: &'a [RepoPath], at: Timestamp) -> Vec
             }
             // One that is over is named only where no other comes again.
             let to_come = allowing.iter().find(|(_, _, next)| next.is_some());
-            let Some((window, _, _)) = to_come.or(allowing.first()) else { continue };
+            let Some((window, _, _)) = to_come.or(allowing.first()) else {
+                continue;
+            };
             let end = allowing.iter().filter_map(|(_, _, next)| *next).min();
             if !found.iter().any(|known| known.window.name == window.name) {
                 found.push(Held { window, path, end });
