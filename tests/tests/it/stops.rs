@@ -408,6 +408,41 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
     lab.invariants().await
 }
 
+/// Nobody who reads a chat should have to add hours: the chats' time zone is the one of every time there.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_those_of_the_people_who_read_them() -> Result<()> {
+    let begin = (chrono::Utc::now() - chrono::Duration::hours(1)).format("%Y-%m-%dT%H:%M:%S");
+    let lab = Lab::with(LabOptions {
+        policy: format!("{POLICY}\n[[freezes]]\nname = \"release\"\nstart = {begin}\nduration = \"20h\"\n"),
+        zone: chrono_tz::Tz::Asia__Tokyo,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = blog(&lab).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    put_off(&lab, id).await?;
+    let card = lab.card_saying(id, "is frozen by").await?;
+    assert!(card.text.contains(" Asia/Tokyo") && !card.text.contains("UTC"), "{}", card.text);
+    let note = lab.engine.told_note(&lab.proposal(id).await?);
+    assert!(
+        note.is_some_and(|note| note.contains(" UTC")),
+        "agents are told the freeze's own time"
+    );
+    lab.command(ALICE, CHAT, "/stop all", &["Stop 1 stands"]).await?;
+    lab.command(BOB, CHAT, "/lockme", &["You are locked"]).await?;
+    for (command, words) in [
+        ("/stops", "Stop 1 since "),
+        ("/stops", "bob is locked since "),
+        ("/whoami", "You locked yourself on "),
+    ] {
+        let said = lab.command(BOB, CHAT, command, &[words, " JST"]).await?;
+        assert!(!said.text.contains("UTC"), "{}", said.text);
+    }
+    lab.command(ALICE, CHAT, &format!("/cancel {}", id.short()), &["cancelled by alice"])
+        .await?;
+    lab.invariants().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_freeze_held_goes_when_the_policy_no_longer_says_so() -> Result<()> {
     let lab = Lab::with(LabOptions {

@@ -825,11 +825,11 @@ async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Res
     // What was earned holds for what was tried.
     let outside = scaled(&lab, 9).await?;
     asked(&lab, outside, "outside of what was tried").await?;
+    lab.tap(ALICE, outside, "Reject").await?;
+    lab.ended(outside).await?;
     // For that run alone.
     let run = scaled(&lab, 4).await?;
     assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
-    lab.tap(ALICE, outside, "Reject").await?;
-    lab.ended(outside).await?;
     // What was given by a card is taken away by a command, once.
     lab.command(ALICE, CHAT, "/demote scale", &["alice took standard away"]).await?;
     lab.command(
