@@ -2,6 +2,7 @@
 
 mod agents;
 mod asking;
+mod choices;
 mod fixture;
 mod guards;
 mod refusals;

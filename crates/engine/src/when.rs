@@ -28,6 +28,12 @@ impl When {
         };
         (told > now).then_some(told)
     }
+
+    /// When a digest is told whose time lies in the quiet hours: at their end. `None` where it is told at its own time.
+    pub fn digest_waits(&self) -> Option<NaiveTime> {
+        let (digest, (from, to)) = (self.digest?, self.quiet?);
+        within(digest, from, to).then_some(to)
+    }
 }
 
 impl Engine {
@@ -107,6 +113,14 @@ mod tests {
         ] {
             assert_eq!(when.later(at(now), zone), expected.map(at), "{now}");
         }
+        // Told by `check`: the digest's time is not the one that was written.
+        assert_eq!(both.digest_waits(), Some(time("07:00:00")));
+        assert_eq!((digest.digest_waits(), night.digest_waits()), (None, None));
+        let evening = When {
+            digest: Some(time("18:00:00")),
+            ..night
+        };
+        assert_eq!(evening.digest_waits(), None);
         // Clocks go forward at 2 on that night: there is no half past two.
         let gap = When {
             digest: Some(time("02:30:00")),

@@ -280,7 +280,7 @@ async fn orders_in_private_count_as_in_the_group() -> Result<()> {
         .await?;
     lab.command(BOB, BOB, &format!("/cancel {short}"), &["cancelled by bob"]).await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Dismissed));
-    lab.card_saying(id, "cancelled · bob").await?;
+    lab.card_saying(id, "cancelled by bob").await?;
     let group = answers(&lab, CHAT, 0);
     assert!(!group.iter().any(|text| text.contains("Which one?")), "{group:#?}");
     lab.invariants().await

@@ -33,33 +33,6 @@ impl Policy {
                 "remove it, or set a later until",
             );
         }
-        for window in self.windows.iter().filter(|window| !window.is_to_come(now)) {
-            let over = format!("freeze {:?} is over and does not come again", window.name);
-            match window.kind {
-                Kind::Deny => add(window.line, over, "remove it, or correct its rrule"),
-                Kind::Allow => add(
-                    window.line,
-                    format!("{over}: as its kind is allow, what no other allow window covers is frozen for ever"),
-                    "remove it to have changes sent again, or correct its start or rrule",
-                ),
-            }
-        }
-        for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {
-            let late = |escalation: &&Escalation| escalation.after_seconds >= rule.ttl_seconds;
-            if let Some(escalation) = approvers.escalation.as_ref().filter(late) {
-                add(
-                    rule.line,
-                    format!(
-                        "rule {:?} escalates to {} after {}, when its time ({}) is over: they are never asked",
-                        rule.name,
-                        escalation.to,
-                        crate::span(u64::from(escalation.after_seconds)),
-                        crate::span(u64::from(rule.ttl_seconds)),
-                    ),
-                    "escalate earlier, or lengthen ttl",
-                );
-            }
-        }
         for grant in &self.grants {
             let what = format!("runbook {} in {}", grant.key.runbook, grant.key.environment);
             if grant.until <= now {
@@ -100,7 +73,56 @@ impl Policy {
                 );
             }
         }
+        warnings.extend(self.in_vain(now, false));
         warnings.sort_by_key(|warning| warning.line);
+        warnings
+    }
+
+    /// The same of what a repository's own file says about times. Lines are those of that file.
+    pub fn repository_warnings(&self, now: Timestamp) -> Vec<Problem> {
+        let mut warnings = self.in_vain(now, true);
+        warnings.sort_by_key(|warning| warning.line);
+        warnings
+    }
+
+    /// Windows of one of the two files that are over, and help that the rules call too late.
+    fn in_vain(&self, now: Timestamp, of_repository: bool) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        let mut add = |line: usize, message: String, remedy: &str| {
+            warnings.push(Problem {
+                line,
+                message,
+                remedy: remedy.to_owned(),
+            });
+        };
+        let own = self.windows.iter().filter(|window| window.of_repository == of_repository);
+        for window in own.filter(|window| !window.is_to_come(now)) {
+            let over = format!("freeze {:?} is over and does not come again", window.name);
+            match window.kind {
+                Kind::Deny => add(window.line, over, "remove it, or correct its rrule"),
+                Kind::Allow => add(
+                    window.line,
+                    format!("{over}: as its kind is allow, what no other allow window covers is frozen for ever"),
+                    "remove it to have changes sent again, or correct its start or rrule",
+                ),
+            }
+        }
+        for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {
+            let late = |escalation: &&Escalation| escalation.after_seconds >= rule.ttl_seconds;
+            if let Some(escalation) = approvers.escalation.as_ref().filter(late) {
+                add(
+                    rule.line,
+                    format!(
+                        "rule {:?} escalates to {} after {}, when its time ({}) is over: they are never asked",
+                        rule.name,
+                        escalation.to,
+                        crate::span(u64::from(escalation.after_seconds)),
+                        crate::span(u64::from(rule.ttl_seconds)),
+                    ),
+                    "escalate earlier, or lengthen ttl",
+                );
+            }
+        }
         warnings
     }
 
