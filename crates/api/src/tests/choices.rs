@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{Api, JSON, TOKEN, api};
 
-/// The shipped policy, in which one of platform (alice owns the agent) may approve instead of two operators.
+/// The shipped policy, in which one of platform may approve instead of two operators.
 async fn choosing() -> Api {
     let api = api().await;
     let text = include_str!("../../../../config/policy.toml").replacen(
@@ -34,8 +34,8 @@ async fn an_agent_reads_all_ways_to_an_approval_and_all_who_may_give_it() {
         "group": "platform (or 2 of operators)",
         "quorum": 1,
         "approved_by": [],
-        "people": ["bob", "carol", "dave"],
-        "instead": [[{"group": "operators", "quorum": 2, "approved_by": [], "people": ["bob", "carol"]}]],
+        "people": ["bob", "carol", "dave", "alice"],
+        "instead": [[{"group": "operators", "quorum": 2, "approved_by": [], "people": ["alice", "bob", "carol"]}]],
     }]);
     let route = sent(&api, "POST /v1/proposals:evaluate").await;
     assert_eq!(route["approvers"], places);
