@@ -106,6 +106,8 @@ pub struct LabOptions {
     pub topic: Option<i64>,
     /// Another chat for what only tells, and its topic.
     pub notifications: Option<(i64, Option<i64>)>,
+    /// The time zone of the people in the chats.
+    pub zone: chrono_tz::Tz,
     /// When notes of standard runs are told.
     pub when: engine::When,
     /// Seconds between quorum and push.
@@ -151,6 +153,7 @@ impl Default for LabOptions {
             alarm_unexplained: false,
             topic: None,
             notifications: None,
+            zone: chrono_tz::Tz::UTC,
             when: engine::When::default(),
             hold_seconds: 0,
             limits,

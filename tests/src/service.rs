@@ -145,7 +145,7 @@ pub async fn build(world: &Addresses, options: &LabOptions, cancel: &Cancellatio
         repositories,
         telegram: options.telegram.then(|| TelegramSetup {
             queue: telegram::Queue::new(client, limits),
-            zone: chrono_tz::Tz::UTC,
+            zone: options.zone,
             webhook: None,
             hold_seconds: options.hold_seconds,
         }),

@@ -5,7 +5,7 @@
 
 use domain::{
     AgentName, CommitId, Decision, Delivery, Landed, Outcome, Proposal, ProposalId, RepositoryName, ReviewVerdict, RevisionAuthor,
-    SecondFactor, Sha256Hash, Tier, Timestamp,
+    Sha256Hash, Tier, Timestamp,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 mod checked;
 mod evaluation;
+mod progress;
 mod runbooks;
 mod service;
 pub mod words;
@@ -20,6 +21,7 @@ pub mod words;
 use checked::CheckedParts;
 pub use checked::{CheckDocument, FactDocument, FindingDocument, SummaryDocument};
 pub use evaluation::EvaluationDocument;
+pub use progress::{ProgressDocument, RequirementDocument};
 pub use runbooks::{RenderingDocument, RunbooksDocument};
 pub use service::{HealthDocument, MeDocument};
 
@@ -177,30 +179,6 @@ pub struct RunbookCallDocument {
     /// The parameters.
     #[schema(value_type = Object)]
     pub parameters: Value,
-}
-
-/// How far the decision is.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ProgressDocument {
-    /// Display names of those whose approval of the current content counts.
-    pub approved_by: Vec<String>,
-    /// Who is asked, in words such as `1 of sre, and 1 of owners or 2 of leads`; empty for manual and standard.
-    pub needs: String,
-    /// What approvals take beside a tap: `totp`, a code of each approver's own generator; `person`, one eligible person more than otherwise
-    /// (`needs` counts them).
-    #[schema(value_type = Vec<String>)]
-    pub second_factors: Vec<SecondFactor>,
-    /// The groups of which all must agree; empty for manual and standard. Where there is a choice, only `needs` tells it.
-    pub required: Vec<QuorumDocument>,
-}
-
-/// A group that must agree, and how many of it.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct QuorumDocument {
-    /// The group of people.
-    pub group: String,
-    /// How many of them must approve.
-    pub quorum: u32,
 }
 
 /// One human's approve or reject.
@@ -363,7 +341,7 @@ impl From<&Proposal> for ProposalDocument {
             outcome: proposal.outcome,
             note: proposal.note.clone(),
             overlaps: None,
-            progress: progress(proposal),
+            progress: proposal.into(),
             reviews: reviews(proposal),
             ending: proposal.ended_by.as_ref().map(|ending| EndingDocument {
                 by: ending.by.as_ref().map(|person| person.name.clone()),
@@ -411,22 +389,6 @@ impl From<&domain::Origin> for OriginDocument {
             domain::Origin::Observed(runbook) => Self::Observed(call(runbook)),
             domain::Origin::Revert { of, commit } => Self::Revert { of: *of, commit: *commit },
         }
-    }
-}
-
-fn progress(proposal: &Proposal) -> ProgressDocument {
-    let route = &proposal.revision.route;
-    let without_choice = route.requirements.iter().flat_map(domain::Requirement::always);
-    ProgressDocument {
-        needs: route.needs(),
-        second_factors: route.second_factors.iter().copied().collect(),
-        approved_by: proposal.approvals().map(|review| review.by.name.clone()).collect(),
-        required: without_choice
-            .map(|asked| QuorumDocument {
-                group: asked.label(),
-                quorum: asked.quorum,
-            })
-            .collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agents;
 mod asking;
+mod choices;
 mod codes;
 mod fixture;
 mod guards;

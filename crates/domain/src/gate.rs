@@ -1,6 +1,9 @@
 //! Whether a delivery may be sent to the remote now: the last question before a commit is built, and what a waiting card says.
 
 use std::collections::BTreeSet;
+use std::fmt;
+
+use chrono_tz::Tz;
 
 use crate::policy::Freeze;
 use crate::{Policy, Proposal, Stop, Subject, Timestamp};
@@ -35,19 +38,33 @@ impl Hold {
     }
 }
 
-/// For cards and agents: "waits: …".
-impl std::fmt::Display for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// For agents: "waits: …".
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped { stop, why } => write!(f, "waits: {why} (/resume {stop}, by two people)"),
-            Self::Frozen(freeze) => write!(f, "waits: {}", freeze.why),
-            Self::Promised { until } => write!(
-                f,
-                "held back until {}, so that people can still cancel",
-                until.format("%H:%M:%S UTC")
-            ),
+            Self::Frozen(freeze) => write!(f, "waits: {}", freeze.why()),
+            Self::Promised { until } => promised(f, &until.format("%H:%M:%S UTC")),
         }
     }
+}
+
+/// A hold for people who live in a time zone.
+struct Local<'a>(&'a Hold, Tz);
+
+impl fmt::Display for Local<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(hold, zone) = self;
+        match hold {
+            Hold::Stopped { .. } => hold.fmt(f),
+            Hold::Frozen(freeze) => write!(f, "waits: {}", freeze.why_in(*zone)),
+            Hold::Promised { until } => promised(f, &until.with_timezone(zone).format("%H:%M:%S")),
+        }
+    }
+}
+
+fn promised(f: &mut fmt::Formatter<'_>, until: &dyn fmt::Display) -> fmt::Result {
+    write!(f, "held back until {until}, so that people can still cancel")
 }
 
 /// What people ordered about sending, as the transaction that decides reads it.
@@ -62,9 +79,15 @@ pub struct Orders {
 /// Longest time until a held delivery is looked at again: a policy that no longer freezes it is noticed by then.
 const LOOK_SECONDS: i64 = 15;
 
-/// All reasons in one line.
+/// All reasons in one line, for agents.
 pub fn said(holds: &[Hold]) -> String {
     holds.iter().map(Hold::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// All reasons in one line, for people who live in a time zone.
+pub fn said_in(holds: &[Hold], zone: Tz) -> String {
+    let local = holds.iter().map(|hold| Local(hold, zone).to_string());
+    local.collect::<Vec<_>>().join("; ")
 }
 
 /// When a held delivery is looked at again: at the end of what holds it longest, and several times a minute

@@ -21,7 +21,7 @@ pub use change::{ChangeKind, ChangeSet, FileChange, FileMode, FileVersion, NewFi
 pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, progress};
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
-pub use gate::{Hold, Orders, look_again, may_send, said};
+pub use gate::{Hold, Orders, look_again, may_send, said, said_in};
 pub use hidden::{Hidden, hidden, is_blank, is_deceptive, is_selector, quoted, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,
@@ -30,7 +30,7 @@ pub use ids::{
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath};
 pub use policy::{
     Asked, Eligibility, Escalation, Facts, Freeze, Grant, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder, Requirement,
-    Route, Rule, Shift, Standing, TTL_SECONDS_DEFAULT, Trust, Waiting, replay,
+    Route, Rule, Seat, Shift, Standing, TTL_SECONDS_DEFAULT, Trust, Waiting, replay,
 };
 pub use proposal::{
     ApplicationState, Attempt, ByHand, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,

@@ -32,7 +32,7 @@ use freezes::Window;
 use index::RuleIndex;
 use raises::{Class, Floor};
 
-pub use approvers::{Asked, Eligibility, Escalation, Part, Place, Requirement, Standing};
+pub use approvers::{Asked, Eligibility, Escalation, Part, Place, Requirement, Seat, Standing};
 pub use freezes::Freeze;
 pub use grants::{Grant, Trust};
 pub use parse::Problem;

@@ -74,7 +74,7 @@ impl Engine {
         let worst = match action {
             Action::SendAnyway => format!("passes {}", crate::orders::names(&self.freezes_of(proposal))),
             Action::Retry => self.retry_takes(proposal).await?.unwrap_or_default(),
-            _ => worst_line(card),
+            _ => worst_line(card, self.shows_all(card)),
         };
         card.confirm = Some(ConfirmStep {
             action,
@@ -83,6 +83,12 @@ impl Engine {
             until,
         });
         Ok(())
+    }
+
+    /// Whether a card shows its whole change.
+    pub(crate) fn shows_all(&self, card: &Card) -> bool {
+        let telegram = self.telegram();
+        telegram.is_none_or(|telegram| telegram::render(card, &self.options(telegram, None)).complete)
     }
 
     /// A link to the newest card of the same chat that shows a later revision.
@@ -192,7 +198,7 @@ impl Engine {
             } else {
                 // What waits for a freeze can be cancelled for longer than the time to think again.
                 holds.retain(|hold| !promised(hold));
-                card.note = Some(domain::said(&holds));
+                card.note = Some(domain::said_in(&holds, self.zone()));
             }
         }
         card.reverted_by = proposal.reverted_by;
@@ -437,8 +443,8 @@ fn explained(summary: changes::Summary) -> Explained {
     }
 }
 
-/// What the second step repeats.
-pub(crate) fn worst_line(card: &Card) -> String {
+/// What the second step repeats. Where nothing is grave and the card shows everything, it is asked because of the pace alone.
+pub(crate) fn worst_line(card: &Card, complete: bool) -> String {
     let deleted: Vec<_> = card
         .files
         .iter()
@@ -452,11 +458,20 @@ pub(crate) fn worst_line(card: &Card) -> String {
     if let Some((Risk::High | Risk::Critical, line)) = worst {
         return line.clone();
     }
+    let files = domain::counted(card.files.len(), "file", "files");
+    let grave = card.explained.as_ref().is_some_and(|explained| explained.risk >= Risk::High);
+    if complete && !grave {
+        return format!("{files}, approved quicker than reading: open the diff first");
+    }
     if let Some(remark) = card.remarks.first() {
         return remark.clone();
     }
-    let files = domain::counted(card.files.len(), "file", "files");
-    format!("{files}, and not everything fits on the card")
+    let why = if complete {
+        "of high risk"
+    } else {
+        "and not everything fits on the card"
+    };
+    format!("{files}, {why}")
 }
 
 /// A link to a message. Only the messages of supergroups have one; it opens for their members.

@@ -266,6 +266,12 @@ impl Engine {
             )));
         }
         let person = self.tapping(tap)?;
+        // Whoever looks only, or goes back, decides nothing. A Reject is refused as well: a lost phone must not end everybody's work.
+        if !matches!(action, Action::FullDiff | Action::Back)
+            && let Some(locked) = self.locked_words(&person)
+        {
+            return Err(Dead::Refused(cut(&locked, 190)));
+        }
         self.act_on_tap(telegram, tap, action, &card, &proposal, person).await
     }
 

@@ -204,8 +204,37 @@ pub struct Approvers {
     pub group: String,
     /// How many of them must approve.
     pub quorum: u32,
-    /// The display names of those who could.
+    /// The display names of those whose approval counts here.
+    pub approved_by: Vec<String>,
+    /// The display names of those who could still approve, here or in what may be approved instead.
     pub people: Vec<String>,
+    /// What may be approved instead: ways, each complete when all of its groups are.
+    pub instead: Vec<Vec<Approvers>>,
+}
+
+impl Approvers {
+    /// The groups of a standing, with people by their names.
+    pub(crate) fn named(places: Vec<domain::Place>, policy: &domain::Policy) -> Vec<Self> {
+        let names = |ids: &[domain::UserId]| -> Vec<String> {
+            let people = ids.iter().filter_map(|id| policy.person(*id));
+            people.map(|person| person.name.clone()).collect()
+        };
+        let seat = |seat: &domain::Seat| Self {
+            approved_by: names(&seat.have),
+            people: names(&seat.eligible),
+            group: seat.label.clone(),
+            quorum: seat.quorum,
+            instead: Vec::new(),
+        };
+        let place = |place: domain::Place| Self {
+            approved_by: names(&place.have),
+            people: names(&place.eligible),
+            instead: place.instead.iter().map(|way| way.iter().map(seat).collect()).collect(),
+            group: place.label,
+            quorum: place.quorum,
+        };
+        places.into_iter().map(place).collect()
+    }
 }
 
 /// One changed file in numbers.

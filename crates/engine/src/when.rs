@@ -4,6 +4,8 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone as _};
 use chrono_tz::Tz;
 use domain::Timestamp;
 
+use crate::Engine;
+
 /// When notes of standard runs go to a chat. What fails, and whatever asks for somebody, always goes at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct When {
@@ -25,6 +27,29 @@ impl When {
             Some(_) | None => told,
         };
         (told > now).then_some(told)
+    }
+
+    /// When a digest is told whose time lies in the quiet hours: at their end. `None` where it is told at its own time.
+    pub fn digest_waits(&self) -> Option<NaiveTime> {
+        let (digest, (from, to)) = (self.digest?, self.quiet?);
+        within(digest, from, to).then_some(to)
+    }
+}
+
+impl Engine {
+    /// The time zone of the people who read the chats.
+    pub(crate) fn zone(&self) -> Tz {
+        self.telegram().map_or(Tz::UTC, |telegram| telegram.zone)
+    }
+
+    /// A moment in words for people: "23 Nov 14:02 CET".
+    pub(crate) fn moment(&self, at: Timestamp) -> String {
+        at.with_timezone(&self.zone()).format("%-d %b %H:%M %Z").to_string()
+    }
+
+    /// A time of day for people: "14:02:07 CET".
+    pub(crate) fn time_of_day(&self, at: Timestamp) -> String {
+        at.with_timezone(&self.zone()).format("%H:%M:%S %Z").to_string()
     }
 }
 
@@ -88,6 +113,14 @@ mod tests {
         ] {
             assert_eq!(when.later(at(now), zone), expected.map(at), "{now}");
         }
+        // Told by `check`: the digest's time is not the one that was written.
+        assert_eq!(both.digest_waits(), Some(time("07:00:00")));
+        assert_eq!((digest.digest_waits(), night.digest_waits()), (None, None));
+        let evening = When {
+            digest: Some(time("18:00:00")),
+            ..night
+        };
+        assert_eq!(evening.digest_waits(), None);
         // Clocks go forward at 2 on that night: there is no half past two.
         let gap = When {
             digest: Some(time("02:30:00")),

@@ -211,6 +211,13 @@ async fn who_always_approves_at_once_is_shown_the_diff_first_and_told_in_private
             "Your last approvals were quicker than reading: the diff is below the card. Open it, then tap Yes."
         );
         assert_eq!(lab.proposal(id).await?.decision, Decision::Pending);
+        // The question says what it is asked for: everything stands on the card.
+        let card = lab.card(id, "Yes, approve").await?;
+        assert!(
+            card.text.contains("1 file, approved quicker than reading: open the diff first") && !card.text.contains("not everything fits"),
+            "{}",
+            card.text
+        );
         lab.tap(ALICE, id, "Yes, approve").await?;
         lab.ended(id).await?;
     }

@@ -242,3 +242,46 @@ async fn an_unknown_command_leads_to_the_help_where_it_is_meant_for_this_bot() -
     assert_eq!(answers(&lab, ALICE, 0).len(), 1);
     lab.invariants().await
 }
+
+/// What somebody writes in private is theirs: it counts as in the group, the group hears of what concerns it, and the answer stays private.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_in_private_count_as_in_the_group() -> Result<()> {
+    let lab = Lab::start().await?;
+    for person in [ALICE, BOB] {
+        lab.telegram.add_chat(Chat {
+            id: person,
+            kind: ChatKind::Private,
+            title: "private".into(),
+            topics: Vec::new(),
+        });
+    }
+    let id = pending(&lab).await?;
+    let short = id.short();
+    let shown = lab
+        .command(ALICE, ALICE, &format!("/show {short}"), &[&short, "replicaCount"])
+        .await?;
+    assert!(shown.keyboard.is_empty(), "what is shown in private decides nothing: {shown:#?}");
+    lab.command(ALICE, ALICE, "/stop path kubernetes/**", &["Stop 1 stands"]).await?;
+    lab.said(CHAT, 0, &["alice stopped path kubernetes/**"]).await?;
+    lab.command(BOB, BOB, "/stops", &["Stop 1 since"]).await?;
+    lab.command(BOB, BOB, "/resume 1", &["1 more must write /resume 1"]).await?;
+    lab.command(ALICE, ALICE, "/resume", &["Stop 1 (path kubernetes/**) is over"])
+        .await?;
+    lab.command(ALICE, ALICE, "/override", &["Which one?"]).await?;
+    lab.command(ALICE, ALICE, &format!("/override {short}"), &["it is not waiting to be sent"])
+        .await?;
+    lab.command(ALICE, ALICE, "/runbooks", &["scale in homelab"]).await?;
+    lab.command(ALICE, ALICE, "/trust scale", &["scale"]).await?;
+    lab.command(ALICE, ALICE, "/notnow scale", &["No promotion of runbook scale is offered"])
+        .await?;
+    lab.command(ALICE, ALICE, "/lift scale", &["Nothing stops runbook scale"]).await?;
+    lab.command(ALICE, ALICE, "/unexplained", &["Every new commit"]).await?;
+    lab.command(ALICE, ALICE, &format!("/revert {short}"), &["nothing to revert"])
+        .await?;
+    lab.command(BOB, BOB, &format!("/cancel {short}"), &["cancelled by bob"]).await?;
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Dismissed));
+    lab.card_saying(id, "cancelled by bob").await?;
+    let group = answers(&lab, CHAT, 0);
+    assert!(!group.iter().any(|text| text.contains("Which one?")), "{group:#?}");
+    lab.invariants().await
+}

@@ -370,8 +370,18 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
         assert_eq!(proposal.approvals().count(), 0, "{proposal:#?}");
     }
     lab.command(ALICE, CHAT, "/whoami", &["You locked yourself"]).await?;
-    let refused = lab.tap(ALICE, one, "Approve").await?;
-    assert!(!refused.text().contains("complete"), "{refused:?}");
+    // Neither word of theirs counts: whoever holds a lost phone ends nobody's work.
+    for button in ["Approve", "Reject"] {
+        let refused = lab.tap(ALICE, one, button).await?;
+        assert!(
+            refused.text().starts_with("you locked yourself on ") && refused.text().contains("/unlock alice"),
+            "{refused:?}"
+        );
+        assert_eq!(lab.proposal(one).await?.decision, Decision::Pending);
+    }
+    lab.command(ALICE, CHAT, &format!("/cancel {}", one.short()), &["you locked yourself"])
+        .await?;
+    lab.command(ALICE, CHAT, "/demote scale", &["you locked yourself"]).await?;
     lab.command(ALICE, CHAT, "/unlock alice", &["Only others"]).await?;
     lab.command(CAROL, CHAT, "/unlock alice", &["Only others"]).await?;
     // They can still stop.
@@ -395,6 +405,41 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
     assert!(complete.text().contains("complete"), "{complete:?}");
     lab.advance(Duration::from_secs(700));
     assert_eq!(lab.ended(one).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+/// Nobody who reads a chat should have to add hours: the chats' time zone is the one of every time there.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_those_of_the_people_who_read_them() -> Result<()> {
+    let begin = (chrono::Utc::now() - chrono::Duration::hours(1)).format("%Y-%m-%dT%H:%M:%S");
+    let lab = Lab::with(LabOptions {
+        policy: format!("{POLICY}\n[[freezes]]\nname = \"release\"\nstart = {begin}\nduration = \"20h\"\n"),
+        zone: chrono_tz::Tz::Asia__Tokyo,
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = blog(&lab).await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    put_off(&lab, id).await?;
+    let card = lab.card_saying(id, "is frozen by").await?;
+    assert!(card.text.contains(" Asia/Tokyo") && !card.text.contains("UTC"), "{}", card.text);
+    let note = lab.engine.told_note(&lab.proposal(id).await?);
+    assert!(
+        note.is_some_and(|note| note.contains(" UTC")),
+        "agents are told the freeze's own time"
+    );
+    lab.command(ALICE, CHAT, "/stop all", &["Stop 1 stands"]).await?;
+    lab.command(BOB, CHAT, "/lockme", &["You are locked"]).await?;
+    for (command, words) in [
+        ("/stops", "Stop 1 since "),
+        ("/stops", "bob is locked since "),
+        ("/whoami", "You locked yourself on "),
+    ] {
+        let said = lab.command(BOB, CHAT, command, &[words, " JST"]).await?;
+        assert!(!said.text.contains("UTC"), "{}", said.text);
+    }
+    lab.command(ALICE, CHAT, &format!("/cancel {}", id.short()), &["cancelled by alice"])
+        .await?;
     lab.invariants().await
 }
 

@@ -52,6 +52,43 @@ async fn prompted_an_agent_proposes_a_human_taps_git_carries_argocd_proves() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_approvers_have_a_choice_everybody_who_may_approve_is_named() -> Result<()> {
+    let lab = Lab::with(LabOptions {
+        policy: POLICY.replace(
+            "approvers = \"operators\"\nquorum = 2\n",
+            "approvers = { any = [\"network\", { group = \"operators\", count = 2 }] }\n",
+        ),
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab
+        .propose(
+            "A bigger database",
+            &[("kubernetes/critical/db.yaml", Some("kind: StatefulSet\nspec:\n  replicas: 2\n"))],
+        )
+        .await?;
+    lab.card_saying(id, "Needs 1 of network (or 2 of operators): 0/1 · may approve: carol, alice, bob")
+        .await?;
+    lab.tap(ALICE, id, "Approve").await?;
+    lab.card_saying(id, "Needs 2 of operators (or 1 of network): 1/2 · alice").await?;
+    lab.card_saying(id, "may approve: bob, carol").await?;
+    let nearest = lab.engine.nearest(&lab.proposal(id).await?).context("a choice")?;
+    let [place] = nearest.as_slice() else {
+        return Err(anyhow!("{nearest:?}"));
+    };
+    assert_eq!(
+        (&place.approved_by[..], &place.people[..]),
+        (&["alice".to_owned()][..], &["bob".to_owned(), "carol".to_owned()][..])
+    );
+    assert_eq!(place.instead[0][0].people, ["carol"]);
+    lab.tap(CAROL, id, "Approve").await?;
+    let ended = lab.ended(id).await?;
+    assert_eq!(ended.decision, Decision::Approved);
+    assert!(lab.engine.nearest(&ended).is_none(), "decided");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn standard_a_runbook_runs_at_once_and_people_are_told() -> Result<()> {
     let lab = Lab::start().await?;
     let id = lab.run("scale", json!({ "app": "web", "replicas": 5 })).await?;

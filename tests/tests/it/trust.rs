@@ -611,6 +611,16 @@ async fn an_offer_is_turned_down_or_taken_back() -> Result<()> {
     .await?;
     let told = lab.said(CHAT, 0, &["Runbook scale may run by itself"]).await?;
     lab.command(CAROL, CHAT, "/notnow scale", &["Only approvers of scale"]).await?;
+    // There is nothing to take away, and that is no answer to the offer.
+    lab.command(
+        ALICE,
+        CHAT,
+        "/demote scale",
+        &["asks people already: there is no standard to take away; /notnow scale"],
+    )
+    .await?;
+    ensure!(!lab.whole_audit().await?.iter().any(|(event, _)| event == "runbook_demoted"));
+    lab.command(ALICE, CHAT, "/trust scale", &["A promotion is offered."]).await?;
     lab.command(ALICE, CHAT, "/notnow scale", &["goes on asking people"]).await?;
     let edited = lab
         .said(CHAT, told.id - 1, &["No longer offered: runbook scale", "alice turned it down"])
@@ -779,10 +789,8 @@ async fn an_offer_waits_for_the_last_condition() -> Result<()> {
     lab.invariants().await
 }
 
-/// Where the repository carries its own policy, the offer is a card: approving it commits the grant, and the runbook runs by itself from then on.
-#[tokio::test(flavor = "multi_thread")]
-async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Result<()> {
-    const HOME: &str = ".countersign/policy.toml";
+/// A repository that carries its own policy, and the offer of a promotion there: a card.
+async fn offered_by_card() -> Result<(Lab, String, ProposalId)> {
     let own = policy(None);
     let theirs = format!(
         "version = 1\n\n# who may do what\n[[rules]]{}",
@@ -816,6 +824,15 @@ async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Res
         .context("no offer")?
         .id;
     assert!(card.text.contains(&offer.short()), "{}", card.text);
+    Ok((lab, theirs, offer))
+}
+
+const HOME: &str = ".countersign/policy.toml";
+
+/// Where the repository carries its own policy, the offer is a card: approving it commits the grant, and the runbook runs by itself from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Result<()> {
+    let (lab, theirs, offer) = offered_by_card().await?;
     asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
     assert_eq!(
         lab.tap(CAROL, offer, "Approve").await?.text(),
@@ -827,12 +844,49 @@ async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Res
     let written = String::from_utf8(lab.repo.read(HOME).context("no policy")?)?;
     let grant = written.strip_prefix(&theirs).context("the rest stays byte for byte")?;
     assert!(grant.contains("[[grants]]\nrunbook = \"scale\""), "{grant}");
+    let last = (lab.engine.now() + chrono::Duration::days(90)).date_naive();
+    ensure!(
+        [last, last.pred_opt().context("a day")?]
+            .iter()
+            .any(|day| grant.contains(&format!("until = {day}"))),
+        "{grant}"
+    );
 
     let run = scaled(&lab, 3).await?;
     let run = lab.ended(run).await?;
     assert_eq!(run.tier(), Tier::Standard, "{}", run.revision.route.why);
     // What was earned holds for what was tried.
-    asked(&lab, scaled(&lab, 9).await?, "outside of what was tried").await?;
+    let outside = scaled(&lab, 9).await?;
+    asked(&lab, outside, "outside of what was tried").await?;
+    lab.tap(ALICE, outside, "Reject").await?;
+    lab.ended(outside).await?;
+    // For that run alone.
+    let run = scaled(&lab, 4).await?;
+    assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
+    // What was given by a card is taken away by a command, once.
+    lab.command(ALICE, CHAT, "/demote scale", &["alice took standard away"]).await?;
+    lab.command(
+        BOB,
+        CHAT,
+        "/demote scale",
+        &["asks people already: there is no standard to take away"],
+    )
+    .await?;
+    asked(&lab, scaled(&lab, 5).await?, "a human took `standard` away").await?;
+    lab.invariants().await
+}
+
+/// Who turned an offer down by a command has answered its card, too: nobody approves it later.
+#[tokio::test(flavor = "multi_thread")]
+async fn turning_an_offer_down_ends_its_card() -> Result<()> {
+    let (lab, theirs, offer) = offered_by_card().await?;
+    lab.command(ALICE, CHAT, "/demote scale", &["asks people already"]).await?;
+    assert_eq!(lab.proposal(offer).await?.decision, Decision::Pending, "no answer to the offer");
+    lab.command(ALICE, CHAT, "/notnow scale", &["goes on asking people"]).await?;
+    assert_eq!(lab.ended(offer).await?.outcome, Some(Outcome::Refused));
+    lab.card_saying(offer, "alice turned it down").await?;
+    assert_eq!(lab.repo.read(HOME).as_deref(), Some(theirs.as_bytes()));
+    asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
     lab.invariants().await
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::checked::{CheckDocument, CheckedParts, FactDocument, FindingDocument, SummaryDocument};
+use super::progress::RequirementDocument;
 use super::words;
 use engine::Evaluation;
 
@@ -34,7 +35,7 @@ pub struct EvaluationDocument {
     /// What approvals would take beside a tap: `totp`, `person`.
     #[schema(value_type = Vec<String>)]
     pub second_factors: Vec<SecondFactor>,
-    /// Each group that would be asked.
+    /// Each group that would be asked; where there is a choice, one way of it with the others in `instead`.
     pub approvers: Vec<RequirementDocument>,
     /// For a change of the repository's policy: what it would have meant for past decisions, in sentences.
     pub policy_replay: Vec<String>,
@@ -54,17 +55,6 @@ pub struct EvaluationDocument {
     pub applications: Applications,
     /// The changed files in numbers.
     pub files: Vec<FileDocument>,
-}
-
-/// A group that would be asked.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct RequirementDocument {
-    /// The group of people; where there is a choice, with what may be approved instead.
-    pub group: String,
-    /// How many of them must approve.
-    pub quorum: u32,
-    /// The display names of those who could.
-    pub people: Vec<String>,
 }
 
 /// The touched applications.
@@ -116,15 +106,7 @@ impl From<Evaluation> for EvaluationDocument {
             ttl_seconds: route.ttl_seconds,
             needs,
             second_factors: route.second_factors.into_iter().collect(),
-            approvers: evaluation
-                .approvers
-                .into_iter()
-                .map(|approvers| RequirementDocument {
-                    group: approvers.group,
-                    quorum: approvers.quorum,
-                    people: approvers.people,
-                })
-                .collect(),
+            approvers: evaluation.approvers.into_iter().map(RequirementDocument::from).collect(),
             rule: route.rule,
             policy_replay: evaluation.replay,
             accepted: evaluation.words.is_empty() && evaluation.checked.refusals().next().is_none(),

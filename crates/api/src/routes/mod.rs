@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::conditional::EntityTag;
-use crate::document::{ProposalDocument, address};
+use crate::document::{ProposalDocument, RequirementDocument, address};
 use crate::face::Face;
 use crate::idempotency::{EXISTING, IDEMPOTENT_REPLAYED, Pass, key};
 use crate::problem::Refusal;
@@ -112,6 +112,7 @@ fn replayed(answer: &Answer) -> Response {
 struct Told {
     note: Option<String>,
     overlaps: Option<Vec<domain::ProposalId>>,
+    nearest: Option<Vec<RequirementDocument>>,
     tag: EntityTag,
 }
 
@@ -119,14 +120,24 @@ impl Told {
     fn of(engine: &Engine, proposal: &Proposal, overlaps: Option<Vec<domain::ProposalId>>) -> Self {
         let note = engine.told_note(proposal);
         let others: Vec<_> = overlaps.iter().flatten().map(domain::ProposalId::to_string).collect();
-        let tag = EntityTag::beside(proposal.version, &[note.as_deref().unwrap_or_default(), &others.join(" ")]);
-        Self { note, overlaps, tag }
+        let nearest: Option<Vec<_>> = engine
+            .nearest(proposal)
+            .map(|groups| groups.into_iter().map(RequirementDocument::from).collect());
+        let choice = nearest.as_ref().map(json_text).unwrap_or_default();
+        let tag = EntityTag::beside(proposal.version, &[note.as_deref().unwrap_or_default(), &others.join(" "), &choice]);
+        Self {
+            note,
+            overlaps,
+            nearest,
+            tag,
+        }
     }
 
     fn document(self, proposal: &Proposal, checked: Option<&Checked>) -> ProposalDocument {
         let mut document = ProposalDocument::with(proposal, checked);
         document.note = self.note.or(document.note);
         document.overlaps = self.overlaps;
+        document.progress.nearest = self.nearest;
         document
     }
 }

@@ -135,6 +135,9 @@ fn repository_policy(settings: &Settings, book: &Book, file: &Path, name: Option
         }
     };
     let policy = policy.for_repository(repository);
+    for warning in policy.repository_warnings(chrono::Utc::now()) {
+        warn(&shown, warning.line, &warning.message, &warning.remedy);
+    }
     unwatched(settings, policy, &shown, Some(repository));
     // The service's own stand before them, and are told with its file.
     let theirs = policy.grants().iter().skip(book.policy.grants().len());
@@ -167,6 +170,7 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         names.join(", "),
         counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
+    told_digests(settings);
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
     let policy_file = shown(settings.policy.file.display().to_string());
     say!(
@@ -227,6 +231,25 @@ fn told_grants<'a>(
         }
         if let Some(warning) = Policy::grant_warning(grant, now) {
             warn(file, warning.line, &warning.message, &warning.remedy);
+        }
+    }
+}
+
+/// Digests whose own time is at night: they come with the morning.
+fn told_digests(settings: &Settings) {
+    for repository in &settings.repositories {
+        for (key, places) in [("approvals", &repository.approvals), ("notifications", &repository.notifications)] {
+            for (index, place) in places.iter().enumerate() {
+                if let Some(told) = place.when.digest_waits() {
+                    println!(
+                        "warning: repository {}, {key}[{index}]: its digest's time lies in its quiet hours, so the digest comes at their end, {}\n  \
+                         remedy: write digest = \"{}\", or other quiet hours",
+                        repository.name,
+                        told.format("%H:%M"),
+                        told.format("%H:%M"),
+                    );
+                }
+            }
         }
     }
 }

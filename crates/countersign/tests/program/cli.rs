@@ -123,6 +123,32 @@ fn explain_tells_tier_rule_why_and_approvers() {
 }
 
 #[test]
+fn check_tells_what_would_not_come_when_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "policy.toml",
+        "version = 1\n\n[[freezes]]\nname = \"move\"\nkind = \"allow\"\nstart = 2020-01-01\nduration = \"1d\"\n",
+    );
+    write(
+        "config.toml",
+        "[telegram]\ntoken_file = \"token\"\n\n[[repositories]]\nname = \"homelab\"\nurl = \"/tmp/homelab.git\"\nbranch = \"main\"\n\
+         approvals = [{ chat = -1001000000001 }]\nnotifications = [{ chat = -1001000000001, digest = \"23:00\", quiet = \"22:00-07:00\" }]\n",
+    );
+    write("token", "1000:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n");
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    for expected in [
+        "warning: repository homelab, notifications[0]: its digest's time lies in its quiet hours, so the digest comes at their end, 07:00\n  remedy: \
+         write digest = \"07:00\"",
+        "policy.toml:3: freeze \"move\" is over and does not come again: as its kind is allow, what no other allow window covers is frozen for ever\n  \
+         remedy: remove it",
+    ] {
+        assert!(said.out.contains(expected), "{expected}\n{}", said.out);
+    }
+}
+
+#[test]
 fn check_names_what_is_wrong_with_the_guard_rails_files_and_what_is_switched_off() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

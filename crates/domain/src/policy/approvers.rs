@@ -3,6 +3,7 @@
 //! Within one requirement one person fills one place. Two requirements (of two rules) are looked at each by itself: somebody who may
 //! approve for both does so with one tap.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::matching::assign;
 use super::{Policy, Route};
 use crate::{AgentName, GroupName, Timestamp, UserId};
+
+mod standing;
+
+pub use standing::{Place, Seat, Standing};
 
 /// Ways to complete one requirement that are looked at; a file that means more is refused.
 pub(super) const WAYS_MAX: usize = 256;
@@ -249,32 +254,6 @@ pub enum Eligibility {
     OwnsAgent,
 }
 
-/// How far the approvals of a route are, under the policy in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Nobody is missing.
-    pub complete: bool,
-    /// Each group that is asked, in the way that is nearest to being complete.
-    pub places: Vec<Place>,
-    /// Who is missing, in words such as "1 of sre, and 1 of owners or 2 of leads"; empty when complete.
-    pub missing: String,
-}
-
-/// One group that is asked, and who fills its places.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The group, with what may be approved instead: "owners", "owners (or 2 of leads)".
-    pub label: String,
-    /// The group.
-    pub group: GroupName,
-    /// How many are asked.
-    pub quorum: u32,
-    /// Who fills them, in the order of their approvals.
-    pub have: Vec<UserId>,
-    /// Who else could.
-    pub eligible: Vec<UserId>,
-}
-
 /// Everything that decides whether somebody counts, beside the group.
 struct Asking<'a> {
     agent: Option<&'a AgentName>,
@@ -323,31 +302,6 @@ impl Policy {
             })
     }
 
-    /// How far it is, for cards and agents.
-    pub fn standing(&self, route: &Route, agent: Option<&AgentName>, approvers: &[UserId], now: Timestamp) -> Standing {
-        let mut places = Vec::new();
-        let mut words: Vec<String> = Vec::new();
-        for requirement in &route.requirements {
-            let asking = Asking {
-                agent,
-                helping: requirement.helping(route.waiting.asked_at, now),
-                spoken: approvers,
-                now,
-            };
-            let best = self.best(requirement, &asking, approvers);
-            places.extend(self.places(&best, &asking, approvers));
-            let missing = self.words(&best, &asking, approvers);
-            if !missing.is_empty() && !words.contains(&missing) {
-                words.push(missing);
-            }
-        }
-        Standing {
-            complete: !route.requirements.is_empty() && words.is_empty(),
-            places,
-            missing: words.join(", and "),
-        }
-    }
-
     /// Whether all members together could complete it, with nobody's ownership or delegation looked at.
     pub(super) fn can_be_complete(&self, requirement: &Requirement, agent: Option<&AgentName>, now: Timestamp) -> bool {
         let everybody: Vec<UserId> = self.people.keys().copied().collect();
@@ -360,15 +314,17 @@ impl Policy {
         self.best(requirement, &asking, &everybody).missing() == 0
     }
 
-    /// The choice of ways that lacks the fewest people; the earlier one of equals.
+    /// The choice of ways that lacks the fewest people; of equals the one that more have approved, else the earlier one.
     fn best<'a>(&self, requirement: &'a Requirement, asking: &Asking<'_>, approvers: &[UserId]) -> Filled<'a> {
         let choices = requirement.choices().into_iter();
         let filled = choices.map(|choice| self.fill(requirement, choice, asking, approvers));
-        filled.min_by_key(Filled::missing).unwrap_or_else(|| Filled {
-            requirement,
-            choice: Vec::new(),
-            places: Vec::new(),
-        })
+        filled
+            .min_by_key(|filled| (filled.missing(), Reverse(filled.have())))
+            .unwrap_or_else(|| Filled {
+                requirement,
+                choice: Vec::new(),
+                places: Vec::new(),
+            })
     }
 
     fn fill<'a>(&self, requirement: &'a Requirement, choice: Vec<usize>, asking: &Asking<'_>, approvers: &[UserId]) -> Filled<'a> {
@@ -396,70 +352,6 @@ impl Policy {
         }
     }
 
-    fn places(&self, best: &Filled<'_>, asking: &Asking<'_>, approvers: &[UserId]) -> Vec<Place> {
-        let mut shown = BTreeSet::new();
-        let mut places = Vec::new();
-        for (number, asked, have) in &best.places {
-            let part = &best.requirement.all[*number];
-            let others = part.any.iter().enumerate().filter(|(way, _)| *way != best.choice[*number]);
-            let others: Vec<String> = others.map(|(_, way)| Requirement::from_way(way).to_string()).collect();
-            let label = match asking.helping {
-                Some(group) if !asked.groups().any(|known| known == group) => format!("{} or {group}", asked.label()),
-                Some(_) | None => asked.label(),
-            };
-            let label = if others.is_empty() || !shown.insert(*number) {
-                label
-            } else {
-                format!("{label} (or {})", others.join(", or "))
-            };
-            let eligible = self.people.keys().copied();
-            places.push(Place {
-                label,
-                group: asked.group.clone(),
-                quorum: asked.quorum,
-                have: have.clone(),
-                eligible: eligible
-                    .filter(|user| !approvers.contains(user) && self.counts(asked, asking, *user))
-                    .collect(),
-            });
-        }
-        places
-    }
-
-    /// What is missing of each part, in all its ways.
-    fn words(&self, best: &Filled<'_>, asking: &Asking<'_>, approvers: &[UserId]) -> String {
-        let lacking = |filled: &Filled<'_>, number: usize| {
-            let of_part = filled.places.iter().filter(|(part, _, _)| *part == number);
-            let lacks = of_part.filter_map(|(_, asked, have)| {
-                let missing = (asked.quorum as usize).saturating_sub(have.len());
-                (missing > 0).then(|| format!("{missing} of {}", asked.label()))
-            });
-            lacks.collect::<Vec<_>>().join(" and ")
-        };
-        let mut parts = Vec::new();
-        for (number, part) in best.requirement.all.iter().enumerate() {
-            let now = lacking(best, number);
-            if now.is_empty() {
-                continue;
-            }
-            let mut ways = vec![now];
-            for way in (0..part.any.len()).filter(|way| *way != best.choice[number]) {
-                let mut choice = best.choice.clone();
-                choice[number] = way;
-                let other = lacking(&self.fill(best.requirement, choice, asking, approvers), number);
-                if !other.is_empty() && !ways.contains(&other) {
-                    ways.push(other);
-                }
-            }
-            parts.push(ways.join(" or "));
-        }
-        let words = parts.join(", and ");
-        match asking.helping {
-            Some(group) if !words.is_empty() => format!("{words} (by now {group} may help)"),
-            Some(_) | None => words,
-        }
-    }
-
     /// Whether a person's approval counts for a group: as a member, as somebody who stands in for a member who has not spoken, or as a
     /// member of the group that helps by now. Owners of the agent do not count, nor do they through somebody else.
     fn counts(&self, asked: &Asked, asking: &Asking<'_>, user: UserId) -> bool {
@@ -482,15 +374,6 @@ impl Policy {
     }
 }
 
-impl Requirement {
-    fn from_way(way: &[Asked]) -> Self {
-        Self {
-            all: vec![Part { any: vec![way.to_vec()] }],
-            escalation: None,
-        }
-    }
-}
-
 /// One choice of ways, and who fills its places.
 struct Filled<'a> {
     requirement: &'a Requirement,
@@ -504,6 +387,10 @@ impl Filled<'_> {
     fn missing(&self) -> usize {
         let missing = |(_, asked, have): &(usize, &Asked, Vec<UserId>)| (asked.quorum as usize).saturating_sub(have.len());
         self.places.iter().map(missing).sum()
+    }
+
+    fn have(&self) -> usize {
+        self.places.iter().map(|(_, _, have)| have.len()).sum()
     }
 }
 

@@ -6,25 +6,16 @@
 use chrono::{Days, Duration, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
+use super::PathGlob;
 use super::recurrence::{Recurrence, Until};
-use super::{PathGlob, Policy};
-use crate::{GroupName, RepoPath, RepositoryName, Timestamp, UserId};
+use crate::{GroupName, RepoPath, RepositoryName, Timestamp};
 
-/// How far ahead the end of a freeze is looked for, in days: what comes later than that is told as "no end in sight".
+/// How far ahead the next begin of a window is looked for, in days: what comes later than that does not come again.
 const AHEAD_DAYS: u64 = 3660;
 
-/// Why nothing may be sent at the moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freeze {
-    /// The window's name.
-    pub name: String,
-    /// When to look again: its end, or the begin of the next allowed time. `None`: no end in sight.
-    pub until: Option<Timestamp>,
-    /// Whose members may let a change pass.
-    pub override_group: Option<GroupName>,
-    /// One sentence for cards and agents.
-    pub why: String,
-}
+mod holding;
+
+pub use holding::Freeze;
 
 /// Whether a window forbids or allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,76 +56,9 @@ pub(super) struct Window {
     pub(super) line: usize,
 }
 
-impl Policy {
-    /// The freeze that lasts longest of those that hold a change of these paths back; `None` when it may be sent.
-    pub fn frozen(&self, repository: &RepositoryName, paths: &[RepoPath], now: Timestamp) -> Option<Freeze> {
-        let all = self.freezes(repository, paths, now);
-        // No end in sight lasts longest.
-        all.into_iter().max_by_key(|freeze| (freeze.until.is_none(), freeze.until))
-    }
-
-    /// Every freeze that holds a change of these paths back now: to let it pass, each must be overridden.
-    pub fn freezes(&self, repository: &RepositoryName, paths: &[RepoPath], now: Timestamp) -> Vec<Freeze> {
-        if let Some(theirs) = self.repositories.get(repository) {
-            return theirs.freezes(repository, paths, now);
-        }
-        let meant = |window: &&Window| window.repository.as_ref().is_none_or(|only| only == repository);
-        let windows: Vec<&Window> = self.windows.iter().filter(meant).collect();
-        let mut found = Vec::new();
-        for window in windows.iter().filter(|window| window.kind == Kind::Deny) {
-            if let (Some(path), Some(end)) = (paths.iter().find(|path| window.covers(path)), window.active(now)) {
-                found.push(window.freeze(Some(end), format!("{path} is frozen by {:?}", window.name)));
-            }
-        }
-        for of_repository in [false, true] {
-            let own = windows
-                .iter()
-                .filter(|window| window.of_repository == of_repository && window.kind == Kind::Allow);
-            let own: Vec<&Window> = own.copied().collect();
-            for path in paths {
-                let allowing: Vec<&Window> = own.iter().copied().filter(|window| window.covers(path)).collect();
-                let Some(first) = allowing
-                    .first()
-                    .filter(|_| !allowing.iter().any(|window| window.active(now).is_some()))
-                else {
-                    continue;
-                };
-                let next = allowing.iter().filter_map(|window| window.next(now)).min();
-                let freeze = first.freeze(next, format!("{path} may change only within {:?}", first.name));
-                if !found.iter().any(|known| known.name == freeze.name) {
-                    found.push(freeze);
-                }
-            }
-        }
-        found
-    }
-
-    /// Whether somebody may let a change pass through a freeze.
-    pub fn may_override(&self, freeze: &Freeze, user: UserId, now: Timestamp) -> bool {
-        freeze.override_group.as_ref().is_some_and(|group| self.in_group(group, user, now))
-    }
-}
-
 impl Window {
     fn covers(&self, path: &RepoPath) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(path))
-    }
-
-    fn freeze(&self, until: Option<Timestamp>, what: String) -> Freeze {
-        let when = match until {
-            Some(until) => format!(" until {} {}", until.with_timezone(&self.zone).format("%Y-%m-%d %H:%M"), self.zone),
-            None => ", with no end in sight".to_owned(),
-        };
-        let pass = self
-            .override_group
-            .as_ref()
-            .map_or_else(String::new, |group| format!("; {group} may let it pass"));
-        Freeze {
-            name: self.name.clone(),
-            until,
-            override_group: self.override_group.clone(),
-            why: format!("{what}{when}{pass}"),
-        }
     }
 
     /// When the occurrence that holds now ends; the latest of several.

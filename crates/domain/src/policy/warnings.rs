@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::approvers::Requirement;
+use super::approvers::{Escalation, Requirement};
+use super::freezes::Kind;
 use super::{Grant, Policy, Problem};
 use crate::{AgentName, RunbookName, SecondFactor, Tier, Timestamp, UserId};
 
 impl Policy {
-    /// What the file says in vain, in the order of its lines: delegations and windows that are over, rules that an agent can never pass,
-    /// groups that are one and the same, agents owned twice, runbooks that nobody trusts. Of its grants see [`Policy::grant_warning`]. Lines
-    /// are those of the service's own file.
+    /// What the file says in vain, in the order of its lines: delegations and windows that are over, help that is called too late, rules that
+    /// an agent can never pass, groups that are one and the same, agents owned twice, runbooks that nobody trusts. Of its grants see
+    /// [`Policy::grant_warning`]. Lines are those of the service's own file.
     pub fn warnings(&self, now: Timestamp) -> Vec<Problem> {
         let mut warnings = Vec::new();
         let mut add = |line: usize, message: String, remedy: &str| {
@@ -30,13 +31,6 @@ impl Policy {
                     delegation.until.format("%Y-%m-%d %H:%M UTC")
                 ),
                 "remove it, or set a later until",
-            );
-        }
-        for window in self.windows.iter().filter(|window| !window.is_to_come(now)) {
-            add(
-                window.line,
-                format!("freeze {:?} is over and does not come again", window.name),
-                "remove it, or correct its rrule",
             );
         }
         for (line, rule, runbook) in self.ungranted() {
@@ -61,6 +55,7 @@ impl Policy {
             }
         }
         warnings.extend(self.repeated.iter().cloned());
+        warnings.extend(self.in_vain(now, false));
         warnings.sort_by_key(|warning| warning.line);
         warnings
     }
@@ -89,6 +84,54 @@ impl Policy {
             message,
             remedy: remedy.to_owned(),
         })
+    }
+
+    /// The same of what a repository's own file says about times. Lines are those of that file.
+    pub fn repository_warnings(&self, now: Timestamp) -> Vec<Problem> {
+        let mut warnings = self.in_vain(now, true);
+        warnings.sort_by_key(|warning| warning.line);
+        warnings
+    }
+
+    /// Windows of one of the two files that are over, and help that the rules call too late.
+    fn in_vain(&self, now: Timestamp, of_repository: bool) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        let mut add = |line: usize, message: String, remedy: &str| {
+            warnings.push(Problem {
+                line,
+                message,
+                remedy: remedy.to_owned(),
+            });
+        };
+        let own = self.windows.iter().filter(|window| window.of_repository == of_repository);
+        for window in own.filter(|window| !window.is_to_come(now)) {
+            let over = format!("freeze {:?} is over and does not come again", window.name);
+            match window.kind {
+                Kind::Deny => add(window.line, over, "remove it, or correct its rrule"),
+                Kind::Allow => add(
+                    window.line,
+                    format!("{over}: as its kind is allow, what no other allow window covers is frozen for ever"),
+                    "remove it to have changes sent again, or correct its start or rrule",
+                ),
+            }
+        }
+        for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {
+            let late = |escalation: &&Escalation| escalation.after_seconds >= rule.ttl_seconds;
+            if let Some(escalation) = approvers.escalation.as_ref().filter(late) {
+                add(
+                    rule.line,
+                    format!(
+                        "rule {:?} escalates to {} after {}, when its time ({}) is over: they are never asked",
+                        rule.name,
+                        escalation.to,
+                        crate::span(u64::from(escalation.after_seconds)),
+                        crate::span(u64::from(rule.ttl_seconds)),
+                    ),
+                    "escalate earlier, or lengthen ttl",
+                );
+            }
+        }
+        warnings
     }
 
     /// Runbooks that a rule would let run by themselves, and that nobody trusts.

@@ -3,6 +3,7 @@
 //!
 //! A right code is used up in the transaction that looked at it, whatever it completes: who reads along in the chat has nothing left to repeat.
 
+use chrono_tz::Tz;
 use domain::code::{CodeKey, Generator, Typed};
 use domain::{Event, PersonRef, Proposal, ProposalId, ReviewVerdict, Sha256Hash, Timestamp, UserId};
 use serde_json::json;
@@ -67,7 +68,7 @@ impl Engine {
             return Ok(Toast::alert(cut(&not_enrolled(&person.name), 190)));
         };
         if let Some(until) = generator.locked(self.now()) {
-            return Ok(Toast::alert(locked(until)));
+            return Ok(Toast::alert(locked(until, self.zone())));
         }
         if self.code_key().is_none() {
             return Ok(Toast::alert(NO_KEY));
@@ -186,7 +187,7 @@ impl Engine {
                 format!("{}: {}", id.short(), self.toast_words(id, acted).await?)
             }
             Came::Spent => spent(&meant).to_owned(),
-            Came::Not(typed) => not_right(typed, &sent.person.name),
+            Came::Not(typed) => not_right(typed, &sent.person.name, self.zone()),
             Came::NotEnrolled => not_enrolled(&sent.person.name),
         };
         self.answer_code(&sent, &said);
@@ -328,7 +329,7 @@ const fn named(typed: Typed) -> &'static str {
     }
 }
 
-fn not_right(typed: Typed, name: &str) -> String {
+fn not_right(typed: Typed, name: &str, zone: Tz) -> String {
     let tries = |left: u32| domain::counted(left as usize, "try is left", "tries are left");
     match typed {
         Typed::Right => String::new(),
@@ -338,7 +339,7 @@ fn not_right(typed: Typed, name: &str) -> String {
             tries(left)
         ),
         Typed::Repeated => "That code, or a later one, was used already: each counts once. Wait for the next one and send that.".to_owned(),
-        Typed::Locked { until } => format!("{} Nothing was approved.", locked(until)),
+        Typed::Locked { until } => format!("{} Nothing was approved.", locked(until, zone)),
         Typed::OtherKey => format!(
             "The service's key for codes is another one than when you were enrolled: ask an operator to run countersign totp revoke {name}, \
              then countersign totp enroll {name}."
@@ -350,10 +351,10 @@ fn not_enrolled(name: &str) -> String {
     format!("This takes a code, and you have no code generator enrolled: ask an operator to run countersign totp enroll {name}.")
 }
 
-fn locked(until: Timestamp) -> String {
+fn locked(until: Timestamp, zone: Tz) -> String {
     format!(
         "Too many wrong codes: none of yours is looked at until {}.",
-        until.format("%H:%M UTC")
+        until.with_timezone(&zone).format("%H:%M %Z")
     )
 }
 

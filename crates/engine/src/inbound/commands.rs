@@ -184,6 +184,8 @@ impl Engine {
         else {
             let groups: Vec<_> = policy.handlers(&proposal).into_iter().map(ToString::to_string).collect();
             let words = format!("Only approvers can do that: {}. /whoami tells your groups.", groups.join(", "));
+            let locked = self.person(&from).and_then(|person| self.locked_words(&person));
+            let words = locked.unwrap_or(words);
             self.record(
                 Some(proposal.id),
                 self.actor(&from),
@@ -318,15 +320,12 @@ impl Engine {
         if let Some(lock) = ordered.locks.iter().find(|lock| lock.person.id == id) {
             text.push_str(&format!(
                 "\nYou locked yourself on {}: nothing that you approve counts. /unlock {} by two others gives you your rights back.",
-                lock.at.format("%-d %b %H:%M UTC"),
+                self.moment(lock.at),
                 person.name
             ));
         }
         for (group, whose, until) in policy.stands_in(id, self.now()) {
-            text.push_str(&format!(
-                "\nYou stand in for {whose} in {group} until {}.",
-                until.format("%-d %b %H:%M UTC")
-            ));
+            text.push_str(&format!("\nYou stand in for {whose} in {group} until {}.", self.moment(until)));
         }
         if !owns.is_empty() {
             text.push_str(&format!("\nYou own {}: others approve for it.", owns.join(", ")));

@@ -68,12 +68,13 @@ impl Engine {
             Some(Ok(number)) => Some(number),
             Some(Err(_)) => return Ok(format!("Write /resume and a stop's number.\n{}", self.standing_words())),
         };
+        let locked = self.locked_words(&by.person);
         let ended = orders::resume(self.store(), by, number, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         Ok(match ended {
             Ended::Which(_) => format!("Which one? Write /resume and its number.\n{}", self.standing_words()),
             Ended::Nothing => format!("No such stop stands.\n{}", self.standing_words()),
-            Ended::NotEntitled => NOT_ENTITLED_TO_RESUME.to_owned(),
+            Ended::NotEntitled => locked.unwrap_or_else(|| NOT_ENTITLED_TO_RESUME.to_owned()),
             Ended::Over(order) => over_words(&order),
             Ended::Missing(order, missing) => missing_words(&order, missing),
         })
@@ -98,12 +99,15 @@ impl Engine {
 
     async fn unlock_commanded(&self, by: Orderer, name: &str) -> Result<String, StoreError> {
         let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+        // Who asks for themselves is told that others must.
+        let own = name.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(&by.person.name));
+        let locked = self.locked_words(&by.person).filter(|_| !own);
         let ended = orders::unlock(self.store(), by, name, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         Ok(match ended {
             Ended::Which(_) => format!("Who? Write /unlock and a name.\n{}", self.standing_words()),
             Ended::Nothing => format!("Nobody of that name is locked.\n{}", self.standing_words()),
-            Ended::NotEntitled => NOT_ENTITLED_TO_UNLOCK.to_owned(),
+            Ended::NotEntitled => locked.unwrap_or_else(|| NOT_ENTITLED_TO_UNLOCK.to_owned()),
             Ended::Over(order) => over_words(&order),
             Ended::Missing(order, missing) => missing_words(&order, missing),
         })
@@ -111,6 +115,12 @@ impl Engine {
 
     /// The button of the message that tells of a stop or a lock: the same wish as the command's.
     pub(super) async fn end_tapped(&self, tap: &Tap, order: OrderId, person: PersonRef) -> Result<Toast, Dead> {
+        let own = self
+            .ordered()
+            .locks
+            .iter()
+            .any(|lock| OrderId::Lock(lock.id) == order && lock.person.id == person.id);
+        let locked = self.locked_words(&person).filter(|_| !own);
         let (by, policy, now) = (Orderer::person(person), self.book().whole(), self.now());
         let ended = orders::tapped(self.store(), tap.update_id, by, order, policy, now).await?;
         let ended = ended.ok_or(Dead::Seen)?;
@@ -119,11 +129,23 @@ impl Engine {
             Ended::Over(order) => Toast::say(cut(&over_words(&order), 190)),
             Ended::Missing(order, missing) => Toast::say(cut(&missing_words(&order, missing), 190)),
             Ended::Nothing | Ended::Which(_) => Toast::alert("That is over already."),
-            Ended::NotEntitled => Toast::alert(match order {
-                OrderId::Stop(_) => NOT_ENTITLED_TO_RESUME,
-                OrderId::Lock(_) => NOT_ENTITLED_TO_UNLOCK,
+            Ended::NotEntitled => Toast::alert(match (locked, order) {
+                (Some(locked), _) => cut(&locked, 190),
+                (None, OrderId::Stop(_)) => NOT_ENTITLED_TO_RESUME.to_owned(),
+                (None, OrderId::Lock(_)) => NOT_ENTITLED_TO_UNLOCK.to_owned(),
             }),
         })
+    }
+
+    /// Why nothing that somebody decides counts: they took their own rights away.
+    pub(super) fn locked_words(&self, person: &PersonRef) -> Option<String> {
+        let ordered = self.ordered();
+        let lock = ordered.locks.iter().find(|lock| lock.person.id == person.id)?;
+        Some(format!(
+            "you locked yourself on {}, so nothing that you decide counts; two others give you your rights back: /unlock {}. You can still /stop",
+            self.moment(lock.at),
+            person.name
+        ))
     }
 
     /// What `/stops` tells.
@@ -136,11 +158,11 @@ impl Engine {
             } else {
                 format!("; its end was asked for by {}", asked.join(", "))
             };
-            let at = stop.at.format("%-d %b %H:%M UTC");
+            let at = self.moment(stop.at);
             format!("Stop {} since {at}: {}{asked} (/resume {})", stop.id, stop.why(), stop.id)
         });
         let locks = ordered.locks.iter().map(|lock| {
-            let at = lock.at.format("%-d %b %H:%M UTC");
+            let at = self.moment(lock.at);
             format!("{0} is locked since {at} (/unlock {0})", lock.person.name)
         });
         let lines: Vec<String> = stops.chain(locks).collect();
@@ -196,9 +218,14 @@ impl Engine {
         let Some(person) = self.person(from) else {
             return Ok("You are not in the policy.".to_owned());
         };
+        let locked = self.locked_words(&person);
         let passed = orders::pass(self.store(), None, proposal.id, person, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
-        Ok(passed.map_or_else(String::new, |passed| format!("{}: {}.", proposal.id.short(), pass_words(&passed))))
+        let words = |passed: Passed| match (&passed, locked) {
+            (Passed::NotEntitled(_), Some(locked)) => locked,
+            _ => pass_words(&passed),
+        };
+        Ok(passed.map_or_else(String::new, |passed| format!("{}: {}.", proposal.id.short(), words(passed))))
     }
 }
 

@@ -40,7 +40,7 @@ impl Engine {
         person: PersonRef,
     ) -> Result<Toast, Dead> {
         let shown = self.card(proposal, Some(card)).await?;
-        let complete = telegram::render(&shown, &self.options(telegram, card.nonce.parse().ok())).complete;
+        let complete = self.shows_all(&shown);
         let high = shown.explained.as_ref().is_some_and(|explained| explained.risk >= Risk::High);
         let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
@@ -69,7 +69,7 @@ impl Engine {
             // What is worst, and what exactly is approved, stand in the question itself.
             (_, true, _) => {
                 let digest = shown.digest.map(|digest| digest.short()).unwrap_or_default();
-                format!("High risk: {} · digest {digest}. ", cut(&worst_line(&shown), WORST_MAX))
+                format!("High risk: {} · digest {digest}. ", cut(&worst_line(&shown, complete), WORST_MAX))
             }
             (true, false, _) => "Something is deleted. ".to_owned(),
             (false, false, Some(Quick::Tap)) => "That was quicker than reading. ".to_owned(),

@@ -1,5 +1,6 @@
 //! `/runbooks`, `/trust`, `/lift`, `/demote`, `/notnow` and the Demote button.
 
+use chrono_tz::Tz;
 use domain::ledger::{LedgerKey, TrustConstants};
 use domain::{PersonRef, Proposal, Refusal, RunbookName};
 use store::StoreError;
@@ -38,7 +39,7 @@ impl Engine {
         let standings = self.standings(&name).await?;
         let mut unsent = Vec::new();
         for one in &standings {
-            let words = record_words(one);
+            let words = record_words(one, self.zone());
             let squares: Vec<Square> = one.squares.iter().map(|square| shown(*square)).collect();
             match telegram::picture(&squares, one.standing.bound, TrustConstants::default().bound_min) {
                 Ok(bytes) if words.chars().count() <= CAPTION_MAX => self.send_picture(telegram, command, &name, bytes, words),
@@ -80,6 +81,7 @@ impl Engine {
             Err(why) => return Ok(telegram::message(&why)),
         };
         let policy = self.book().policy.clone();
+        let locked = person.as_ref().and_then(|person| self.locked_words(person));
         let Some(person) = person.filter(|person| policy.may_judge(&name, person.id, self.now())) else {
             let groups: Vec<_> = policy.runbook_groups(&name).into_iter().map(ToString::to_string).collect();
             let who = command.from.as_ref().map(|from| self.actor(from)).unwrap_or(store::Actor::Service);
@@ -89,7 +91,7 @@ impl Engine {
                 "Only approvers of {name} can do that: {}. /whoami tells your groups.",
                 groups.join(", ")
             );
-            return Ok(telegram::message(&words));
+            return Ok(telegram::message(&locked.unwrap_or(words)));
         };
         let said = match command.name.as_str() {
             "lift" => self.lift(&name, person).await?,
@@ -129,7 +131,7 @@ impl Engine {
 }
 
 /// A record in words, for a caption.
-fn record_words(one: &RunbookStanding) -> String {
+fn record_words(one: &RunbookStanding, zone: Tz) -> String {
     let RunbookStanding { key, standing, shadow, .. } = one;
     let LedgerKey {
         runbook,
@@ -157,7 +159,7 @@ fn record_words(one: &RunbookStanding) -> String {
         lines.push(format!(
             "On hold: {} since {} (/lift {runbook})",
             hold.path,
-            hold.since.format("%Y-%m-%d")
+            hold.since.with_timezone(&zone).format("%Y-%m-%d")
         ));
     }
     lines.join("\n")

@@ -55,6 +55,12 @@ fn grant(book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) ->
     }))
 }
 
+/// Whether there is a promotion that somebody could take away: one that has not ended, and that no demotion has ended.
+fn promoted(book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> bool {
+    let ended = |grant: &Grant| record.demotions.iter().any(|demotion| demotion.at >= grant.offered_at);
+    grant(book, key, record, now).is_some_and(|grant| now < grant.expires_at && !ended(&grant))
+}
+
 /// Where a record stands. `None` when its runbook is not in force any more, or was edited.
 pub(crate) fn standing(book: &Book, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> Option<Standing> {
     Some(standing_of(current(book, key)?, book, key, record, now))

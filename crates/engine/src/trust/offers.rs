@@ -231,16 +231,31 @@ fn offered_audit(grant: &NewGrant, offer: &Offer, now: Timestamp) -> Audit {
     }
 }
 
-/// Ends the open offer of a record without a grant; what tells of it says why. Answers whether there was one.
-pub(super) async fn end_offer(tx: &mut Tx, key: &LedgerKey, why: &str, now: Timestamp) -> Result<bool, StoreError> {
+/// Ends the open offer of a record without a grant, and the proposal that would accept it; what tells of it says why. Answers whether there was
+/// one.
+pub(super) async fn end_offer(tx: &mut Tx, book: &Book, key: &LedgerKey, why: &str, now: Timestamp) -> Result<bool, StoreError> {
     let Some(open) = tx.open_offer(key).await? else { return Ok(false) };
     tx.decline_offer(key, now).await?;
     let text = format!(
-        "🔚 No longer offered: runbook {} by itself in {}.\n{why}",
+        "🔚 No longer offered: runbook {} by itself in {}.\n{why}.",
         key.runbook, key.environment
     );
     let effect = Effect::CloseOffer { offer: open.id, text };
     tx.schedule(None, &effect, now).await?;
+    let Some(id) = open.proposal else { return Ok(true) };
+    let Some(proposal) = tx.proposal(id).await? else { return Ok(true) };
+    // Refused where it was sent a moment ago: then the grant lands, and the record judges it.
+    if let Ok(transition) = decide(&proposal, Event::Refuse { why: why.to_owned() }, &book.policy, now) {
+        let audit = Audit {
+            proposal: Some(id),
+            actor: Actor::Service,
+            event: "refuse".to_owned(),
+            summary: transition.summary.clone(),
+            details: json!({}),
+            at: now,
+        };
+        tx.apply(&transition, audit).await?;
+    }
     Ok(true)
 }
 
@@ -276,7 +291,7 @@ pub(super) async fn void_offer(tx: &mut Tx, book: &Book, key: &LedgerKey, now: T
         return Ok(());
     }
     let why = format!("the record of runbook {} no longer shows enough", key.runbook);
-    end_offer(tx, key, &format!("Taken back: {why}."), now).await?;
+    end_offer(tx, book, key, &format!("Taken back: {why}"), now).await?;
     audit(
         tx,
         known.proposal,
@@ -285,21 +300,7 @@ pub(super) async fn void_offer(tx: &mut Tx, book: &Book, key: &LedgerKey, now: T
         json!({ "runbook": key.runbook, "hash": key.hash }),
         now,
     )
-    .await?;
-    let Some(id) = known.proposal else { return Ok(()) };
-    let Some(proposal) = tx.proposal(id).await? else { return Ok(()) };
-    if let Ok(transition) = decide(&proposal, Event::Refuse { why }, &book.policy, now) {
-        let audit = Audit {
-            proposal: Some(id),
-            actor: Actor::Service,
-            event: "refuse".to_owned(),
-            summary: transition.summary.clone(),
-            details: json!({}),
-            at: now,
-        };
-        tx.apply(&transition, audit).await?;
-    }
-    Ok(())
+    .await
 }
 
 /// An offer's proposal ended without a commit: that is a no.

@@ -6,7 +6,7 @@ use serde_json::json;
 use store::{Actor, Audit, StoreError, Tx};
 
 use super::offers::end_offer;
-use super::{key_of, since};
+use super::{key_of, promoted, since};
 use crate::Engine;
 
 impl Engine {
@@ -29,15 +29,26 @@ impl Engine {
     }
 
     async fn demote_record(&self, key: LedgerKey, id: Option<ProposalId>, by: PersonRef) -> Result<String, StoreError> {
-        let now = self.now();
-        let words = format!(
-            "runbook {} in {} asks people from now on: {} took standard away",
-            key.runbook, key.environment, by.name
-        );
-        let said = words.clone();
-        self.store()
+        let (now, book) = (self.now(), self.book());
+        let said = self
+            .store()
             .write(move |tx| {
                 Box::pin(async move {
+                    let record = tx.ledger_record(&key, since(now)).await?;
+                    if !promoted(&book, &key, &record, now) {
+                        let offer = match tx.open_offer(&key).await? {
+                            Some(_) => format!("; /notnow {} turns the offer of a promotion down", key.runbook),
+                            None => String::new(),
+                        };
+                        return Ok::<_, StoreError>(format!(
+                            "runbook {} in {} asks people already: there is no standard to take away{offer}",
+                            key.runbook, key.environment
+                        ));
+                    }
+                    let said = format!(
+                        "runbook {} in {} asks people from now on: {} took standard away",
+                        key.runbook, key.environment, by.name
+                    );
                     let demotion = Demotion {
                         at: now,
                         to: Tier::Prompted,
@@ -47,14 +58,15 @@ impl Engine {
                         lifted_at: None,
                     };
                     tx.put_demotion(&key, &demotion).await?;
-                    end_offer(tx, &key, &format!("{} took standard away.", by.name), now).await?;
+                    end_offer(tx, &book, &key, &format!("{} took standard away", by.name), now).await?;
                     let details = json!({ "runbook": key.runbook, "hash": key.hash, "environment": key.environment.to_string() });
-                    tell(tx, id, &by, "runbook_demoted", said, details, now).await
+                    tell(tx, id, &by, "runbook_demoted", said.clone(), details, now).await?;
+                    Ok(said)
                 })
             })
             .await?;
         self.0.wake.notify_waiters();
-        Ok(words)
+        Ok(said)
     }
 
     /// A person lifts every hold of a runbook, and a `manual` that its failures or somebody put; the sentence for them.
@@ -95,7 +107,7 @@ impl Engine {
 
     /// A person turns an open offer down; the sentence for them.
     pub(crate) async fn turn_down(&self, runbook: &RunbookName, by: PersonRef) -> Result<String, StoreError> {
-        let now = self.now();
+        let (now, book) = (self.now(), self.book());
         let keys: Vec<LedgerKey> = self.standings(runbook).await?.into_iter().map(|one| one.key).collect();
         let name = runbook.clone();
         let declined = self
@@ -104,7 +116,7 @@ impl Engine {
                 Box::pin(async move {
                     let mut declined = false;
                     for key in &keys {
-                        if end_offer(tx, key, &format!("{} turned it down.", by.name), now).await? {
+                        if end_offer(tx, &book, key, &format!("{} turned it down", by.name), now).await? {
                             declined = true;
                             let summary = format!("{} turned the promotion of runbook {name} in {} down", by.name, key.environment);
                             let details = json!({ "runbook": key.runbook, "hash": key.hash, "environment": key.environment.to_string() });

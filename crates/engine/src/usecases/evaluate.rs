@@ -25,15 +25,7 @@ impl Engine {
         let words = self.found_in_words(&resolved, request);
         let policy = self.book().policy.clone();
         let standing = policy.standing(&resolved.route, Some(&agent.name), &[], self.now());
-        let approvers = standing.places.into_iter().map(|place| {
-            let people = place.eligible.iter().filter_map(|id| policy.person(*id));
-            Approvers {
-                group: place.label,
-                quorum: place.quorum,
-                people: people.map(|person| person.name.clone()).collect(),
-            }
-        });
-        let approvers = approvers.collect();
+        let approvers = Approvers::named(standing.places, &policy);
         let diff = setup
             .git
             .unified_diff(&resolved.change)
@@ -63,7 +55,7 @@ impl Engine {
         let stops = self.ordered();
         let stops = stops.stops.iter().filter(|stop| stop.covers(&subject)).map(domain::Stop::why);
         let freezes = policy.freezes(&setup.name, &facts.paths, self.now());
-        let waits = stops.chain(freezes.into_iter().map(|freeze| freeze.why)).collect();
+        let waits = stops.chain(freezes.iter().map(domain::Freeze::why)).collect();
         Ok(Evaluation {
             waits,
             base: resolved.base,

@@ -6,7 +6,7 @@ use chrono::SubsecRound as _;
 use domain::{Decision, Delivery, Proposal, ProposalId};
 use store::{Cursor, ListFilter};
 
-use crate::{Agent, ArgocdHealth, Engine, Health, Listing, Problem, Until};
+use crate::{Agent, Approvers, ArgocdHealth, Engine, Health, Listing, Problem, Until};
 
 /// Longest wait of a reading call: below every common proxy's idle limit.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -100,6 +100,19 @@ impl Engine {
     pub async fn overlaps(&self, id: ProposalId) -> Result<Vec<ProposalId>, Problem> {
         let others = self.store().read().overlaps(id).await?;
         Ok(others.into_iter().map(|other| other.id).collect())
+    }
+
+    /// How far the approvals of a pending proposal are where its approvers have a choice: the way that is nearest, and what would do instead.
+    /// `None` without a choice, for the route says it all, and once it is decided.
+    pub fn nearest(&self, proposal: &Proposal) -> Option<Vec<Approvers>> {
+        if proposal.decision != Decision::Pending {
+            return None;
+        }
+        let policy = self.book().policy.clone();
+        let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
+        let standing = policy.standing(&proposal.revision.route, agent, &approvers, self.now());
+        let choice = standing.places.iter().any(|place| !place.instead.is_empty());
+        choice.then(|| Approvers::named(standing.places, &policy))
     }
 
     /// An agent's proposals, newest first.

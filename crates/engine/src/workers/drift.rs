@@ -249,7 +249,7 @@ impl Engine {
             let (mut before, mut room) = (None, self.limits().unexplained_listed);
             let older = loop {
                 let found = self.next_unexplained(setup, &mut before).await?;
-                let Some(entry) = found.map(|found| entry(setup, &found)) else {
+                let Some(entry) = found.map(|found| entry(setup, &found, &self.moment(found.committed_at))) else {
                     break false;
                 };
                 if room == 0 || units(&said) + units(&entry) > LIST_UNITS_MAX {
@@ -292,12 +292,12 @@ impl Engine {
 }
 
 /// A commit on the list.
-fn entry(setup: &RepositorySetup, found: &Unexplained) -> String {
+fn entry(setup: &RepositorySetup, found: &Unexplained, at: &str) -> String {
     format!(
         "{} {} · {} · {}\n{}\n{}\n\n",
         setup.name,
         found.commit.short(),
-        found.committed_at.format("%-d %b %H:%M UTC"),
+        at,
         found.author,
         found.subject,
         changed(found)

@@ -87,36 +87,72 @@ fn all_of_and_any_of_with_one_place_for_each_person() {
     }
 }
 
+/// "1/2 leads (or 1 of owners) by [4], may: [5]" for each place.
+fn told(policy: &Policy, agent: Option<&AgentName>, ids: &[i64]) -> Vec<String> {
+    let route = policy.route(&homelab(), &facts());
+    let ids_of = |users: &[UserId]| users.iter().map(|user| user.0).collect::<Vec<_>>();
+    let standing = policy.standing(&route, agent, &users(ids), now());
+    let place = |place: &Place| {
+        format!(
+            "{}/{} {} by {:?}, may: {:?}",
+            place.have.len(),
+            place.quorum,
+            place.label,
+            ids_of(&place.have),
+            ids_of(&place.eligible)
+        )
+    };
+    standing.places.iter().map(place).collect()
+}
+
 #[test]
 fn the_card_s_places() {
     let policy = asking(BOTH);
     let route = policy.route(&homelab(), &facts());
     assert_eq!(route.needs(), "1 of sre, and 1 of owners or 2 of leads");
     let bot = "bot".parse().expect("a name");
-    let standing = policy.standing(&route, Some(&bot), &users(&[4]), now());
-    let told: Vec<_> = standing
-        .places
-        .iter()
-        .map(|place| {
-            format!(
-                "{}/{} {} by {:?}, may: {:?}",
-                place.have.len(),
-                place.quorum,
-                place.label,
-                place.have,
-                place.eligible
-            )
-        })
-        .collect();
-    // bob owns the agent. One owner and one more lead are equally near: the first way is shown.
+    // bob owns the agent, so he is nowhere. Whoever may approve in either way is named.
     assert_eq!(
-        told,
-        [
-            "0/1 sre by [], may: [UserId(1)]",
-            "0/1 owners (or 2 of leads) by [], may: [UserId(1), UserId(3)]",
-        ]
+        told(&policy, Some(&bot), &[]),
+        ["0/1 sre by [], may: [1]", "0/1 owners (or 2 of leads) by [], may: [1, 3, 4, 5]",]
     );
-    assert!(!standing.complete);
+    // One owner and one more lead are equally near: the way that somebody has approved is shown.
+    assert_eq!(
+        told(&policy, Some(&bot), &[4]),
+        ["0/1 sre by [], may: [1]", "1/2 leads (or 1 of owners) by [4], may: [5, 1, 3]",]
+    );
+    assert!(!policy.standing(&route, Some(&bot), &users(&[4]), now()).complete);
+}
+
+#[test]
+fn what_was_approved_of_the_farther_way_is_told_too() {
+    let policy = asking(r#"{ any = ["directors", { group = "leads", count = 2 }, { all = ["sre", "owners"] }] }"#);
+    assert_eq!(
+        told(&policy, None, &[]),
+        ["0/1 directors (or 2 of leads, or 1 of sre and 1 of owners) by [], may: [6, 4, 5, 1, 2, 3]"]
+    );
+    // Equally near: a lead and an owner. The earlier of the two is shown, the other one counted.
+    assert_eq!(
+        told(&policy, None, &[3, 4]),
+        ["1/2 leads (or 1 of directors, or 1 of sre and 1 of owners: 1/1) by [4], may: [5, 6, 1, 2]"]
+    );
+    let far = asking(r#"{ any = ["directors", { group = "leads", count = 2 }] }"#);
+    let route = far.route(&homelab(), &facts());
+    let standing = far.standing(&route, None, &users(&[4]), now());
+    assert_eq!(standing.missing, "1 of directors or 1 of leads");
+    let instead: Vec<_> = standing.places[0]
+        .instead
+        .iter()
+        .flatten()
+        .map(|seat| (seat.label.as_str(), seat.have.len()))
+        .collect();
+    assert_eq!(instead, [("directors", 0)]);
+    // Of a way of several groups the choice is told once, with the first of them.
+    let several = asking(r#"{ any = [{ all = ["sre", "leads"] }, { group = "owners", count = 2 }] }"#);
+    assert_eq!(
+        told(&several, None, &[4]),
+        ["0/1 sre (or 2 of owners) by [], may: [1, 2, 3]", "1/1 leads by [4], may: [5]"]
+    );
 }
 
 #[test]
@@ -231,6 +267,23 @@ fn a_second_group_helps_after_a_while() {
     let standing = policy.standing(&route, None, &[], due);
     assert_eq!(standing.places[0].label, "sre or leads");
     assert_eq!(standing.missing, "1 of sre (by now leads may help)");
+}
+
+#[test]
+fn help_that_comes_after_the_end_is_told() {
+    let warned = |ttl: &str| {
+        let rule = format!("\"sre\"\nttl = \"{ttl}\"\nescalate = {{ to = \"leads\", after = \"90m\" }}");
+        let warnings = asking(&rule).warnings(now());
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(warned("91m").is_empty());
+    assert_eq!(
+        warned("90m"),
+        [
+            "line 17: rule \"r\" escalates to leads after 1 h 30 min, when its time (1 h 30 min) is over: they are never asked (escalate earlier, or \
+             lengthen ttl)"
+        ]
+    );
 }
 
 #[test]

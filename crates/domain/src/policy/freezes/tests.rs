@@ -62,7 +62,7 @@ fn a_window_that_comes_again() {
         .frozen(&homelab(), &paths(&["a/x"]), at("2026-01-03T12:00:00Z"))
         .expect("frozen");
     assert_eq!(
-        freeze.why,
+        freeze.why(),
         "a/x is frozen by \"weekend\" until 2026-01-05 08:00 Europe/Berlin; sre may let it pass"
     );
     assert!(policy.may_override(&freeze, crate::UserId(1), at("2026-01-03T12:00:00Z")));
@@ -151,7 +151,8 @@ fn outside_of_all_allowed_times_is_frozen_and_deny_beats_allow() {
         // Friday evening: until Monday morning.
         ("prod/web", "2026-05-29T15:00:00Z", "office hours 06-01T07:00Z"),
         ("test/web", "2026-05-29T15:00:00Z", "-"),
-        ("prod/db/x", "2026-06-02T10:00:00Z", "release 06-08T00:00Z"),
+        // Its end is at night, and the day's allowed time begins later.
+        ("prod/db/x", "2026-06-02T10:00:00Z", "release 06-08T07:00Z"),
         ("prod/web", "2026-06-02T10:00:00Z", "-"),
     ] {
         assert_eq!(frozen(&policy, path, now), expected, "{path} {now}");
@@ -162,6 +163,85 @@ fn outside_of_all_allowed_times_is_frozen_and_deny_beats_allow() {
     let only = policy_of("other");
     assert!(only.frozen(&other, &paths(&["a/x"]), at("2026-01-03T12:00:00Z")).is_some());
     assert!(only.frozen(&homelab(), &paths(&["a/x"]), at("2026-01-03T12:00:00Z")).is_none());
+}
+
+#[test]
+fn windows_without_a_gap_are_one_until_its_end() {
+    let daily = |name: &str, start: &str, hours: u32, more: &str| {
+        format!("[[freezes]]\nname = \"{name}\"\nstart = {start}\nduration = \"{hours}h\"\nrrule = \"FREQ=DAILY{more}\"\n")
+    };
+    let why = |policy: &Policy, now: &str| {
+        let freezes = policy.freezes(&homelab(), &paths(&["prod/web"]), at(now));
+        freezes.iter().map(crate::Freeze::why).collect::<Vec<_>>()
+    };
+    // Until midnight would be true of the occurrence, and of nothing that people care about.
+    let always = policy(&daily("always", "2026-01-01T00:00:00", 24, ""));
+    assert_eq!(frozen(&always, "a/x", "2026-05-29T10:00:00Z"), "always ?");
+    assert_eq!(
+        why(&always, "2026-05-29T10:00:00Z"),
+        ["prod/web is frozen by \"always\", with no end within 30 days"]
+    );
+    let week = policy(&daily("week", "2026-06-01T00:00:00", 24, ";COUNT=7"));
+    assert_eq!(frozen(&week, "a/x", "2026-06-02T10:00:00Z"), "week 06-08T00:00Z");
+    // Another window that takes over.
+    let relay = policy(&format!(
+        "{}{}",
+        daily("night", "2026-06-01T18:00:00", 12, ";COUNT=1"),
+        daily("day", "2026-06-02T06:00:00", 5, ";COUNT=1")
+    ));
+    assert_eq!(
+        why(&relay, "2026-06-01T20:00:00Z"),
+        ["prod/web is frozen by \"night\" until 2026-06-02 11:00 UTC"]
+    );
+    // What is let pass is one window: the shorter of two keeps its own end.
+    let both = policy(&format!(
+        "{}{}",
+        daily("short", "2026-06-01T00:00:00", 6, ";COUNT=1"),
+        daily("long", "2026-06-01T00:00:00", 12, ";COUNT=1")
+    ));
+    assert_eq!(
+        why(&both, "2026-06-01T01:00:00Z"),
+        [
+            "prod/web is frozen by \"short\" until 2026-06-01 06:00 UTC",
+            "prod/web is frozen by \"long\" until 2026-06-01 12:00 UTC"
+        ]
+    );
+    // The next allowed time is no gap while a window forbids it: Friday evening, and a Monday off.
+    let off = policy(&format!("{OFFICE}{}", daily("day off", "2026-06-01T00:00:00", 24, ";COUNT=1")));
+    assert_eq!(
+        why(&off, "2026-05-29T18:00:00Z"),
+        ["prod/web may change only within \"office hours\" until 2026-06-02 09:00 Europe/Berlin"]
+    );
+    let seen = off.freezes(&homelab(), &paths(&["prod/web"]), at("2026-05-29T18:00:00Z"));
+    let there = seen[0].why_in(chrono_tz::Asia::Tokyo);
+    assert!(there.ends_with("until 2026-06-02 16:00 Asia/Tokyo"), "{there}");
+}
+
+#[test]
+fn an_allow_window_that_is_over_freezes_for_ever_and_says_so() {
+    let once = "[[freezes]]\nname = \"migration\"\nkind = \"allow\"\npaths = [\"prod/**\"]\nstart = 2026-06-01T00:00:00\nduration = \"2d\"\noverride = \"sre\"\n";
+    let policy = policy(&format!("{once}{}", OFFICE.replace("prod/**", "prod/web")));
+    let why = |path: &str, now: &str| policy.frozen(&homelab(), &paths(&[path]), at(now)).map(|freeze| freeze.why());
+    assert_eq!(why("prod/db", "2026-06-02T10:00:00Z"), None);
+    assert_eq!(
+        why("prod/db", "2026-06-03T10:00:00Z").as_deref(),
+        Some("prod/db may change only within \"migration\", which is over and does not come again: frozen for ever; sre may let it pass")
+    );
+    // Where another comes again, that one is named.
+    assert_eq!(why("prod/web", "2026-06-03T10:00:00Z"), None);
+    assert_eq!(
+        why("prod/web", "2026-06-03T20:00:00Z").as_deref(),
+        Some("prod/web may change only within \"office hours\" until 2026-06-04 09:00 Europe/Berlin")
+    );
+    let warnings = policy.warnings(at("2026-06-03T10:00:00Z"));
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "line 6: freeze \"migration\" is over and does not come again: as its kind is allow, what no other allow window covers is frozen for \
+             ever (remove it to have changes sent again, or correct its start or rrule)"
+        ]
+    );
+    assert!(policy.warnings(at("2026-06-02T10:00:00Z")).is_empty());
 }
 
 fn policy_of(repository: &str) -> Policy {

@@ -81,8 +81,8 @@ impl Engine {
         let until = since + chrono::Duration::from_std(setup.git.options().deadlines.push).unwrap_or_default();
         let slow = format!(
             "the remote has not answered the push since {}; if it has not by {}, the service stops waiting and looks at the branch",
-            since.format("%H:%M:%S UTC"),
-            until.format("%H:%M:%S UTC")
+            self.time_of_day(since),
+            self.time_of_day(until)
         );
         tracing::warn!(repository = %setup.name, commits = ready.len(), "a push takes long: {slow}");
         for one in ready {
