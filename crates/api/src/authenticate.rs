@@ -37,7 +37,7 @@ pub async fn authenticate(State(face): State<Face>, mut request: Request, next: 
     if let (true, Some(Refusal(problem))) = (writes, response.extensions().get::<Refusal>())
         && deserves_a_row(problem)
     {
-        let detail = format!("{what}: {}", problem.recorded());
+        let detail = format!("{what}: {}", face.engine.recorded(problem));
         face.audit(Some(&name), "request", &detail).await;
     }
     response.extensions_mut().insert(name);

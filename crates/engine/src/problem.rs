@@ -69,13 +69,14 @@ impl Problem {
         self
     }
 
-    /// What the audit log says of it: the code, the place in the body, and the detail as far as it may be kept.
+    /// What the audit log says of it: the code, the place in the body as far as its words are ours or a runbook's, and the detail as far as it
+    /// may be kept. A key that the caller made up may be a secret that went astray.
     #[must_use]
-    pub fn recorded(&self) -> String {
+    pub(crate) fn recorded(&self, is_parameter: impl Fn(&str) -> bool) -> String {
         let mut text = self.code.to_owned();
         if let Some(pointer) = self.pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
             text.push_str(" at ");
-            text.push_str(pointer);
+            text.push_str(&known_part(pointer, is_parameter));
         }
         if self.recordable {
             text.push_str(": ");
@@ -113,6 +114,43 @@ impl Problem {
         )
         .recordable()
     }
+}
+
+/// What bodies are made of.
+const FIELDS: [&str; 18] = [
+    "base",
+    "changes",
+    "commit",
+    "content",
+    "correlation_id",
+    "delete",
+    "diff",
+    "encoding",
+    "executable",
+    "name",
+    "parameters",
+    "path",
+    "reason",
+    "repository",
+    "runbook",
+    "tier",
+    "title",
+    "ttl_seconds",
+];
+
+/// A pointer up to the first part that the caller made up.
+fn known_part(pointer: &str, is_parameter: impl Fn(&str) -> bool) -> String {
+    let mut known = String::new();
+    for part in pointer.split('/').skip(1) {
+        let index = part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+        if !index && !FIELDS.contains(&part) && !is_parameter(part) {
+            known.push_str("/…");
+            break;
+        }
+        known.push('/');
+        known.push_str(part);
+    }
+    known
 }
 
 /// What a guard rail found in a request. Never the value itself.

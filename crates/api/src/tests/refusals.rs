@@ -450,8 +450,18 @@ async fn audit_rows_of_refused_requests_hold_no_values() {
     post(serde_json::json!({"runbook": {"name": "scale", "parameters": {"app": "web", "replicas": "canary-parameter"}}})).await;
     post(serde_json::json!({"changes": "canary-value"})).await;
     post(serde_json::json!({"runbook": {"name": "canary-name", "parameters": {}}})).await;
+    post(serde_json::json!({"canary-key": 1})).await;
+    post(serde_json::json!({"changes": [{"path": path, "content": "x", "canary-key": 1}]})).await;
+    post(serde_json::json!({"runbook": {"name": "scale", "parameters": {"canary-key": 1}}})).await;
     let rows = api.audit().await.join("\n");
-    assert_eq!(rows.lines().count(), 4, "{rows}");
+    assert_eq!(rows.lines().count(), 7, "{rows}");
+    for place in [
+        "invalid_request at /…",
+        "invalid_request at /changes/0/…",
+        "runbook_refused at /runbook/parameters",
+    ] {
+        assert!(rows.contains(place), "{place}: {rows}");
+    }
     assert!(!rows.contains("canary") && !rows.contains("replicas: 1"), "{rows}");
     assert!(
         rows.contains("diff_does_not_apply at /diff: diff line 4 (kubernetes/applications/web/values.yaml): line 1 of hunk 1"),

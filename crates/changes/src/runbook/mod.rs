@@ -211,6 +211,11 @@ impl Runbook {
         }
     }
 
+    /// Whether a parameter of that name is declared.
+    pub fn declares(&self, parameter: &str) -> bool {
+        self.parameters.declares(parameter)
+    }
+
     /// SHA-256 of the file's bytes: what a policy may pin and what trust is counted for.
     pub const fn content_hash(&self) -> Sha256Hash {
         self.hash

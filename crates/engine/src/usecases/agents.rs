@@ -42,6 +42,14 @@ impl Engine {
         })
     }
 
+    /// What an audit row may say of a refusal: no value, and no key that the caller made up.
+    pub fn recorded(&self, problem: &Problem) -> String {
+        let book = self.book();
+        let theirs = book.repository_runbooks().map(|(_, runbook)| runbook);
+        let runbooks: Vec<_> = book.runbooks.values().chain(theirs).collect();
+        problem.recorded(|word| runbooks.iter().any(|runbook| runbook.declares(word)))
+    }
+
     /// An audit row for an attempt that the faces refused by themselves.
     pub async fn audit_refused(&self, agent: Option<&AgentName>, what: &str, detail: &str) {
         let actor = agent.map_or(Actor::Service, |name| Actor::Agent(name.clone()));

@@ -186,7 +186,7 @@ impl Engine {
             if problem.status == 503 {
                 Unverified::Ask(problem)
             } else {
-                Unverified::Alarm(format!("the runbook does not render: {}", problem.recorded()))
+                Unverified::Alarm(format!("the runbook does not render: {}", self.recorded(&problem)))
             }
         })?;
         let expected = setup.git.resolve(parent, requested).await.map_err(|error| match error {
