@@ -319,7 +319,7 @@ fn own_below(
         let at = |tree: &Option<Tree<'_>>| tree.as_ref().and_then(|tree| entry(tree, name));
         others.iter().map(at).collect()
     };
-    let mut differing: Vec<(Vec<u8>, Option<Found>, Vec<Option<Found>>)> = Vec::new();
+    let mut differing = Vec::new();
     for own in here.iter().flat_map(Tree::iter) {
         let (side, theirs) = (Some(found_in(&own)), theirs(own.name_bytes()));
         if !theirs.contains(&side) {
