@@ -10,7 +10,7 @@ use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::AgentName;
+use domain::{AgentName, ProposalId};
 use uuid::Uuid;
 
 use crate::problem::{Refusal, render};
@@ -34,7 +34,13 @@ pub async fn outermost(matched: Option<MatchedPath>, request: Request, next: Nex
         .map(ToString::to_string)
         .unwrap_or_default();
     let status = response.status().as_u16();
-    tracing::info!(request = %id, method, path = ?path, status, code, agent, elapsed_ms = started.elapsed().as_millis(), "answered");
+    // A path is visible ASCII, as the parser of requests leaves it.
+    let proposal = path
+        .split('/')
+        .find_map(|part| part.parse::<ProposalId>().ok())
+        .map(|id| id.to_string());
+    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(request = %id, method, path, proposal, status, code, agent, elapsed_ms, "answered");
 
     render(&mut response, id);
     let headers = response.headers_mut();

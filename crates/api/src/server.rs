@@ -236,7 +236,8 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.options.header_timeout)
+            // The first head has its own deadline (see `run`). Here it counts from the answer before, so a shorter one would end a kept connection.
+            .header_read_timeout(self.options.idle_timeout.max(self.options.header_timeout))
             .max_buf_size(HEAD_BYTES_MAX);
         builder
             .http2()

@@ -16,7 +16,7 @@ use crate::{Agent, Checked, Content, Engine, FileEdit, FileProblem, FileRequest,
 /// Longest title, in characters.
 const TITLE_CHARACTERS: usize = 200;
 /// Longest reason, in characters.
-const REASON_CHARACTERS: usize = 4000;
+pub(crate) const REASON_CHARACTERS: usize = 4000;
 /// Longest correlation id, in characters.
 const CORRELATION_CHARACTERS: usize = 200;
 
@@ -298,6 +298,21 @@ async fn existing(setup: &RepositorySetup, base: CommitId, path: &RepoPath, inde
     }
 }
 
+/// The bound of a reason.
+pub(crate) fn check_reason(reason: &str, characters: usize) -> Result<(), Problem> {
+    if reason.chars().count() > characters {
+        let detail = format!(
+            "the reason is longer than {},{:03} characters",
+            characters / 1_000,
+            characters % 1_000
+        );
+        return Err(Problem::new(422, "invalid_reason", detail, "link to the details instead")
+            .recordable()
+            .at("/reason"));
+    }
+    Ok(())
+}
+
 fn check_words(request: &ProposalRequest) -> Result<(), Problem> {
     let too_long = |text: &str, limit: usize| text.chars().count() > limit;
     if too_long(&request.title, TITLE_CHARACTERS) || request.title.chars().any(char::is_control) {
@@ -309,15 +324,7 @@ fn check_words(request: &ProposalRequest) -> Result<(), Problem> {
         )
         .at("/title"));
     }
-    if too_long(&request.reason, REASON_CHARACTERS) {
-        return Err(Problem::new(
-            422,
-            "invalid_reason",
-            "the reason is longer than 4,000 characters",
-            "link to the details instead",
-        )
-        .at("/reason"));
-    }
+    check_reason(&request.reason, REASON_CHARACTERS)?;
     if request
         .correlation
         .as_deref()

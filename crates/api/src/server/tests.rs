@@ -120,6 +120,31 @@ async fn an_idle_connection_is_cut_off_but_one_at_work_is_not() {
     server.stop().await;
 }
 
+/// How long a first head may take says nothing about how long a connection is kept.
+#[tokio::test]
+async fn a_kept_connection_outlives_the_time_of_a_head() {
+    let server = start(ServerOptions {
+        header_timeout: SOON,
+        ..never()
+    })
+    .await;
+    // On a crowded machine its first head may come too late: then another one is tried.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut kept = TcpStream::connect(server.address).await.unwrap();
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 15];
+        if kept.read_exact(&mut answer).await.is_ok() {
+            assert_eq!(answer, b"HTTP/1.1 200 OK");
+            let closed = tokio::time::timeout(SOON * 3, async { while kept.read_u8().await.is_ok() {} });
+            assert!(closed.await.is_err(), "it was closed while idle");
+            break;
+        }
+        assert!(Instant::now() < deadline);
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_full_house_makes_room_by_closing_the_longest_idle() {
     let server = start(ServerOptions { connections: 2, ..never() }).await;

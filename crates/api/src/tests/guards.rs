@@ -300,5 +300,6 @@ async fn a_secret_in_the_reason_of_a_withdrawal_is_refused_and_kept_nowhere() {
         ("422 guard_refused", &json!("/reason"))
     );
     assert!(!seen.text.contains(&token) && !has(&api.kept(), &token));
+    assert_eq!(withdraw(&"x".repeat(1_001)).await.problem(), "422 invalid_reason");
     assert_eq!(withdraw("no longer needed").await.status, 200);
 }

@@ -257,6 +257,7 @@ fn minute(at: Timestamp) -> impl std::fmt::Display {
 
 async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
     let now = Utc::now();
+    let open = store.read().count_open(&name).await?;
     let agent = store
         .write(move |tx: &mut Tx| {
             Box::pin(async move {
@@ -275,6 +276,13 @@ async fn revoke(store: &Store, name: AgentName) -> Result<(), Failure> {
         .await
         .map_err(missing)?;
     say!("{}", described(&agent, now));
+    if open > 0 {
+        let open = domain::counted(usize::try_from(open).unwrap_or(usize::MAX), "proposal", "proposals");
+        eprintln!(
+            "note: {open} of {name} on their way stay as they are: people can still approve or reject them; `countersign stop agent {name}` keeps them from being sent",
+            name = agent.name
+        );
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::{Actor, Audit};
 
 use super::propose::check_hour;
-use crate::intake::Resolved;
+use crate::intake::{Resolved, check_reason};
 use crate::{Agent, Content, Engine, Found, Place, Problem, ProposalRequest};
 
 /// Findings that an audit row names.
@@ -47,8 +47,15 @@ impl Engine {
     /// The reason of a call that changes no files by itself, such as a withdrawal.
     ///
     /// # Errors
-    /// 422 `guard_refused` when it holds a secret.
-    pub(super) async fn admit_reason(&self, agent: &Agent, repository: &RepositoryName, reason: Option<&str>) -> Result<(), Problem> {
+    /// 422 `invalid_reason` when it is too long, `guard_refused` when it holds a secret.
+    pub(super) async fn admit_reason(
+        &self,
+        agent: &Agent,
+        repository: &RepositoryName,
+        reason: Option<&str>,
+        characters: usize,
+    ) -> Result<(), Problem> {
+        check_reason(reason.unwrap_or_default(), characters)?;
         let Some(found) = self.found_in("reason", reason.unwrap_or_default(), false) else {
             return Ok(());
         };

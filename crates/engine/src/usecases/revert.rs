@@ -8,7 +8,7 @@ use store::Actor;
 
 use super::propose::{Opening, RunNotes};
 use crate::checked::Manner;
-use crate::intake::{Resolved, unavailable};
+use crate::intake::{REASON_CHARACTERS, Resolved, unavailable};
 use crate::{Agent, Created, Engine, Idempotency, Problem};
 
 /// How the title of a revert begins.
@@ -35,7 +35,8 @@ impl Engine {
             return Ok(replay);
         }
         let delivered = self.proposal(agent, id).await?;
-        self.admit_reason(agent, &delivered.repository, reason.as_deref()).await?;
+        self.admit_reason(agent, &delivered.repository, reason.as_deref(), REASON_CHARACTERS)
+            .await?;
         self.revert_of(&delivered, agent, None, reason, key).await
     }
 

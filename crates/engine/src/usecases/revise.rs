@@ -8,6 +8,9 @@ use super::propose::remember_existing;
 use crate::act::{Act, Acted};
 use crate::{Agent, Created, Engine, Idempotency, Meant, Problem, ProposalRequest};
 
+/// Characters of a reason for taking something back: it stands below the card.
+const ENDING_CHARACTERS: usize = 1_000;
+
 impl Engine {
     /// Replaces a pending proposal's content. `meant` names the version that the agent saw.
     ///
@@ -122,16 +125,12 @@ impl Engine {
     /// 409 with the state when it has ended already, or when its push was sent.
     pub async fn withdraw(&self, agent: &Agent, id: ProposalId, reason: Option<String>) -> Result<Proposal, Problem> {
         let current = self.proposal(agent, id).await?;
-        self.admit_reason(agent, &current.repository, reason.as_deref()).await?;
+        self.admit_reason(agent, &current.repository, reason.as_deref(), ENDING_CHARACTERS)
+            .await?;
         let act = Act {
             actor: Actor::Agent(agent.name.clone()),
             audit_refusal: true,
-            ..Act::service(
-                id,
-                Event::Withdraw {
-                    reason: reason.map(|text| text.chars().take(1000).collect()),
-                },
-            )
+            ..Act::service(id, Event::Withdraw { reason })
         };
         match self.act(act).await? {
             Acted::Done(proposal, _) => Ok(*proposal),
