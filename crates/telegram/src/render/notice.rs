@@ -86,7 +86,7 @@ fn reminder(card: &Card, options: &RenderOptions) -> Rich {
         .iter()
         .filter_map(|need| {
             let missing = usize::try_from(need.quorum).unwrap_or(usize::MAX).saturating_sub(need.have.len());
-            (missing > 0).then(|| format!("{missing} more of {}", cut_units(&one_line(&need.group), 60)))
+            (missing > 0).then(|| format!("{missing} more of {}", cut_units(&one_line(&need.group), sections::GROUP_MAX)))
         })
         .take(5)
         .collect();

@@ -10,6 +10,10 @@ use crate::text::{cut_telling, cut_units, one_line, units, visible};
 
 /// Longest name of a person, group, branch or application.
 const NAME_MAX: usize = 60;
+/// A group with what may be approved instead: what is cut off here nobody knows of.
+pub(super) const GROUP_MAX: usize = 160;
+/// Who is asked, who approved and who may: shorter than a list, or it would be left out as a whole.
+const NEED_MAX: usize = 400;
 /// Longest list of applications, of requirements, and of remarks.
 const LIST_MAX: usize = 440;
 /// Lines that say what a change does; the rest is counted.
@@ -241,7 +245,7 @@ fn requirements(card: &Card, options: &RenderOptions) -> Rich {
             .iter()
             .map(|(name, at)| format!("{} {}", short(name), clock(*at, options.now, options.time_zone)))
             .collect();
-        let (count, quorum, group) = (need.have.len(), need.quorum, short(&need.group));
+        let (count, quorum, group) = (need.have.len(), need.quorum, cut_units(&one_line(&need.group), GROUP_MAX));
         let mut line = if card.decision == Decision::Pending {
             format!("Needs {quorum} of {group}: {count}/{quorum}")
         } else {
@@ -254,7 +258,7 @@ fn requirements(card: &Card, options: &RenderOptions) -> Rich {
             let names: Vec<String> = need.eligible.iter().map(|name| short(name)).collect();
             line.push_str(&format!(" · may approve: {}", names.join(", ")));
         }
-        Rich::new().text(&cut_units(&line, 300))
+        Rich::new().text(&cut_units(&line, NEED_MAX))
     };
     fitted(
         card.requirements
