@@ -191,13 +191,13 @@ fn bad_calls_say_which_parameter_and_why() {
 
 #[test]
 fn a_path_outside_the_allowed_ones_is_refused() {
-    let text = with_edits("[[edits]]\nfile = \"other/{app}.yaml\"\npath = \"a\"\nset = 1");
-    let error = run(&text, &json!({"app": "web"})).expect_err("it is refused");
+    let text = with_edits("[[edits]]\nfile = \"fixed.{text}\"\npath = \"a\"\nset = 1");
+    let error = run(&text, &json!({"app": "web", "text": "yaml"})).expect_err("it is refused");
     assert_eq!(
         error.to_string(),
-        "other/web.yaml is outside the runbook's allowed paths (apps/*/*.yaml, fixed.txt); name something inside them"
+        "fixed.yaml is outside the runbook's allowed paths (apps/*/*.yaml, fixed.txt); name something inside them"
     );
-    assert_eq!(error.pointer, "/app");
+    assert_eq!(error.pointer, "/text");
 }
 
 /// Values are written as values, so a run makes no YAML invalid by itself: what it meets may be.
