@@ -59,6 +59,19 @@ pub fn is_blank(c: char) -> bool {
     )
 }
 
+/// A text with everything that a reader would not see as `<U+202E>`. Its lines stay lines, and blanks of other languages what they are.
+pub fn revealed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, c, _) in hidden(text).filter(|(_, _, kind)| *kind != Hidden::Blank) {
+        out.push_str(&text[from..at]);
+        out.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        from = at + c.len_utf8();
+    }
+    out.push_str(&text[from..]);
+    out
+}
+
 /// A text in quotation marks for a message: everything that a reader would not see, or would take for a space, as `<U+00A0>`.
 pub fn quoted(text: &str) -> String {
     let mut out = String::from('"');
@@ -137,6 +150,7 @@ mod tests {
             quoted("a b\u{2800}\u{a0}\u{1680}\u{202e}\u{fe0f}\n\"東\u{e0041}"),
             "\"a b<U+2800><U+00A0><U+1680><U+202E><U+FE0F><U+000A>\\\"東<U+E0041>\""
         );
+        assert_eq!(revealed("a\n\u{202e}b\u{a0}c\u{200b}"), "a\n<U+202E>b\u{a0}c<U+200B>");
         assert_eq!(hidden("ab\u{200b}").next(), Some((2, '\u{200b}', Deceptive)));
     }
 }

@@ -22,7 +22,7 @@ pub use decide::{REASON_SECONDS, REMINDER_PERCENT, Transition, decide, open, pro
 pub use effect::{Effect, Scheduled};
 pub use event::Event;
 pub use gate::{Hold, Orders, look_again, may_send, said, said_in};
-pub use hidden::{Hidden, hidden, is_blank, is_deceptive, is_selector, quoted, styles_emoji};
+pub use hidden::{Hidden, hidden, is_blank, is_deceptive, is_selector, quoted, revealed, styles_emoji};
 pub use ids::{
     AgentName, BlobId, CommitId, GroupName, InvalidId, ObjectId, ProposalId, RepositoryName, RunbookName, Sha256Hash, TargetClass,
     Timestamp, UserId,

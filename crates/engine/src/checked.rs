@@ -41,6 +41,8 @@ pub(crate) enum Manner {
     Strict,
     /// Findings are told and hold nothing up: a revert in an emergency, or what an older version accepted.
     Told,
+    /// The same for what the service itself offers: that it changes the policy is what is asked.
+    Offered,
 }
 
 impl Checked {
@@ -114,7 +116,11 @@ impl Engine {
         let place = Place {
             branch: setup.branch().to_owned(),
             argocd: self.instance_of(setup).is_some(),
-            reserved: change.paths().filter(|path| policy.is_reserved(path)).cloned().collect(),
+            reserved: change
+                .paths()
+                .filter(|path| manner != Manner::Offered && policy.is_reserved(path))
+                .cloned()
+                .collect(),
         };
         let checked = if size_of_all(change, &old) <= INLINE_MAX {
             let here = || check(&guards, &place, change, &old, applications.as_deref(), manner);
@@ -226,7 +232,7 @@ fn check(
     let report = guards.inspect(change, old);
     let report = match manner {
         Manner::Strict => report,
-        Manner::Told => report.told_only(),
+        Manner::Told | Manner::Offered => report.told_only(),
     };
     // Tier and approvers are not known yet: they are answered once the route is.
     let question = Question {

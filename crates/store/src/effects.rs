@@ -105,7 +105,8 @@ impl Tx {
         self.ended(sqlx::query(FINISH).bind(effect_id).bind(effect_id)).await
     }
 
-    /// Again later. When its like was scheduled meanwhile, that one remains, at the earlier of both times.
+    /// Again later; without an `error` its attempts are counted anew. When its like was scheduled meanwhile, that one remains, at the earlier of
+    /// both times.
     pub async fn postpone(&mut self, effect_id: i64, due: Timestamp, error: Option<&str>) -> Result<(), StoreError> {
         let due = sql::micros(due);
         let merged = self.execute(sqlx::query(MERGE).bind(due).bind(effect_id).bind(effect_id)).await?;
@@ -114,10 +115,13 @@ impl Tx {
                 .await?;
         } else {
             self.execute(
-                sqlx::query("update outbox set leased_until = null, due = ?, error = ? where effect_id = ? and parked = 0")
-                    .bind(due)
-                    .bind(error)
-                    .bind(effect_id),
+                sqlx::query(
+                    "update outbox set leased_until = null, due = ?1, error = ?2, attempts = iif(?2 is null, 0, attempts)
+                     where effect_id = ?3 and parked = 0",
+                )
+                .bind(due)
+                .bind(error)
+                .bind(effect_id),
             )
             .await?;
         }

@@ -1,5 +1,7 @@
 //! Manual changes: the service prepares, a human commits, the service recognises what came.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 use domain::{Decision, Delivery, Landed, Outcome, Proposal, ProposalId, Tier};
 use end_to_end::Lab;
@@ -431,5 +433,42 @@ async fn a_commit_elsewhere_with_the_trailer_does_not_end_a_manual_change() -> R
     assert_eq!((proposal.delivery, proposal.outcome), (Delivery::AwaitingCommit, None));
     lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "Four", "Olivia")?;
     landed(&lab, proposal.id, Landed::AsProposed).await?;
+    lab.invariants().await
+}
+
+/// A limit that any failure reaches: what watches is not given up for it, nor for how often it has looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watch_of_a_manual_change_outlives_a_remote_that_is_away() -> Result<()> {
+    let mut options = LabOptions::default();
+    options.limits.attempts = 1;
+    let lab = Lab::with(options).await?;
+    let proposal = prepared(&lab).await?;
+    let away = lab.repo.path.with_extension("away");
+    std::fs::rename(&lab.repo.path, &away)?;
+    let failed = async || -> Result<bool> {
+        let owed = lab.engine.store().read().effects_waiting(proposal.id).await?;
+        Ok(owed.iter().any(|one| one.key == "watch_landing" && one.error.is_some()))
+    };
+    while !failed().await? {
+        lab.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::rename(&away, &lab.repo.path)?;
+    lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "A fourth node", "Olivia")?;
+    lab.advance(Duration::from_secs(600));
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    assert!(!lab.texts().iter().any(|text| text.contains("ALARM")), "{:#?}", lab.texts());
+    lab.invariants().await
+}
+
+/// The branch says what has landed, also while GitHub says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lands_while_github_is_silent_is_seen() -> Result<()> {
+    let lab = on_github().await?;
+    let proposal = prepared(&lab).await?;
+    lab.github.fail_next(Endpoint::GetPull, Fault::Status(503), 10_000);
+    lab.repo.commit_on_top(&[Change::write(MAIN, FOUR)], "A fourth node", "Olivia")?;
+    landed(&lab, proposal.id, Landed::AsProposed).await?;
+    lab.github.clear_faults();
     lab.invariants().await
 }

@@ -241,7 +241,7 @@ fn told_digests(settings: &Settings) {
         for (key, places) in [("approvals", &repository.approvals), ("notifications", &repository.notifications)] {
             for (index, place) in places.iter().enumerate() {
                 if let Some(told) = place.when.digest_waits() {
-                    println!(
+                    say!(
                         "warning: repository {}, {key}[{index}]: its digest's time lies in its quiet hours, so the digest comes at their end, {}\n  \
                          remedy: write digest = \"{}\", or other quiet hours",
                         repository.name,
@@ -284,7 +284,7 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
 }
 
 fn warn(file: &str, line: usize, message: &str, remedy: &str) {
-    println!("warning: {file}:{line}: {message}\n  remedy: {remedy}");
+    say!("warning: {file}:{line}: {message}\n  remedy: {remedy}");
 }
 
 fn join(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {

@@ -104,7 +104,7 @@ impl Engine {
             .resolve(tip, vec![requested])
             .await
             .map_err(|error| Unwritten::Later(error.to_string()))?;
-        let looked = self.look(setup, tip, &change, Manner::Told).await;
+        let looked = self.look(setup, tip, &change, Manner::Offered).await;
         let (mut facts, mut checked) = looked.map_err(|problem| Unwritten::Later(problem.detail))?;
         facts.promotion = Some(grant.key.clone());
         let route = book.policy.route(&setup.name, &facts);

@@ -167,6 +167,26 @@ impl Engine {
         ready
     }
 
+    /// Where the branch stands. When the remote takes its time to say so, whoever looks at the cards learns it.
+    async fn awaited_ground(&self, setup: &RepositorySetup, fresh: bool, waiting: &[ProposalId]) -> Result<Ground, String> {
+        let since = self.now();
+        let mut asked = std::pin::pin!(self.ground(setup, fresh));
+        tokio::select! {
+            biased;
+            ground = &mut asked => return ground,
+            () = tokio::time::sleep(self.limits().slow_push) => {}
+        }
+        let word = format!(
+            "the remote has not answered since {}; nothing was sent yet, and it is asked until it answers",
+            self.time_of_day(since)
+        );
+        tracing::warn!(repository = %setup.name, deliveries = waiting.len(), "{word}");
+        for id in waiting {
+            self.tell_delay(*id, &word).await;
+        }
+        asked.await
+    }
+
     /// Waits for what holds a delivery back; its cards say so as soon as that changes.
     async fn hold_back(&self, held: Held, holds: &[domain::Hold], memory: &mut Memory) {
         let (now, why) = (self.now(), domain::said(holds));
@@ -213,7 +233,7 @@ impl Engine {
         }
         // No question to the remote on the hot path: the push itself compares the tip.
         let failed_before = memory.failures.get(&id).is_some_and(|failures| *failures > 0);
-        let tip = match self.ground(setup, failed_before).await? {
+        let tip = match self.awaited_ground(setup, failed_before, &[id]).await? {
             Ground::At(tip) => tip,
             Ground::Blocked(message) => {
                 self.happen(id, Event::PushRefused { message }).await.map_err(text)?;

@@ -150,6 +150,9 @@ impl Engine {
 
     async fn run(&self, claimed: Claimed, lanes: &Lanes) {
         let (effect_id, attempts, key, proposal) = (claimed.effect_id, claimed.attempts, claimed.effect.key(), claimed.proposal);
+        let about = proposal.map(|id| id.to_string());
+        // What only looks is never given up: whoever it watches for may take days, and a remote may be away as long.
+        let patient = matches!(claimed.effect, Effect::WatchLanding);
         self.crash(&format!("effect:{key}:before"));
         // A panic in one effect is parked with an alarm; the others go on.
         let ran = {
@@ -161,22 +164,22 @@ impl Engine {
             Ok(Ran::HandedOn) => return,
             Ok(Ran::Done) => self.finish(effect_id).await,
             Ok(Ran::Again(due)) => self.postpone(effect_id, due, None).await,
-            Ok(Ran::Failed(why)) if attempts >= self.limits().attempts => {
-                tracing::error!(effect = key, %why, "given up after {attempts} attempts; parked");
+            Ok(Ran::Failed(why)) if attempts >= self.limits().attempts && !patient => {
+                tracing::error!(proposal = about, effect = key, %why, "given up after {attempts} attempts; parked");
                 self.park(effect_id, proposal, key, why).await
             }
             Ok(Ran::Failed(why)) => {
-                tracing::warn!(effect = key, attempts, %why, "an effect failed; tried again");
+                tracing::warn!(proposal = about, effect = key, attempts, %why, "an effect failed; tried again");
                 self.hold_off(effect_id, self.now() + backoff(attempts), why).await
             }
             Err(panicked) => {
-                tracing::error!(effect = key, %panicked, "an effect panicked; parked");
+                tracing::error!(proposal = about, effect = key, %panicked, "an effect panicked; parked");
                 self.park(effect_id, proposal, key, panicked.to_string()).await
             }
         };
         if let Err(error) = result {
             // The lease ends by itself and the effect is claimed again.
-            tracing::error!(effect = key, %error, "an effect's end could not be recorded");
+            tracing::error!(proposal = about, effect = key, %error, "an effect's end could not be recorded");
         }
         self.crash(&format!("effect:{key}:recorded"));
     }

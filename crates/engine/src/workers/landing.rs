@@ -28,9 +28,10 @@ impl Engine {
         if proposal.delivery != Delivery::AwaitingCommit {
             return Ran::Done;
         }
-        let seen = match self.poll_pull(setup, &proposal, false).await {
-            Ok(seen) => seen,
-            Err(why) => return Ran::Failed(why),
+        // The branch decides what has landed: it is looked at whether or not GitHub answers.
+        let (seen, silent) = match self.poll_pull(setup, &proposal, false).await {
+            Ok(seen) => (seen, None),
+            Err(why) => (None, Some(why)),
         };
         match self.ground(setup, true).await {
             Ok(Ground::At(_)) => {}
@@ -52,10 +53,13 @@ impl Engine {
         } else {
             self.limits().landing_poll
         };
-        let event = match self.found_landed(setup, &proposal, found, seen).await {
+        let event = match self.found_landed(setup, &proposal, found, seen, silent.is_some()).await {
             Ok(event) => event,
             Err(why) => return Ran::Failed(why),
         };
+        if let (None, Some(why)) = (&event, silent) {
+            return Ran::Failed(why);
+        }
         let Some(event) = event else {
             return Ran::Again(self.now() + landing_wait(wait));
         };
@@ -71,18 +75,19 @@ impl Engine {
         }
     }
 
-    /// What branch and pull request together say; `None` when nothing is new.
+    /// What branch and pull request together say; `None` when nothing is new. `silent`: GitHub does not answer, so who merged stays unknown.
     async fn found_landed(
         &self,
         setup: &RepositorySetup,
         proposal: &Proposal,
         found: Manual,
         seen: Option<PullState>,
+        silent: bool,
     ) -> Result<Option<Event>, String> {
         let here = matches!(found, Manual::AsProposed(_) | Manual::WithEdits(_));
         let seen = match seen {
             // Merged between the two looks: who merged is asked for once more.
-            Some(PullState::Open | PullState::Closed) | None if here => self.poll_pull(setup, proposal, true).await?,
+            Some(PullState::Open | PullState::Closed) | None if here && !silent => self.poll_pull(setup, proposal, true).await?,
             seen => seen,
         };
         let closed = match seen {
@@ -296,8 +301,9 @@ fn checks_in_words(checked: &Checked) -> String {
     format!("Checked by Countersign:\n{}\n\n", fenced(&lines.join("\n")))
 }
 
-/// Foreign words in a block that they cannot end.
+/// Foreign words in a block that they cannot end, with what they hide made visible.
 fn fenced(text: &str) -> String {
+    let text = &domain::revealed(text);
     let fence = "~".repeat(longest_run(text, '~').max(3) + 1);
     format!("{fence}text\n{text}\n{fence}")
 }

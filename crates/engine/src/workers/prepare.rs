@@ -69,7 +69,7 @@ impl Engine {
         let new = github::NewPull {
             head: branch.clone(),
             base: setup.branch().to_owned(),
-            title: proposal.title.clone(),
+            title: domain::revealed(&proposal.title),
             body,
         };
         match github.open_pull(&new).await {

@@ -243,3 +243,32 @@ async fn effects_survive_a_restart() {
     let it = it.reopened().await;
     assert_eq!(it.claimed(61, 90).await, ["000001 deliver #2"]);
 }
+
+/// Looking again is no failed attempt: only what failed since then counts.
+#[tokio::test]
+async fn a_look_that_went_well_begins_the_count_anew() {
+    let fixture = Fixture::new().await;
+    fixture.insert(proposal(1)).await;
+    let again = async |now: i64, error: Option<&'static str>| {
+        let claimed = fixture.claim(now, now + 100).await;
+        let one = claimed.iter().find(|one| one.effect == Effect::Deliver).expect("due");
+        let (effect_id, attempts) = (one.effect_id, one.attempts);
+        fixture
+            .write(move |tx| Box::pin(async move { tx.postpone(effect_id, at(now + 1), error).await }))
+            .await;
+        attempts
+    };
+    fixture.owe(1, Effect::Deliver, 0).await;
+    let mut seen = Vec::new();
+    for (now, error) in [
+        (10, None),
+        (20, None),
+        (30, Some("away")),
+        (40, Some("away")),
+        (50, None),
+        (60, None),
+    ] {
+        seen.push(again(now, error).await);
+    }
+    assert_eq!(seen, [1, 1, 1, 2, 3, 1]);
+}

@@ -14,7 +14,8 @@ use crate::{Engine, RepositorySetup};
 impl Engine {
     /// One push of all that is ready. Answers those that others were quicker than: they are queued again.
     pub(super) async fn commit_and_push(&self, setup: &RepositorySetup, ready: Vec<Ready>, memory: &mut Memory) -> Vec<Held> {
-        let tip = match self.ground(setup, false).await {
+        let waiting: Vec<_> = ready.iter().map(|one| one.proposal.id).collect();
+        let tip = match self.awaited_ground(setup, false, &waiting).await {
             Ok(Ground::At(tip)) => tip,
             Ok(Ground::Blocked(message)) => {
                 self.all_refused(ready, memory, message).await;
