@@ -118,6 +118,14 @@ fn write_commit(
     Ok(repo.commit_signed(text, signature.trim_end(), None)?)
 }
 
+/// Whether commits could be signed with the key in a file.
+///
+/// # Errors
+/// [`GitError::Config`] for what is no ed25519 key of OpenSSH without a passphrase.
+pub fn check_signing_key(path: &std::path::Path) -> Result<(), GitError> {
+    signing_key(path).map(drop)
+}
+
 /// Only ed25519: its signatures are deterministic, so that building again gives the same commit id.
 pub(crate) fn signing_key(path: &std::path::Path) -> Result<ssh_key::PrivateKey, GitError> {
     let problem = |problem: String| GitError::Config(format!("the signing key {} {problem}", path.display()));

@@ -29,6 +29,7 @@ mod tree;
 mod types;
 mod usable;
 
+pub use build::check_signing_key;
 pub use diff::plain_diff;
 pub use error::{BuildError, DiffError, GitError, Refusal, ResolveError};
 pub use folder::{Folder, FolderFile, FolderQuery};

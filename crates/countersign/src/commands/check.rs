@@ -356,6 +356,14 @@ async fn shapes(settings: &Settings, readable: bool) -> Vec<String> {
             "server.tls: {why}\n  remedy: have it renewed; the running service takes the new files by itself"
         ));
     }
+    if readable
+        && let Some(key) = &settings.signing_key
+        && let Err(error) = gitworker::check_signing_key(key)
+    {
+        problems.push(format!(
+            "git.signing_key_file: {error}\n  remedy: make one with `ssh-keygen -t ed25519 -N '' -f FILE`, and name FILE"
+        ));
+    }
     if let Some(telegram) = &settings.telegram {
         if let Err(error) = crate::service::telegram_client(telegram)
             && !told(&error)

@@ -199,6 +199,27 @@ fn check_names_what_is_wrong_with_the_guard_rails_files_and_what_is_switched_off
 }
 
 #[test]
+fn check_tells_a_signing_key_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("policy.toml", "version = 1\n"),
+        ("key", "no key\n"),
+        ("config.toml", "[git]\nsigning_key_file = \"key\"\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let said = run(folder.path(), &["check", "--config", "config.toml"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("git.signing_key_file: ")
+            && said.err.contains("cannot be read as an OpenSSH key")
+            && said.err.contains("remedy: "),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
 fn a_policy_is_refused_with_file_line_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

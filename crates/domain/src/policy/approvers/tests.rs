@@ -280,7 +280,7 @@ fn help_that_comes_after_the_end_is_told() {
     assert_eq!(
         warned("90m"),
         [
-            "line 17: rule \"r\" escalates to leads after 1 h 30 min, when its time (1 h 30 min) is over: they are never asked (escalate earlier, or \
+            "line 15: rule \"r\" escalates to leads after 1 h 30 min, when its time (1 h 30 min) is over: they are never asked (escalate earlier, or \
              lengthen ttl)"
         ]
     );
