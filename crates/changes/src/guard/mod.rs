@@ -6,6 +6,7 @@
 //!
 //! What stood in the base already is remarked and not refused: whoever touches a file is not made to mend its past.
 
+mod alike;
 mod checks;
 mod encoded;
 mod files;
