@@ -291,6 +291,10 @@ async fn what_is_reserved_or_matched_by_no_rule_is_manual_whatever_else_it_touch
         assert_eq!(lab.proposal(id).await?.tier(), Tier::Manual, "{path}");
         let card = lab.card(id, "Put aside").await?;
         assert!(!card.keyboard_text().contains("Approve"), "{path}");
+        // What decides about agents is told first, and as grave as it is.
+        let decides = path.starts_with(".countersign/");
+        assert_eq!(card.text.contains("HIGH risk"), decides, "{path}: {}", card.text);
+        assert_eq!(card.text.contains("decides what agents may do"), decides, "{path}: {}", card.text);
     }
     assert_eq!(lab.repo.log(10).len(), 1);
     lab.invariants().await

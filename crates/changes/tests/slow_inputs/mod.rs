@@ -309,7 +309,11 @@ fn scalars(bytes: usize) -> Vec<Slow> {
         slow("look-alikes", "a.txt", fill(bytes, "a\u{430} ")),
         slow("look-alike lines", "a.txt", fill(bytes, "a\u{430}\n")),
         slow("prose of look-alikes", "a.txt", fill(bytes, "\u{430}\u{441}\u{435}, \u{44F} ")),
-        slow("lines of look-alike prose", "a.txt", fill(bytes, "\u{430}\u{441}\u{435}\n\u{44F}\n")),
+        slow(
+            "lines of look-alike prose",
+            "a.txt",
+            fill(bytes, "\u{430}\u{441}\u{435}\n\u{44F}\n"),
+        ),
         slow("a list of look-alikes", "a.yaml", fill(bytes, "{\u{430}\u{441}\u{44F}, ")),
         slow("reordered text", "a.yaml", fill(bytes, "- a\u{202e}b\n")),
         slow("marks upon marks", "a.txt", format!("a{}", fill(bytes, "\u{301}"))),
