@@ -35,6 +35,7 @@ pub use kubernetes::BUNDLED_VERSION;
 pub use report::{Check, CheckResult, Effect, Finding, Report};
 pub use rules::{RULES, Rule, SECRET_PREFIX};
 pub use secrets::Problem;
+pub(crate) use structure::is_literal_secret;
 
 /// What all policies may take for one change, unless configured otherwise.
 pub const REGO_LIMIT: Duration = Duration::from_millis(500);

@@ -294,31 +294,11 @@ pub(super) fn limit(old: &Value, new: &Value) -> &'static Rule {
     }
 }
 
-/// Whether a literal stands where a secret does: the key ends in what secrets are called, and the value is neither a reference nor a
-/// placeholder.
+/// Whether a literal stands where a secret does, as the guard rails judge it. What SOPS has encrypted is theirs to look at.
 pub(super) fn is_secret_literal(key: &str, value: &Value) -> bool {
-    const ENDS: [&str; 9] = [
-        "password",
-        "passwd",
-        "passphrase",
-        "token",
-        "apikey",
-        "secretkey",
-        "accesskey",
-        "privatekey",
-        "clientsecret",
-    ];
-    let joined: String = key
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
     // A switch is no secret, whatever it is called.
-    let Some(text) = value.text().filter(|_| !value.is_true() && !value.is_false()) else {
-        return false;
-    };
-    let reference = text.starts_with("$(") || text.starts_with("${") || text.contains("{{") || text.starts_with("ref+");
-    ENDS.iter().any(|end| joined.ends_with(end)) && !text.is_empty() && !reference
+    let Value::Scalar { text, typed } = value else { return false };
+    !value.is_true() && !value.is_false() && crate::guard::is_literal_secret(key, text, *typed)
 }
 
 /// Names of both sides' lists of texts, as `+ a; − b`.

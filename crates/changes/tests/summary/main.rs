@@ -8,4 +8,4 @@ mod cases;
 mod checklist;
 mod documentation;
 mod properties;
-mod reserved;
+mod reasons;

@@ -610,6 +610,11 @@ fn is_annotation(key: &str) -> bool {
     key.contains('/')
 }
 
+/// Whether a value under a key is a secret itself. What looks encrypted by SOPS passes. `plain`: written without quotes.
+pub(crate) fn is_literal_secret(key: &str, value: &str, plain: bool) -> bool {
+    likeness(key).is_some_and(|like| is_secret(like, value, plain, Place { key, sops: true }))
+}
+
 /// Whether the `kind` of a patch's target, which is an expression, means Secrets.
 pub(super) fn names_secret(kind: &str) -> bool {
     kind.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "Secret")
