@@ -1,54 +1,32 @@
 //! Secrets that no pattern of letters gives away: they are secrets by where they stand in a parsed file.
 
+mod arguments;
 pub(super) mod hint;
+mod kinds;
+mod known;
 pub(super) mod lines;
 mod references;
 pub(super) mod scripts;
 pub(super) mod talos;
 pub(super) mod words;
 
-use std::sync::OnceLock;
-
-use regex::Regex;
-
 use super::sink::Sink;
 use super::template::{self, Neutral};
 use super::tree::{self, Kind, Node, Style, Tree, Unreadable};
+use arguments::ARGUMENTS;
 use hint::Owner;
 pub(super) use references::writes_a_literal;
-use references::{Place, has_sops, is_reference};
+use references::{Place, has_sops};
 use words::{is_secret, likeness};
 
-/// Kinds that say where a secret is, and hold none. Their `template` may hold literals all the same.
-const REFERENCES: &[&str] = &[
-    "SealedSecret",
-    "ExternalSecret",
-    "ClusterExternalSecret",
-    "SecretStore",
-    "ClusterSecretStore",
-    "PushSecret",
-    "InfisicalSecret",
-    "InfisicalStaticSecret",
-    "InfisicalDynamicSecret",
-    "InfisicalPushSecret",
-    "InfisicalAuth",
-    "InfisicalConnection",
-    "SecretProviderClass",
-    "VaultStaticSecret",
-    "VaultDynamicSecret",
-];
-/// Keys of lists that are a command.
-const ARGUMENTS: &[&str] = &["args", "command", "extraArgs", "entrypoint", "cmd"];
 /// How deep files within files are followed.
 const NESTED_MAX: usize = 2;
 /// Aliases that are followed in one file, so that a tangle of them ends.
 const STEPS_MAX: usize = 150_000;
 
-/// Work per value, per key or item of it, per option of a command, and per byte of one.
+/// Work per value, and per key or item of it.
 const STEP: usize = 200;
 const CHILD: usize = 40;
-const OPTION: usize = 300;
-const OPTION_BYTE: usize = 60;
 /// Words of which one stands in every manifest, kubeconfig, talosconfig, machine configuration, state or plan, and work per byte to look for them.
 const TELLING: &[&str] = &[
     "apiVersion",
@@ -216,173 +194,6 @@ impl<'w, 's> Walk<'w, 's> {
         }
     }
 
-    /// Files that are known by what they hold.
-    fn whole_file(&mut self, document: &Node, kind: &str, versioned: bool) {
-        let tree = self.tree;
-        let has = |key: &str| tree.get(document, key).is_some();
-        let line = Some(document.line + self.shift);
-        if has("terraform_version") && (has("lineage") || has("serial")) {
-            self.sink.put(
-                "file.terraform-state",
-                line,
-                "this is Terraform state: it holds every secret in clear",
-                STATE_HINT,
-            );
-        }
-        if has("format_version") && (has("planned_values") || has("resource_changes")) {
-            self.sink.put(
-                "file.terraform-plan",
-                line,
-                "this is a plan as JSON: it holds sensitive values in clear",
-                STATE_HINT,
-            );
-        }
-        if kind == "Config" && has("users") && (has("clusters") || has("contexts")) && versioned {
-            let users = tree.get(document, "users").map(Node::items).unwrap_or_default();
-            for user in users {
-                let Some(fields) = tree.get(user, "user").filter(|fields| self.may(fields)) else {
-                    continue;
-                };
-                for (key, value) in fields.entries() {
-                    let secret = matches!(key.text(), Some("token" | "password" | "client-key-data"));
-                    let value = tree.resolve(value);
-                    let place = self.place(key.text().unwrap_or_default());
-                    if secret && value.text().is_some_and(|text| !is_reference(text, place)) {
-                        self.sink.hide(value.text().unwrap_or_default());
-                        let message = format!("a kubeconfig with {} of a user", key.text().unwrap_or_default());
-                        self.sink.put(
-                            "file.kubeconfig",
-                            Some(value.line + self.shift),
-                            message,
-                            "keep kubeconfigs out of git; give the workload a ServiceAccount",
-                        );
-                    }
-                }
-            }
-        }
-        if let Some(contexts) = tree.get(document, "contexts") {
-            for (_, context) in contexts.entries() {
-                if !self.may(context) {
-                    break;
-                }
-                let key = tree.get(context, "key").filter(|_| tree.get(context, "crt").is_some());
-                if let Some(key) = key.filter(|key| key.text().is_some_and(|text| !is_reference(text, self.place("key")))) {
-                    self.sink.hide(key.text().unwrap_or_default());
-                    self.sink.put(
-                        "file.talosconfig",
-                        Some(key.line + self.shift),
-                        "a talosconfig with a client key",
-                        "keep talosconfigs out of git",
-                    );
-                }
-            }
-        }
-    }
-
-    fn manifest(&mut self, document: &'w Node, kind: &str) {
-        if let Some(of) = kind.strip_suffix("List")
-            && (of.is_empty() || self.tree.get(document, "items").is_some())
-        {
-            for item in self.tree.get(document, "items").map(Node::items).unwrap_or_default() {
-                self.item(item, of);
-            }
-            return;
-        }
-        if REFERENCES.contains(&kind) {
-            self.sink.expect_random(document.line + self.shift, document.end_line + self.shift);
-            return self.templates_of(document, 0);
-        }
-        let outer = self.rule;
-        match kind {
-            "Secret" => self.secret(document),
-            "ConfigMap" => self.config_map(document),
-            "Kustomization" | "Component" => self.generators(document),
-            // Schemas name fields, and fields named `password` hold their type.
-            "CustomResourceDefinition" => {}
-            _ => self.walk(document, ""),
-        }
-        self.rule = outer;
-    }
-
-    /// `template` parts of references: what stands there literally reaches the Secret literally.
-    fn templates_of(&mut self, node: &'w Node, depth: usize) {
-        if !self.may(node) {
-            return;
-        }
-        for (key, value) in self.tree.resolve(node).entries() {
-            if key.text() == Some("template") {
-                self.walk(value, "");
-            } else if depth < 4 {
-                self.templates_of(value, depth + 1);
-            }
-        }
-    }
-
-    fn secret(&mut self, document: &'w Node) {
-        for part in ["data", "stringData"] {
-            let Some(data) = self.tree.get(document, part).filter(|data| self.may(data)) else {
-                continue;
-            };
-            for (key, value) in data.entries() {
-                self.literal(part, key.text().unwrap_or("a key"), value);
-            }
-        }
-        if let Some(metadata) = self.tree.get(document, "metadata") {
-            self.walk(metadata, "metadata");
-        }
-    }
-
-    /// One entry of a Secret's data or stringData.
-    fn literal(&mut self, part: &str, name: &str, value: &'w Node) {
-        let value = self.tree.resolve(value);
-        if value.is_null() || value.text().is_some_and(|text| is_reference(text, self.place(name))) {
-            return;
-        }
-        let message = format!("{} holds {} literally in {part}", self.owner.words(), quoted(name));
-        self.found("structure.secret", value, message, Some(name));
-    }
-
-    fn config_map(&mut self, document: &'w Node) {
-        self.rule = "structure.configmap";
-        let data = self.tree.get(document, "data").filter(|data| self.may(data));
-        for (key, value) in data.map(Node::entries).unwrap_or_default() {
-            self.entry(key, value);
-        }
-    }
-
-    fn generators(&mut self, document: &'w Node) {
-        for (key, value) in document.entries() {
-            let secret = key.text() == Some("secretGenerator");
-            if !secret && key.text() != Some("configMapGenerator") {
-                self.entry(key, value);
-                continue;
-            }
-            for generator in self.tree.resolve(value).items() {
-                let literals = self.tree.get(generator, "literals").filter(|literals| self.may(literals));
-                for literal in literals.map(Node::items).unwrap_or_default() {
-                    let literal = self.tree.resolve(literal);
-                    let Some((name, value)) = literal.text().and_then(|text| text.split_once('=')) else {
-                        continue;
-                    };
-                    let refused = if secret {
-                        !is_reference(value, self.place(name))
-                    } else {
-                        likeness(name).is_some_and(|like| is_secret(like, value, true, self.place(name)))
-                    };
-                    if refused {
-                        self.sink.hide(value);
-                        self.found(
-                            "structure.generator",
-                            literal,
-                            format!("a generator holds {} literally", quoted(name)),
-                            Some(name),
-                        );
-                    }
-                }
-            }
-        }
-    }
-
     /// Everything below a node. `key` is the key it stands under.
     fn walk(&mut self, node: &'w Node, key: &str) {
         self.left = self.left.saturating_sub(1);
@@ -507,46 +318,6 @@ impl<'w, 's> Walk<'w, 's> {
         true
     }
 
-    fn arguments(&mut self, items: &'w [Node]) {
-        let mut option: Option<String> = None;
-        for item in items {
-            let item = self.tree.resolve(item);
-            let Some(text) = item.text() else { continue };
-            if !self.sink.work.spend_on(MISSED, OPTION + text.len() * OPTION_BYTE) {
-                return;
-            }
-            if let Some(name) = option.take()
-                && !text.starts_with('-')
-                && likeness(&name).is_some_and(|like| is_secret(like, text, false, self.place(&name)))
-            {
-                self.found(
-                    "structure.args",
-                    item,
-                    format!("{} passes {} a literal", self.owner.words(), quoted(&name)),
-                    Some(&name),
-                );
-                continue;
-            }
-            for captures in option_pattern().into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
-                let (name, value) = (&captures[1], captures.get(2).map_or("", |value| value.as_str()));
-                if likeness(name).is_some_and(|like| is_secret(like, value, true, self.place(name))) && !self.sink.is_full("structure.args")
-                {
-                    self.sink.hide(value);
-                    self.found(
-                        "structure.args",
-                        item,
-                        format!("{} passes {} a literal", self.owner.words(), quoted(name)),
-                        Some(name),
-                    );
-                }
-            }
-            let bare = text.strip_prefix('-').map(|rest| rest.trim_start_matches('-'));
-            option = bare
-                .filter(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
-                .map(str::to_owned);
-        }
-    }
-
     /// A text that may be a file of its own: YAML, JSON or assignments in a block.
     fn text(&mut self, node: &'w Node) {
         let node = self.tree.resolve(node);
@@ -603,8 +374,6 @@ impl<'w, 's> Walk<'w, 's> {
     }
 }
 
-const STATE_HINT: &str = "keep it in the state backend, never in git";
-
 /// Annotations such as `nginx.ingress.kubernetes.io/auth-secret` name things.
 fn is_annotation(key: &str) -> bool {
     key.contains('/')
@@ -624,11 +393,4 @@ pub(super) fn names_secret(kind: &str) -> bool {
 pub(super) fn quoted(name: &str) -> String {
     let short: String = name.chars().take(80).collect();
     format!("{short:?}")
-}
-
-/// `--password=value`, `PASSWORD=value`, `--token value`.
-fn option_pattern() -> Option<&'static Regex> {
-    static PATTERN: OnceLock<Option<Regex>> = OnceLock::new();
-    let pattern = r#"(?:^|[\s;&|"'])-{0,2}([A-Za-z][A-Za-z0-9_.-]{2,60})[= ]["']?([^\s"';&|]{1,200})"#;
-    PATTERN.get_or_init(|| Regex::new(pattern).ok()).as_ref()
 }
