@@ -200,7 +200,13 @@ async fn nobody_s_code_counts_for_somebody_else() -> Result<()> {
     still_pending(&lab, id).await?;
     // Whoever gives up their rights in between has none.
     lab.command(BOB, CHAT, "/lockme", &["bob"]).await?;
-    send(&lab, BOB, &code(&lab, &bobs, 0), "you are not among the approvers of this change").await?;
+    send(
+        &lab,
+        BOB,
+        &code(&lab, &bobs, 0),
+        "two others give you your rights back: /unlock bob",
+    )
+    .await?;
     still_pending(&lab, id).await?;
     // Stopping takes no code.
     lab.tap(ALICE, id, "Reject").await?;

@@ -443,6 +443,49 @@ async fn a_reported_commit_with_a_secret_rings_and_never_shows_it() -> Result<()
     lab.invariants().await
 }
 
+/// A parameter that stands in no file may stand in the title, which goes to chats.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reported_run_whose_parameters_bring_a_secret_into_its_title_rings_and_never_shows_it() -> Result<()> {
+    let (lab, files) = (Lab::start().await?, Files::new()?);
+    let shipped = include_str!("../../../config/runbooks/scale.toml");
+    let noted = shipped
+        .replace("{replicas} replicas\"", "{replicas} replicas: {note}\"")
+        .replace("[[edits]]", "[parameters.properties.note]\ntype = \"string\"\n\n[[edits]]");
+    let hash = |text: &str| domain::Sha256Hash::of(text.as_bytes()).to_string();
+    files.write("runbooks/scale.toml", &noted)?;
+    files.write("policy.toml", &POLICY.replace(&hash(shipped), &hash(&noted)))?;
+    files.in_force(&lab, &GuardFiles::default())?;
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+    let observe = async |replicas: u32, note: &str| -> Result<_> {
+        let text = text.replace("replicas: 2", &format!("replicas: {replicas}"));
+        let commit = lab
+            .repo
+            .commit_on_top(&[Change::write(DEPLOYMENT, text)], "Scale web", "Agent <agent@example.com>")?;
+        let report = ObservationRequest {
+            repository: "homelab".to_owned(),
+            commit,
+            runbook: "scale".to_owned(),
+            parameters: json!({ "app": "web", "replicas": replicas, "note": note }),
+        };
+        Ok(lab.engine.observe(&agent_named("ops-bot"), report, None).await)
+    };
+    if let Err(problem) = observe(4, "for the weekend").await? {
+        return Err(anyhow!("{problem:?}"));
+    }
+    let token = format!("ghp_{}", "a8F3k9Lq2Zx7Vb4Nm1Rt6Yp0Ws5Hd3Jc8Ge2");
+    let problem = observe(5, &token).await?.err().context("it was taken")?;
+    ensure!(problem.code == "observation_refused", "{problem:?}");
+    ensure!(
+        problem.findings[0].place == engine::Place::Words("/parameters".to_owned()),
+        "{problem:?}"
+    );
+    ensure!(!format!("{problem:?}").contains(&token));
+    let alarm = lab.said(CHAT, 0, &["ALARM · homelab", "the guard rails refuse", "secret."]).await?;
+    ensure!(!alarm.text.contains(&token), "{}", alarm.text);
+    ensure!(!format!("{:?}", lab.whole_audit().await?).contains(&token));
+    lab.invariants().await
+}
+
 /// The service merges by itself: what comes of it is looked at like anything else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merged_revision_is_checked_anew_and_refused_when_it_must_be() -> Result<()> {

@@ -184,7 +184,7 @@ impl Engine {
                 }
                 self.follow_word(&acted, claimed);
                 self.owe_edit(id).await?;
-                format!("{}: {}", id.short(), self.toast_words(id, acted).await?)
+                format!("{}: {}", id.short(), self.toast_words(id, acted, &sent.person).await?)
             }
             Came::Spent => spent(&meant).to_owned(),
             Came::Not(typed) => not_right(typed, &sent.person.name, self.zone()),
@@ -217,10 +217,13 @@ impl Engine {
         }
     }
 
-    async fn toast_words(&self, id: ProposalId, acted: Acted) -> Result<String, StoreError> {
+    async fn toast_words(&self, id: ProposalId, acted: Acted, person: &PersonRef) -> Result<String, StoreError> {
         Ok(match acted {
             Acted::Done(_, summary) => summary,
-            Acted::Refused(refusal) => self.refused_words(id, &refusal).await?,
+            Acted::Refused(refusal) => match self.locked_words(person) {
+                Some(locked) => locked,
+                None => self.refused_words(id, &refusal).await?,
+            },
             Acted::Stale(_) | Acted::Missing => "the proposal is not known".to_owned(),
         })
     }

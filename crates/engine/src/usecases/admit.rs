@@ -10,6 +10,8 @@ use super::propose::check_hour;
 use crate::intake::{Resolved, check_reason};
 use crate::{Agent, Content, Engine, Found, Place, Problem, ProposalRequest};
 
+/// Where a runbook's words come from.
+const RENDERED: &str = "/runbook/parameters";
 /// Findings that an audit row names.
 const TOLD_MAX: usize = 20;
 
@@ -32,15 +34,19 @@ impl Engine {
     /// Secrets in title and reason, which go to the chats and into the commit, and in the caller's own reference, which is kept beside them.
     pub(super) fn found_in_words(&self, resolved: &Resolved, request: &ProposalRequest) -> Vec<Found> {
         // What the caller did not write, the runbook made of the parameters.
-        let rendered = |given: &str| given.trim().is_empty() && matches!(request.content, Content::Runbook { .. });
+        let place = |own: &'static str, given: &str| match &request.content {
+            Content::Runbook { .. } if given.trim().is_empty() => RENDERED,
+            _ => own,
+        };
+        let correlation = request.correlation.as_deref().unwrap_or_default();
         let words = [
-            ("title", resolved.title.as_str(), rendered(&request.title)),
-            ("reason", resolved.reason.as_str(), rendered(&request.reason)),
-            ("correlation_id", request.correlation.as_deref().unwrap_or_default(), false),
+            ("title", resolved.title.as_str(), place("/title", &request.title)),
+            ("reason", resolved.reason.as_str(), place("/reason", &request.reason)),
+            ("correlation_id", correlation, "/correlation_id"),
         ];
         words
             .into_iter()
-            .filter_map(|(name, text, rendered)| self.found_in(name, text, rendered))
+            .filter_map(|(name, text, pointer)| self.found_in(name, text, pointer))
             .collect()
     }
 
@@ -56,7 +62,7 @@ impl Engine {
         characters: usize,
     ) -> Result<(), Problem> {
         check_reason(reason.unwrap_or_default(), characters)?;
-        let Some(found) = self.found_in("reason", reason.unwrap_or_default(), false) else {
+        let Some(found) = self.found_in("reason", reason.unwrap_or_default(), "/reason") else {
             return Ok(());
         };
         let findings = vec![found];
@@ -65,15 +71,18 @@ impl Engine {
         Err(refusal("call", findings).at("/reason"))
     }
 
-    fn found_in(&self, name: &str, text: &str, rendered: bool) -> Option<Found> {
+    /// A secret in words that go to people. `pointer`: the part of the request that they stand in, or were made of.
+    pub(super) fn found_in(&self, name: &str, text: &str, pointer: &'static str) -> Option<Found> {
         let rule = self.book().guards().secret_in(text)?;
-        let (pointer, by) = match rendered {
-            true => ("/runbook/parameters".to_owned(), ", which the runbook makes of its parameters,"),
-            false => (format!("/{name}"), ""),
+        let rendered = pointer.ends_with("/parameters");
+        let by = if rendered {
+            ", which the runbook makes of its parameters,"
+        } else {
+            ""
         };
         Some(Found {
             rule,
-            place: Place::Words(pointer),
+            place: Place::Words(pointer.to_owned()),
             effect: Effect::Refuse,
             message: format!("the {name}{by} holds what looks like a secret"),
             hint: "leave it out: title and reason are shown to people and stand in the commit, and the correlation id is kept; a real value that was sent here is no secret any more: replace it".to_owned(),

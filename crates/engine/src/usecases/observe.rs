@@ -199,7 +199,8 @@ impl Engine {
         }
         let looked = self.look(setup, parent, &change, Manner::Strict).await;
         let (mut facts, mut checked) = looked.map_err(Unverified::Ask)?;
-        let findings: Vec<_> = checked.refusals().cloned().map(Found::from).collect();
+        let title = self.found_in("title", &words.title, "/parameters");
+        let findings: Vec<_> = title.into_iter().chain(checked.refusals().cloned().map(Found::from)).collect();
         if !findings.is_empty() {
             return Err(Unverified::Refused(findings));
         }
