@@ -1,13 +1,17 @@
 //! Letters of other scripts that imitate Latin ones: some of them in a word, and words of nothing else.
 
+/// Letters in whose company a dotless `i` is what it is.
+const TURKIC: &[char] = &['\u{C7}', '\u{E7}', '\u{11E}', '\u{11F}', '\u{130}', '\u{15E}', '\u{15F}', '\u{259}'];
+
 /// The look-alikes in words that hold ASCII letters too, as code points.
 pub(super) fn mixed(text: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
     }
+    let turkic = text.contains(TURKIC);
     text.split(|c: char| !c.is_alphanumeric()).find_map(|word| {
         let latin = word.chars().any(|c| c.is_ascii_alphabetic());
-        let mut alike = word.chars().filter(|c| looks_latin(*c)).peekable();
+        let mut alike = word.chars().filter(|c| looks_latin(*c) && !(turkic && *c == '\u{131}')).peekable();
         (latin && alike.peek().is_some()).then(|| points(alike))
     })
 }

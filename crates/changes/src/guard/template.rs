@@ -188,6 +188,14 @@ fn opening(line: &str) -> Option<(usize, &'static str)> {
         .next()
 }
 
+/// The action with which a line begins, if it only steers, and what stands behind it.
+pub(super) fn steering(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start();
+    let (0, close) = opening(line)? else { return None };
+    let action = action(line, 0, close).filter(|action| action.control)?;
+    Some(line.split_at(action.end))
+}
+
 /// The action that begins at a place. Quotes in it may hold what would close it.
 fn action(text: &str, start: usize, close: &str) -> Option<Action> {
     let inside = start + 2;

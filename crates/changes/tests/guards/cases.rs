@@ -489,6 +489,13 @@ fn texts() -> Vec<Case> {
             "{\"text\": \"\u{434}\u{43B}\u{44F}, \u{440}\u{430}\u{441}\u{430}\"}\n",
             &[],
         ),
+        case("Turkish", "a.md", "de\u{11F}i\u{15F}tirin, s\u{131}n\u{131}r\n", &[]),
+        case(
+            "a dotless i alone",
+            "a.yaml",
+            "user: adm\u{131}n\n",
+            &["text.mixed-script:1:manual"],
+        ),
         case(
             "Greek words",
             "a.yaml",

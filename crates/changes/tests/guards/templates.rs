@@ -17,6 +17,7 @@ fn container(fields: &str) -> String {
 /// All cases of this file.
 pub fn templates() -> Vec<Case> {
     let mut all = in_flow_style();
+    all.extend(steered());
     all.extend(unreadable());
     all.extend(kinds());
     all.extend(checks());
@@ -44,6 +45,62 @@ fn in_flow_style() -> Vec<Case> {
         case("Jinja", "inventory/a.yaml.j2", "{% if on %}\nusers: [{name: app, password: hunter2}]\n{% endif %}\n", &["structure.values:2:refuse"]).hides("hunter2"),
         case("Jinja in YAML", "inventory/a.yaml", "{% if on %}\ndb: {password: hunter2}\n{% endif %}\n", &["structure.values:2:refuse", "yaml.template:0:remark"]).hides("hunter2"),
         case("helpers", "chart/templates/_secret.tpl", "{{- define \"x.secret\" }}\napiVersion: v1\nkind: Secret\nstringData: {pw: hunter2}\n{{- end }}\n", &["structure.secret:4:refuse"]).hides("hunter2"),
+    ]
+}
+
+/// The lines of control actions, which are no entries of what they stand in.
+fn steered() -> Vec<Case> {
+    let here = "chart/templates/a.yaml";
+    let secret = |lines: &str| when(&format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\ndata:\n{lines}"));
+    let remarked: &[&str] = &["yaml.template:0:remark"];
+    vec![
+        case(
+            "a range in a Secret",
+            here,
+            secret("  a: {{ .Values.a | b64enc }}\n  {{- range $k, $v := .Values.more }}\n  {{ $k }}: {{ $v | b64enc }}\n  {{- end }}\n"),
+            remarked,
+        ),
+        case(
+            "a variable in a Secret",
+            here,
+            secret("  {{- $all := merge .Values.a .Values.b }}\n  a: {{ $all.a | b64enc }}\n"),
+            remarked,
+        ),
+        case(
+            "a lookup in a Secret",
+            here,
+            secret(
+                "  {{- $old := lookup \"v1\" \"Secret\" .Release.Namespace \"x\" }}\n  {{- if $old }}\n  a: {{ index $old.data \"a\" }}\n  {{- end }}\n",
+            ),
+            remarked,
+        ),
+        case(
+            "a literal behind a condition",
+            here,
+            secret("  {{- if .Values.on }}a: aHVudGVyMg=={{ end }}\n"),
+            &["structure.secret:7:refuse", "yaml.template:0:remark"],
+        )
+        .hides("aHVudGVyMg"),
+        case(
+            "a variable that is a password",
+            here,
+            secret("  {{- $password := \"hunter2\" }}\n  a: {{ $password | b64enc }}\n"),
+            &["structure.values:7:refuse", "yaml.template:0:remark"],
+        )
+        .hides("hunter2"),
+        case(
+            "a variable of Jinja that is a password",
+            "inventory/a.yaml.j2",
+            "{% set db_password = 'hunter2' %}\ndb: {{ db_password }}\n",
+            &["structure.values:1:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "a variable that is none",
+            here,
+            secret("  {{- $password := .Values.password }}\n  {{- $name := \"web\" }}\n  a: {{ $password | b64enc }}\n"),
+            remarked,
+        ),
     ]
 }
 

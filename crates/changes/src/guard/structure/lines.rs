@@ -1,6 +1,7 @@
 //! Files that are read line by line: templates before they are rendered, Terraform, and `KEY=value` files.
 
 use super::super::sink::Sink;
+use super::super::template::steering;
 use super::hint::Owner;
 use super::quoted;
 use super::references::{Place, has_sops_lines, is_reference};
@@ -103,8 +104,18 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
             continue;
         }
         let indent = line.len() - line.trim_start().len();
-        let body = line.trim();
-        if body.len() > LINE_MAX || body.is_empty() || body.starts_with('#') {
+        let mut body = line.trim();
+        if body.len() > LINE_MAX {
+            continue;
+        }
+        // What steers is no entry: the `:=` of a range would pass for one.
+        while let Some((action, behind)) = steering(body) {
+            if let Some((key, value)) = assigned(action) {
+                found(Place { key, sops }, value, at, "structure.values", &owner, sink);
+            }
+            body = behind.trim_start();
+        }
+        if body.is_empty() || body.starts_with('#') {
             continue;
         }
         if let Some((outer, key)) = &block {
@@ -153,6 +164,15 @@ fn template_document(text: &str, first: usize, secret: bool, owner: &Owner, sink
             found(Place { key, sops }, literal(value), at, "structure.values", &owner, sink);
         }
     }
+}
+
+/// The variable that an action gives a literal to: `{{ $password := "…" }}`, `{% set password = "…" %}`.
+fn assigned(action: &str) -> Option<(&str, &str)> {
+    let body = action.trim_start_matches(['{', '%', '-']).trim_start();
+    let (name, value) = body.strip_prefix("set ").unwrap_or(body).split_once('=')?;
+    let name = name.trim_end_matches(':').trim().trim_start_matches('$');
+    let value = value.trim_start();
+    (is_plain(name) && value.starts_with(['"', '\'', '`'])).then(|| (name, literal(value)))
 }
 
 /// Whether a value begins as a mapping or list in flow style, and not as an action.
