@@ -197,6 +197,32 @@ fn patterns() -> Vec<Case> {
         )
         .hides(random(32)),
         case(
+            "an XML element",
+            "a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  config.xml: |\n    <Config><Port>8989</Port>\n    <ApiKey>f81d4fae7dec11d0a76500a0c91e6bf6</ApiKey></Config>\n",
+            &["secret.xml-element:7:refuse"],
+        )
+        .hides("f81d4fae7dec11d0a76500a0c91e6bf6"),
+        case(
+            "XML elements that hold none",
+            "a.xml",
+            "<a><password>${env.PASSWORD}</password><token>{{ .Values.token }}</token><secret>/run/secrets/a</secret><Password>********</Password></a>\n",
+            &[],
+        ),
+        case(
+            "a password in SQL",
+            "init.sql",
+            "CREATE USER app WITH PASSWORD 'hunter2';\nALTER USER 'app'@'%' IDENTIFIED BY 'hunter3';\n",
+            &["secret.sql-password:1:refuse", "secret.sql-password:2:refuse"],
+        )
+        .hides("hunter2"),
+        case(
+            "SQL without a literal",
+            "init.sql",
+            "CREATE USER app WITH PASSWORD '${APP_PASSWORD}';\nALTER ROLE app WITH PASSWORD :'password';\n-- with password 'what you like'\n",
+            &[],
+        ),
+        case(
             "stands in the base",
             "a.txt",
             format!("{github}\nnew line\n"),
