@@ -7,9 +7,9 @@ use super::pair::Pair;
 use super::report::Scope;
 use super::rules::{
     CAPABILITIES, COMMAND, ESCALATION, EXPOSED, FIELD, HOST_ACCESS, HOST_NAME, IMAGE_CHANGED, IMAGE_UNPINNED, LIMIT_LOWERED, LIMIT_REMOVED,
-    PRIVILEGED, PROBE_REMOVED, PROTECTION_REMOVED, RESOURCES, REVISION, RUNS_AS_ROOT, Rule, SCALED_DOWN, SCALED_TO_ZERO, SCALED_UP,
-    SCALED_UP_MUCH, SCHEDULE, SECRET_LITERAL, SERVICE_ACCOUNT, STORAGE_CHANGED, SUSPENDED, SWITCHED, TLS_REMOVED, TRAFFIC, VOLUME_GROWN,
-    VOLUME_SHRUNK,
+    NETWORK_POLICY_REMOVED, PRIVILEGED, PROBE_REMOVED, PROTECTION_REMOVED, RESOURCES, REVISION, RUNS_AS_ROOT, Rule, SCALED_DOWN,
+    SCALED_TO_ZERO, SCALED_UP, SCALED_UP_MUCH, SCHEDULE, SECRET_LITERAL, SERVICE_ACCOUNT, STORAGE_CHANGED, SUSPENDED, SWITCHED,
+    TLS_REMOVED, TRAFFIC, TRAFFIC_REMOVED, VOLUME_GROWN, VOLUME_REMOVED, VOLUME_SHRUNK,
 };
 use super::value::Value;
 use super::words::{HIDDEN, count, list, names_secret, value as shown, word};
@@ -259,6 +259,7 @@ fn rule_of(leaf: &Leaf) -> Option<&'static Rule> {
         "backup" | "backups" if gone => &PROTECTION_REMOVED,
         "tls" | "tlsSecretName" if gone => &TLS_REMOVED,
         "enabled" if leaf.path.to_ascii_lowercase().contains("tls") && !new.is_true() => &TLS_REMOVED,
+        "enabled" | "create" if old.is_true() && !new.is_true() => switched_off(&leaf.path).unwrap_or(&SWITCHED),
         "enabled" | "create" | "disabled" | "install" if !old.is_absent() || leaf.path.contains('.') => &SWITCHED,
         "suspend" | "suspended" | "paused" => &SUSPENDED,
         "schedule" => &SCHEDULE,
@@ -271,6 +272,18 @@ fn rule_of(leaf: &Leaf) -> Option<&'static Rule> {
         "cpu" | "memory" | "ephemeral-storage" if leaf.path.contains("limits.") => limit(old, new),
         "cpu" | "memory" | "ephemeral-storage" if leaf.path.contains("requests.") => &RESOURCES,
         key if is_secret_literal(key, new) => &SECRET_LITERAL,
+        _ => return None,
+    })
+}
+
+/// What goes with a part of a chart that is switched off, where that is more than the part.
+fn switched_off(path: &str) -> Option<&'static Rule> {
+    let part = path.rsplit('.').nth(1)?.to_ascii_lowercase();
+    Some(match part.as_str() {
+        "persistence" | "persistentvolume" | "persistentvolumeclaim" | "pvc" => &VOLUME_REMOVED,
+        "networkpolicy" | "networkpolicies" => &NETWORK_POLICY_REMOVED,
+        "backup" | "backups" => &PROTECTION_REMOVED,
+        "ingress" | "httproute" | "route" => &TRAFFIC_REMOVED,
         _ => return None,
     })
 }
