@@ -29,8 +29,8 @@ pub use ids::{
 };
 pub use path::{DEPTH_MAX, PART_BYTES_MAX, PATH_BYTES_MAX, PathRefusal, RepoPath};
 pub use policy::{
-    Asked, Eligibility, Escalation, Facts, Freeze, Grant, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder, Requirement,
-    Route, Rule, Seat, Shift, Standing, TTL_SECONDS_DEFAULT, Trust, Waiting, replay,
+    Ahead, Asked, Eligibility, Escalation, Facts, Freeze, Grant, Part, PathGlob, Person, Place, Policy, Problem, Raise, Reminder,
+    Requirement, Route, Rule, Seat, Shift, Standing, TTL_SECONDS_DEFAULT, Trust, Waiting, replay,
 };
 pub use proposal::{
     ApplicationState, Attempt, ByHand, Ending, Origin, PersonRef, Proposal, PullRequest, Review, ReviewVerdict, Revision, RevisionAuthor,

@@ -33,7 +33,7 @@ use index::RuleIndex;
 use raises::{Class, Floor};
 
 pub use approvers::{Asked, Eligibility, Escalation, Part, Place, Requirement, Seat, Standing};
-pub use freezes::Freeze;
+pub use freezes::{Ahead, Freeze};
 pub use grants::{Grant, Trust};
 pub use parse::Problem;
 pub use replay::{Shift, replay};

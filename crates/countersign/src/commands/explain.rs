@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier, Trust};
+use domain::{CommitId, Facts, Policy, RepoPath, RepositoryName, Requirement, Route, RunbookName, Tier, Timestamp, Trust};
 use engine::Book;
 
 use super::policy;
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// As if the change deletes files
     #[arg(long)]
     delete: bool,
+    /// As if it were then: what freezes and grants say at another time, such as 2026-12-24T18:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
 }
 
 /// What is explained with.
@@ -66,9 +69,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let runbook = runbook(arguments, &ground)?;
+    let now = arguments.at.unwrap_or_else(chrono::Utc::now);
     let facts = |paths: &[RepoPath]| Facts {
         paths: paths.to_vec(),
-        trust: runbook.as_ref().map(|name| trust(&ground.book, &repository, name, paths)),
+        trust: runbook.as_ref().map(|name| trust(&ground.book, &repository, (name, paths), now)),
         runbook: runbook.clone(),
         deletes: arguments.delete,
         ..Facts::default()
@@ -77,6 +81,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let whole = policy.route(&repository, &facts(&arguments.paths));
     say!("repository: {repository}");
     tell(policy, &whole, &ground.policy);
+    if whole.tier != Tier::Manual {
+        freezes(policy, &repository, &arguments.paths, now);
+    }
     if arguments.delete && whole.tier == Tier::Prompted {
         say!("second step: yes, a file is deleted");
     }
@@ -89,7 +96,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What the policy alone says of a runbook: whether it grants what is in force now. The record may say less, and only the service knows it.
-fn trust(book: &Book, repository: &RepositoryName, name: &RunbookName, paths: &[RepoPath]) -> Trust {
+fn trust(book: &Book, repository: &RepositoryName, (name, paths): (&RunbookName, &[RepoPath]), now: Timestamp) -> Trust {
     let environment = book.policy.environment(repository, paths);
     let hash = book.runbooks.get(name).map(|runbook| runbook.content_hash());
     let of_it = |grant: &&domain::Grant| grant.key.runbook == *name && grant.key.environment == environment;
@@ -105,7 +112,7 @@ fn trust(book: &Book, repository: &RepositoryName, name: &RunbookName, paths: &[
     let until = grant.until.format("%Y-%m-%d");
     if !of_this(grant) {
         prompted("prompted: it was edited since the policy trusted it".to_owned())
-    } else if grant.until <= chrono::Utc::now() {
+    } else if grant.until <= now {
         prompted(format!("prompted: its grant ended on {until}"))
     } else {
         Trust::standard(format!("standard until {until}, as long as its record allows it"))
@@ -129,6 +136,24 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
         Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed)),
     }
     say!("waits: {}", domain::span(route.ttl_seconds.into()));
+}
+
+/// What keeps such a change from being sent now, and what will: the author of a window sees when it comes without waiting for it.
+fn freezes(policy: &Policy, repository: &RepositoryName, paths: &[RepoPath], now: Timestamp) {
+    for freeze in policy.freezes(repository, paths, now) {
+        say!("frozen: {}", freeze.why());
+    }
+    for ahead in policy.freezes_ahead(repository, paths, now) {
+        let local = |time: Timestamp| time.with_timezone(&ahead.zone).format("%a %Y-%m-%d %H:%M");
+        let what = if ahead.allows { "next allow window" } else { "next freeze" };
+        say!(
+            "{what}: {:?} from {} to {} {}",
+            ahead.name,
+            local(ahead.begin),
+            local(ahead.end),
+            ahead.zone
+        );
+    }
 }
 
 fn approvers(policy: &Policy, needed: &Requirement) {

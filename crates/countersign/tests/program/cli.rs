@@ -122,6 +122,76 @@ fn explain_tells_tier_rule_why_and_approvers() {
     }
 }
 
+/// Whoever writes a window sees what it means, on the day when clocks are turned as well.
+#[test]
+fn explain_tells_what_is_frozen_and_which_windows_come_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = r#"version = 1
+[people.alice]
+telegram_id = 1
+[groups]
+sre = ["alice"]
+[[rules]]
+name = "a"
+paths = ["a/**", "b/**"]
+tier = "prompted"
+approvers = "sre"
+[[freezes]]
+name = "weekend"
+paths = ["a/**"]
+start = 2026-01-02T18:00:00
+duration = "62h"
+timezone = "Europe/Berlin"
+rrule = "FREQ=WEEKLY;BYDAY=FR"
+override = "sre"
+[[freezes]]
+name = "office hours"
+kind = "allow"
+paths = ["b/**"]
+start = 2026-01-01T09:00:00
+duration = "8h"
+timezone = "Europe/Berlin"
+rrule = "FREQ=DAILY;UNTIL=20270401"
+"#;
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    let explained = |path: &str, at: &str| {
+        let said = run(folder.path(), &["explain", path, "--policy", "policy.toml", "--at", at]);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+        let told = said
+            .out
+            .lines()
+            .filter(|line| line.contains("freeze") || line.contains("frozen") || line.contains("window"));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let weekend = |from: &str, to: &str| format!("next freeze: \"weekend\" from Fri {from} 18:00 to Mon {to} Europe/Berlin");
+    assert_eq!(
+        explained("a/x", "2027-03-25T12:00:00Z"),
+        [weekend("2027-03-26", "2027-03-29 09:00")],
+        "an hour is left out"
+    );
+    assert_eq!(
+        explained("a/x", "2027-03-27T12:00:00+01:00"),
+        [
+            "frozen: a/x is frozen by \"weekend\" until 2027-03-29 09:00 Europe/Berlin; sre may let it pass".to_owned(),
+            weekend("2027-04-02", "2027-04-05 08:00")
+        ]
+    );
+    assert_eq!(
+        explained("b/x", "2027-03-31T20:00:00Z"),
+        [
+            "frozen: b/x may change only within \"office hours\" until 2027-04-01 09:00 Europe/Berlin",
+            "next allow window: \"office hours\" from Thu 2027-04-01 09:00 to Thu 2027-04-01 17:00 Europe/Berlin"
+        ]
+    );
+    let over = explained("b/x", "2027-04-02T20:00:00Z");
+    assert!(
+        over.len() == 1 && over[0].ends_with("which is over and does not come again: frozen for ever"),
+        "{over:?}"
+    );
+    let said = run(folder.path(), &["explain", "a/x", "--policy", "policy.toml", "--at", "tomorrow"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+}
+
 #[test]
 fn check_tells_what_would_not_come_when_it_is_written() {
     let folder = tempfile::tempdir().unwrap();

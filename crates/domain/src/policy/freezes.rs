@@ -15,7 +15,7 @@ const AHEAD_DAYS: u64 = 3660;
 
 mod holding;
 
-pub use holding::Freeze;
+pub use holding::{Ahead, Freeze};
 
 /// Whether a window forbids or allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

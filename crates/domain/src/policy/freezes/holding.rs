@@ -61,6 +61,21 @@ impl Freeze {
     }
 }
 
+/// When a window that covers some path comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// The window's name.
+    pub name: String,
+    /// Whether something is sent only within it, and not: nothing within it.
+    pub allows: bool,
+    /// Its next begin.
+    pub begin: Timestamp,
+    /// When that occurrence ends.
+    pub end: Timestamp,
+    /// Its own time zone.
+    pub zone: Tz,
+}
+
 /// A window that holds some path back.
 struct Held<'a> {
     window: &'a Window,
@@ -100,6 +115,30 @@ impl Policy {
             };
         }
         freezes
+    }
+
+    /// When each window that covers one of these paths begins next, soonest first. One that does not come again is left out.
+    pub fn freezes_ahead(&self, repository: &RepositoryName, paths: &[RepoPath], now: Timestamp) -> Vec<Ahead> {
+        if let Some(theirs) = self.repositories.get(repository) {
+            return theirs.freezes_ahead(repository, paths, now);
+        }
+        let covering = self.windows.iter().filter(|window| {
+            window.repository.as_ref().is_none_or(|only| only == repository) && paths.iter().any(|path| window.covers(path))
+        });
+        let mut ahead: Vec<Ahead> = covering
+            .filter_map(|window| {
+                let begin = window.next(now)?;
+                Some(Ahead {
+                    name: window.name.clone(),
+                    allows: window.kind == Kind::Allow,
+                    begin,
+                    end: window.active(begin)?,
+                    zone: window.zone,
+                })
+            })
+            .collect();
+        ahead.sort_by_key(|ahead| ahead.begin);
+        ahead
     }
 
     /// Whether somebody may let a change pass through a freeze.
