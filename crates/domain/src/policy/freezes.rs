@@ -13,6 +13,9 @@ use crate::{GroupName, RepoPath, RepositoryName, Timestamp};
 /// How far ahead the next begin of a window is looked for, in days: what comes later than that does not come again.
 const AHEAD_DAYS: u64 = 3660;
 
+/// Occurrences in a row of which somebody is warned.
+const FOLLOWING_MIN: usize = 60;
+
 mod holding;
 
 pub use holding::{Ahead, Freeze};
@@ -88,6 +91,15 @@ impl Window {
             from = to;
         }
         None
+    }
+
+    /// When its occurrences follow each other without a gap for longer than anybody would wait: the day up to which that was looked at.
+    pub(super) fn without_a_gap(&self, now: Timestamp) -> Option<NaiveDate> {
+        let mut end = self.active(now).or_else(|| self.active(self.next(now)?))?;
+        for _ in 0..FOLLOWING_MIN {
+            end = self.active(end)?;
+        }
+        Some(end.with_timezone(&self.zone).date_naive())
     }
 
     /// Whether it holds now or later.

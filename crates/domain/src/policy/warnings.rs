@@ -93,7 +93,7 @@ impl Policy {
         warnings
     }
 
-    /// Windows of one of the two files that are over, and help that the rules call too late.
+    /// Windows of one of the two files that are over or leave no gap, and help that the rules call too late.
     fn in_vain(&self, now: Timestamp, of_repository: bool) -> Vec<Problem> {
         let mut warnings = Vec::new();
         let mut add = |line: usize, message: String, remedy: &str| {
@@ -114,6 +114,22 @@ impl Policy {
                     "remove it to have changes sent again, or correct its start or rrule",
                 ),
             }
+        }
+        let denying = self
+            .windows
+            .iter()
+            .filter(|window| window.of_repository == of_repository && window.kind == Kind::Deny);
+        for (window, last) in denying.filter_map(|window| Some((window, window.without_a_gap(now)?))) {
+            let passed = window.override_group.as_ref();
+            let passed = passed.map_or_else(String::new, |group| format!(" unless {group} lets it pass"));
+            add(
+                window.line,
+                format!(
+                    "freeze {:?} leaves no gap between its times, at least until {last}: what it covers is not sent{passed}",
+                    window.name
+                ),
+                "shorten its duration, or correct its rrule; where nothing may ever change, make the paths manual instead",
+            );
         }
         for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {
             let late = |escalation: &&Escalation| escalation.after_seconds >= rule.ttl_seconds;

@@ -287,3 +287,19 @@ fn the_end_of_a_series() {
         ]
     );
 }
+
+#[test]
+fn a_window_without_a_gap_is_warned_of() {
+    let daily = |duration: &str, more: &str| {
+        let text = format!(
+            "[[freezes]]\nname = \"n\"\nstart = 2026-01-01T00:00:00\nduration = \"{duration}\"\ntimezone = \"Europe/Berlin\"\nrrule = \"FREQ=DAILY\"\n{more}"
+        );
+        let warnings = policy(&text).warnings(at("2026-03-01T00:00:00Z"));
+        warnings.iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    let never = "freeze \"n\" leaves no gap between its times, at least until 2026-05-01: what it covers is not sent";
+    assert_eq!(daily("1d", ""), [never]);
+    assert_eq!(daily("26h", "override = \"sre\"\n"), [format!("{never} unless sre lets it pass")]);
+    assert!(daily("23h", "").is_empty());
+    assert!(daily("1d", "kind = \"allow\"\n").is_empty());
+}
