@@ -61,10 +61,48 @@ impl Parameters {
             .offline()
             .build(&schema)
             .map_err(|error| Refusal::new("", format!("the schema cannot be used: {error}"), REMEDY))?;
-        Ok(Self {
+        let compiled = Self {
             schema,
             validator: Arc::new(validator),
-        })
+        };
+        compiled.can_be_met()?;
+        Ok(compiled)
+    }
+
+    /// Refuses what no call could fit: a required parameter that the schema itself forbids, a default that it does not allow.
+    fn can_be_met(&self) -> Result<(), Refusal> {
+        let closed = self.schema.get("additionalProperties") == Some(&Value::Bool(false)) && self.schema.get("patternProperties").is_none();
+        let required = self.schema.get("required").and_then(Value::as_array);
+        let unknown = required
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .find(|name| closed && !self.declares(name));
+        if let Some(name) = unknown {
+            let message = format!("{name:?} is required and not among the properties, so that no call fits");
+            return Err(Refusal::new("/required", message, "declare the parameter, or correct its name"));
+        }
+        let mut defaults = json!({});
+        self.fill_in(&mut defaults);
+        for error in self.validator.iter_errors(&defaults) {
+            let pointer = error.instance_path().to_string();
+            let Some(name) = pointer.split('/').nth(1) else { continue };
+            let message = format!("the default of {name} does not fit: {}", shortened(&error.to_string()));
+            let place = format!("/properties/{name}/default");
+            return Err(Refusal::new(&place, message, "write a default that the property allows, or none"));
+        }
+        Ok(())
+    }
+
+    /// Puts the schema's defaults where nothing is given.
+    fn fill_in(&self, given: &mut Value) {
+        if let (Value::Object(given), Some(properties)) = (given, self.properties()) {
+            for (name, property) in properties {
+                if let (false, Some(default)) = (given.contains_key(name), property.get("default")) {
+                    given.insert(name.clone(), default.clone());
+                }
+            }
+        }
     }
 
     /// The schema as enforced.
@@ -84,13 +122,7 @@ impl Parameters {
     /// Parameters with the schema's defaults filled in, checked.
     pub fn check(&self, given: &Value) -> Result<Value, RenderError> {
         let mut given = given.clone();
-        if let (Value::Object(given), Some(properties)) = (&mut given, self.properties()) {
-            for (name, property) in properties {
-                if let (false, Some(default)) = (given.contains_key(name), property.get("default")) {
-                    given.insert(name.clone(), default.clone());
-                }
-            }
-        }
+        self.fill_in(&mut given);
         let complaints: Vec<(String, String)> = self
             .validator
             .iter_errors(&given)

@@ -277,6 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn what_no_call_could_fit_is_refused() {
+        refused(
+            "required = [\"y\"]\nproperties.x = {}",
+            6,
+            "\"y\" is required and not among the properties",
+        );
+        refused(
+            "properties.x = {}\nproperties.y = { type = \"integer\", maximum = 20, default = 50 }",
+            7,
+            "the default of y does not fit: 50 is greater than the maximum of 20",
+        );
+        assert_eq!(
+            read("required = [\"x\"]\nproperties.x = {}\nproperties.y = { maximum = 20, default = 20 }"),
+            "true"
+        );
+        assert_eq!(read("required = [\"x\"]\npatternProperties.\"^x\" = {}"), "true");
+        assert_eq!(read("required = [\"x\"]\nadditionalProperties = { type = \"integer\" }"), "true");
+    }
+
+    #[test]
     fn names_of_parameters_are_no_keywords() {
         assert_eq!(
             read("properties.x = {}\nproperties.\"$ref\" = { type = \"string\" }\nproperties.not = { default = { \"$ref\" = \"#\" } }"),
