@@ -50,6 +50,12 @@ pub enum Refusal {
         /// The tier.
         tier: Tier,
     },
+    /// A reason belongs to whoever ended it.
+    #[error("{by} ended it, so {by} is asked for the reason")]
+    ReasonOfAnother {
+        /// Who ended it.
+        by: String,
+    },
     /// The time for it is over.
     #[error("the time to add a reason is over")]
     WindowClosed,

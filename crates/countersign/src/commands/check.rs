@@ -165,11 +165,18 @@ fn checkout_of(repository: &RepositorySettings, file: &Path) -> Option<PathBuf> 
 fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, shipped: bool) {
     let names: Vec<_> = settings.repositories.iter().map(|repository| repository.name.as_str()).collect();
     say!(
-        "ok configuration: {} ({}), {}",
-        counted(names.len(), "repository", "repositories"),
-        names.join(", "),
+        "ok configuration: {}, {}",
+        match names.as_slice() {
+            [] => "no repository".to_owned(),
+            _ => format!("{} ({})", counted(names.len(), "repository", "repositories"), names.join(", ")),
+        },
         counted(settings.argocd.len(), "Argo CD instance", "Argo CD instances")
     );
+    if names.is_empty() {
+        say!(
+            "warning: no repository is configured, so that nothing can be proposed\n  remedy: add [[repositories]]; config/example.toml shows one"
+        );
+    }
     told_digests(settings);
     let (rules, people) = (book.policy.rules().len(), book.policy.people().count());
     let policy_file = shown(settings.policy.file.display().to_string());
@@ -266,7 +273,11 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
             .map(|repository| &repository.name)
             .filter(|name| covered(name))
             .collect();
-        (!names.is_empty()).then(|| join(names))
+        match names.as_slice() {
+            [] => None,
+            [one] => Some(format!("repository {one} has")),
+            _ => Some(format!("repositories {} have", join(names))),
+        }
     };
     let rules = policy.rules().iter().filter(|rule| !rule.runbooks.is_empty()).filter_map(|rule| {
         let names = without(rule.repository.as_ref())?;
@@ -277,7 +288,7 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
         ))
     });
     for (line, what, names) in rules {
-        let message = format!("{what}, but repository {names} has no Argo CD that tells how a run ends: runs there ask people");
+        let message = format!("{what}, but {names} no Argo CD that tells how a run ends: runs there ask people");
         let remedy = "name an [[argocd]] instance as the repository's `argocd`, or make the rule prompted";
         warn(file, line, &message, remedy);
     }

@@ -49,6 +49,8 @@ struct Ground {
     known: Vec<RepositoryName>,
     /// Whether a repository may have runbooks of its own.
     carry_runbooks: bool,
+    /// Repositories without an Argo CD, where runs ask people.
+    unwatched: Vec<RepositoryName>,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -72,7 +74,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let now = arguments.at.unwrap_or_else(chrono::Utc::now);
     let facts = |paths: &[RepoPath]| Facts {
         paths: paths.to_vec(),
-        trust: runbook.as_ref().map(|name| trust(&ground.book, &repository, (name, paths), now)),
+        trust: runbook.as_ref().map(|name| trust(&ground, &repository, (name, paths), now)),
         runbook: runbook.clone(),
         deletes: arguments.delete,
         ..Facts::default()
@@ -96,7 +98,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What the policy alone says of a runbook: whether it grants what is in force now. The record may say less, and only the service knows it.
-fn trust(book: &Book, repository: &RepositoryName, (name, paths): (&RunbookName, &[RepoPath]), now: Timestamp) -> Trust {
+fn trust(ground: &Ground, repository: &RepositoryName, (name, paths): (&RunbookName, &[RepoPath]), now: Timestamp) -> Trust {
+    let book = &ground.book;
     let environment = book.policy.environment(repository, paths);
     let hash = book.runbooks.get(name).map(|runbook| runbook.content_hash());
     let of_it = |grant: &&domain::Grant| grant.key.runbook == *name && grant.key.environment == environment;
@@ -110,7 +113,11 @@ fn trust(book: &Book, repository: &RepositoryName, (name, paths): (&RunbookName,
         return prompted(format!("prompted: no grant of it in {environment}"));
     };
     let until = grant.until.format("%Y-%m-%d");
-    if !of_this(grant) {
+    if ground.unwatched.contains(repository) {
+        prompted(format!(
+            "prompted: repository {repository} has no Argo CD that tells how a run ends"
+        ))
+    } else if !of_this(grant) {
         prompted("prompted: it was edited since the policy trusted it".to_owned())
     } else if grant.until <= now {
         prompted(format!("prompted: its grant ended on {until}"))
@@ -199,6 +206,7 @@ async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
             repository: any,
             known: Vec::new(),
             carry_runbooks: false,
+            unwatched: Vec::new(),
         });
     }
     let shipped = match arguments.config {
@@ -231,6 +239,12 @@ async fn ground(arguments: &Arguments) -> Result<Ground, Failure> {
         repository: known.first().cloned(),
         known,
         carry_runbooks: settings.repositories.iter().any(|repository| repository.runbooks.is_some()),
+        unwatched: settings
+            .repositories
+            .iter()
+            .filter(|repository| repository.argocd.is_none())
+            .map(|repository| repository.name.clone())
+            .collect(),
     })
 }
 

@@ -177,6 +177,13 @@ async fn check_warns_of_trust_that_can_never_be_kept() {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
     assert!(!said.out.contains("runs by itself because"), "one thing of one grant: {}", said.out);
+    let said = world
+        .run(&["explain", "kubernetes/applications/demo/deployment.yaml", "--runbook", "scale"])
+        .await;
+    assert!(
+        said.out.contains("tier: prompted") && said.out.contains("repository homelab has no Argo CD that tells how a run ends"),
+        "{said:?}"
+    );
 }
 
 /// One thing of one grant, and only what is so.

@@ -157,8 +157,10 @@ impl Step<'_> {
         let Some(ending) = &self.proposal.ended_by else {
             return Err(self.illegal("reason"));
         };
-        if ending.by.as_ref().map(|person| person.id) != Some(by.id) {
-            return Err(Refusal::NotEligible);
+        match &ending.by {
+            Some(person) if person.id == by.id => {}
+            Some(person) => return Err(Refusal::ReasonOfAnother { by: person.name.clone() }),
+            None => return Err(Refusal::WindowClosed),
         }
         if ending.reason_until.is_none_or(|until| until < self.now) {
             return Err(Refusal::WindowClosed);

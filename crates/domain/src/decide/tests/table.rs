@@ -334,6 +334,7 @@ fn reason(refusal: &Refusal) -> String {
         Refusal::OwnsAgent => "owns the agent".to_owned(),
         Refusal::AskedByPerson => "a person asked for it".to_owned(),
         Refusal::WrongTier { .. } => "not in this tier".to_owned(),
+        Refusal::ReasonOfAnother { .. } => "another is asked".to_owned(),
         Refusal::WindowClosed => "reason no longer taken".to_owned(),
     }
 }
