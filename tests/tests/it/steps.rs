@@ -53,6 +53,8 @@ async fn two_people_go_through_their_second_steps_side_by_side() -> Result<()> {
         "approved by alice: 1 of 2 from operators"
     );
     lab.said(CHAT, 0, &[&id.short(), "1/2", "Asked of bob until"]).await?;
+    // Whoever has voted is not asked to look again.
+    assert_eq!(lab.tap(ALICE, id, "Yes, approve").await?.text(), "you have approved this already");
     assert_eq!(lab.tap(BOB, id, "Yes, approve").await?.text(), "approved by bob: complete");
     lab.ended(id).await?;
     lab.invariants().await

@@ -45,8 +45,11 @@ impl Engine {
         let grave = high && !proposal.revision.facts.revert;
         let deletes = proposal.revision.facts.deletes;
         let quick = self.too_quick(card, person.id).await?;
-        // What is decided already is refused with the decision, whatever it deletes.
-        if (quick.is_none() && complete && !grave && !deletes) || proposal.decision != Decision::Pending {
+        let voted = proposal
+            .current_reviews()
+            .any(|review| review.by.id == person.id && review.verdict == ReviewVerdict::Approve);
+        // What is decided already, by this person too, is refused with the decision, whatever it deletes.
+        if (quick.is_none() && complete && !grave && !deletes) || voted || proposal.decision != Decision::Pending {
             return self.review(tap, card, person, ReviewVerdict::Approve, telegram.hold_seconds).await;
         }
         if card.kind != CardKind::Approval {
