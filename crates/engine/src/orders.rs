@@ -252,7 +252,9 @@ async fn wished(tx: &mut Tx, by: Orderer, mut standing: Vec<Order>, policy: &Pol
         at: now,
     };
     let end = order.end(vote, &may);
-    let over = end == Resumption::Over;
+    // Where no person is left who may ask, whoever is at the shell is not made to wait for one.
+    let alone = by.person.id == OPERATOR && helpers(policy, order.whose(), &may).is_empty();
+    let over = end == Resumption::Over || alone;
     let ended_at = over.then_some(now);
     let details = match &order {
         Order::Stop(stop) => {
@@ -266,6 +268,7 @@ async fn wished(tx: &mut Tx, by: Orderer, mut standing: Vec<Order>, policy: &Pol
     };
     let (name, what) = (&by.person.name, order.named());
     let words = match end {
+        _ if alone => format!("{what} is over: {name} ended it alone, for there is nobody else who may"),
         Resumption::Over => format!("{what} is over: {name} was the second to ask for it"),
         Resumption::Missing(missing) => format!("{name} asks for the end of {what}: {missing} more within the hour"),
     };
@@ -277,8 +280,8 @@ async fn wished(tx: &mut Tx, by: Orderer, mut standing: Vec<Order>, policy: &Pol
     tx.schedule(None, &Effect::TellOrder { order: order.id() }, now).await?;
     tx.audit(audit(None, by.actor, event, words, details, now)).await?;
     Ok(match end {
-        Resumption::Over => Ended::Over(order),
-        Resumption::Missing(missing) => Ended::Missing(order, missing),
+        Resumption::Missing(missing) if !alone => Ended::Missing(order, missing),
+        Resumption::Over | Resumption::Missing(_) => Ended::Over(order),
     })
 }
 
@@ -386,6 +389,12 @@ pub(crate) fn frozen(policy: &Policy, proposal: &Proposal, overridden: &BTreeSet
 pub(crate) fn names(freezes: &[Freeze]) -> String {
     let names: Vec<_> = freezes.iter().map(|freeze| format!("the freeze {:?}", freeze.name)).collect();
     names.join(" and ")
+}
+
+/// Who in the chats may ask for the end of an order. `whose`: the one whose rights it took.
+pub(crate) fn helpers(policy: &Policy, whose: Option<UserId>, may: impl Fn(UserId) -> bool) -> Vec<String> {
+    let people = policy.people().filter(|person| Some(person.id) != whose && may(person.id));
+    people.map(|person| person.name.clone()).collect()
 }
 
 async fn locked(tx: &mut Tx) -> Result<BTreeSet<UserId>, StoreError> {

@@ -364,7 +364,9 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
     lab.tap(ALICE, two, "Approve").await?;
     lab.until(one, "approved", |p| p.decision == Decision::Approved).await?;
     lab.command(ALICE, CHAT, "/lockme bob", &["Nobody is locked"]).await?;
-    lab.command(ALICE, CHAT, "/lockme", &["You are locked"]).await?;
+    // Carol approves nothing: bob is the only other one.
+    let how = "/unlock alice by bob, and `countersign unlock alice` at the server, end it.";
+    lab.command(ALICE, CHAT, "/lockme", &["You are locked", how]).await?;
     for id in [one, two] {
         let proposal = lab.until(id, "asked again", |p| p.decision == Decision::Pending).await?;
         assert_eq!(proposal.approvals().count(), 0, "{proposal:#?}");
@@ -405,6 +407,35 @@ async fn whoever_locks_themselves_takes_their_approvals_away_and_two_others_rest
     assert!(complete.text().contains("complete"), "{complete:?}");
     lab.advance(Duration::from_secs(700));
     assert_eq!(lab.ended(one).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+/// Who is at the server is not made to wait for a second person where there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_is_left_the_shell_alone_gives_rights_back() -> Result<()> {
+    let lab = Lab::start().await?;
+    let engine = &lab.engine;
+    let unlock = async |name: &str| {
+        let (policy, now) = (engine.book().policy.clone(), engine.now());
+        orders::unlock(engine.store(), Orderer::operator(), Some(name.to_owned()), policy, now).await
+    };
+    lab.command(ALICE, CHAT, "/lockme", &["/unlock alice by bob, and"]).await?;
+    let ended = unlock("alice").await?;
+    assert!(matches!(ended, Ended::Missing(_, 1)), "bob could: {ended:?}");
+    lab.command(
+        BOB,
+        CHAT,
+        "/lockme",
+        &["Nobody else in the chat may end it", "`countersign unlock bob`"],
+    )
+    .await?;
+    let ended = unlock("bob").await?;
+    assert!(matches!(ended, Ended::Over(_)), "{ended:?}");
+    lab.said(CHAT, 0, &["the lock of bob is over", "there is nobody else who may"])
+        .await?;
+    // Now there is somebody again.
+    lab.command(BOB, CHAT, "/unlock alice", &["is over"]).await?;
+    lab.command(ALICE, CHAT, "/whoami", &["Groups: operators"]).await?;
     lab.invariants().await
 }
 

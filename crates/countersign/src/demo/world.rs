@@ -24,6 +24,8 @@ pub(super) const CHAT: i64 = -1_001_000_000_001;
 pub(super) const BOB: i64 = 1002;
 /// The second.
 pub(super) const CAROL: i64 = 1003;
+/// One of the platform's group, so that two others can give somebody their rights back.
+const DAVE: i64 = 1004;
 /// Somebody in the chat who is not in the policy.
 pub(super) const STRANGER: i64 = 4242;
 
@@ -139,7 +141,7 @@ async fn chat() -> Result<TelegramSim> {
         title: "Operations".into(),
         topics: Vec::new(),
     });
-    for (id, name) in [(BOB, "Bob"), (CAROL, "Carol"), (STRANGER, "A stranger")] {
+    for (id, name) in [(BOB, "Bob"), (CAROL, "Carol"), (DAVE, "Dave"), (STRANGER, "A stranger")] {
         telegram.add_user(User {
             id,
             name: name.into(),

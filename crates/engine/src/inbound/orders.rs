@@ -84,16 +84,21 @@ impl Engine {
         if !args.is_empty() {
             return Ok("Nobody is locked. /lockme takes your own rights away and nobody else's: write it alone.".to_owned());
         }
-        let name = by.person.name.clone();
+        let (name, own) = (by.person.name.clone(), by.person.id);
         let new = orders::lock(self.store(), by.person, self.book().whole(), self.now()).await?;
         self.follow_orders().await?;
         self.0.hub.ring_all();
+        // With the locks that stand, so that who is named can really help.
+        let policy = self.book().policy.clone();
+        let ends = match orders::helpers(&policy, Some(own), |id| policy.may_resume(id)).as_slice() {
+            [] => format!("Nobody else in the chat may end it: whoever is at the server does, with `countersign unlock {name}`."),
+            [one] => format!("/unlock {name} by {one}, and `countersign unlock {name}` at the server, end it."),
+            _ => format!("/unlock {name} by two others ends it."),
+        };
         Ok(if new {
-            format!(
-                "You are locked: nothing that you approved and that is not sent yet counts any more. /unlock {name} by two others ends it. You can still /stop."
-            )
+            format!("You are locked: nothing that you approved and that is not sent yet counts any more. {ends} You can still /stop.")
         } else {
-            format!("You are locked already. /unlock {name} by two others ends it.")
+            format!("You are locked already. {ends}")
         })
     }
 
