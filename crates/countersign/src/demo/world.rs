@@ -126,7 +126,7 @@ impl World {
             branch: self.repo.branch.clone(),
             applications: Arc::new(rows),
             codes: Arc::new(codes),
-            users: vec![BOB, CAROL, STRANGER],
+            users: vec![BOB, CAROL, DAVE, STRANGER],
             headline: "Countersign: an agent proposes, you decide".to_owned(),
         })
         .await
