@@ -111,7 +111,11 @@ impl Engine {
         card.base = Some(proposal.revision.base);
         card.digest = Some(proposal.revision.digest);
         card.revision = proposal.revision.number;
-        card.revision_author = (proposal.revision.author == domain::RevisionAuthor::Countersign).then(|| "countersign".to_owned());
+        card.revised = match (proposal.revision.author, &proposal.revision.facts.runbook) {
+            (domain::RevisionAuthor::Agent, _) => None,
+            (domain::RevisionAuthor::Countersign, Some(_)) => Some("rendered anew by countersign".to_owned()),
+            (domain::RevisionAuthor::Countersign, None) => Some("merged by countersign".to_owned()),
+        };
         card.policy = route.policy.short();
         card.runbook = match &proposal.origin {
             Origin::Runbook(call) | Origin::Observed(call) => Some(format!("{} {}", call.runbook, parameters(&call.parameters))),

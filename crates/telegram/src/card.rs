@@ -72,8 +72,8 @@ pub struct Card {
     pub digest: Option<Sha256Hash>,
     /// The revision, from 1.
     pub revision: u32,
-    /// Who made this revision, where it was not the agent (a re-merge by the service).
-    pub revision_author: Option<String>,
+    /// Who made this revision and how, where it was not the agent, such as `merged by countersign`.
+    pub revised: Option<String>,
     /// The policy's hash, short.
     pub policy: String,
     /// Who must approve.
@@ -340,7 +340,7 @@ impl Card {
             patch: None,
             digest: None,
             revision: 1,
-            revision_author: None,
+            revised: None,
             policy: String::new(),
             requirements: Vec::new(),
             overlaps: Vec::new(),

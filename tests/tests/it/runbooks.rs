@@ -256,6 +256,71 @@ async fn an_invalid_runbook_is_told_once_and_not_run_and_the_folder_is_always_ma
     lab.invariants().await
 }
 
+/// Two runs of one file are the ordinary case of a runbook on its way up: neither loses its runbook, nor conflicts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_people_decide_about_is_rendered_anew_when_its_file_moves() -> Result<()> {
+    let rules = POLICY.split("[[grants]]").next().unwrap_or_default();
+    let lab = Lab::with(LabOptions {
+        policy: rules.to_owned(),
+        hold_seconds: 60,
+        ..LabOptions::default()
+    })
+    .await?;
+    let run = async |replicas: u32| lab.run("scale", json!({ "app": "web", "replicas": replicas })).await;
+    let edited = |from: &str, to: &str| -> Result<()> {
+        let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+        ensure!(text.contains(from), "{text}");
+        commit(&lab, &[Change::write(DEPLOYMENT, text.replace(from, to))])?;
+        Ok(())
+    };
+    let anew = async |id: ProposalId, number: u32| -> Result<()> {
+        let next = lab.until(id, "rendered anew", |p| p.revision.number == number).await?;
+        assert_eq!((next.decision, next.approvals().count()), (Decision::Pending, 0));
+        let why = "names runbook scale, but it is prompted";
+        ensure!(next.revision.route.why.contains(why), "{}", next.revision.route.why);
+        let card = lab.card_saying(id, "rendered anew by countersign").await?;
+        ensure!(
+            card.text.contains("runbook scale (app=web") && card.text.contains(why),
+            "{}",
+            card.text
+        );
+        Ok(())
+    };
+    // The same line, which could not be merged; first while people decide, then behind an approval that is held.
+    let (five, three) = (run(5).await?, run(3).await?);
+    lab.card(five, "Approve").await?;
+    lab.tap(ALICE, three, "Approve").await?;
+    lab.advance(Duration::from_secs(61));
+    assert_eq!(lab.ended(three).await?.outcome, Some(Outcome::Synced));
+    anew(five, 2).await?;
+    lab.tap(ALICE, five, "Approve").await?;
+    lab.until(five, "held", |p| p.delivery == Delivery::Queued).await?;
+    edited("replicas: 3", "replicas: 4")?;
+    lab.advance(Duration::from_secs(61));
+    anew(five, 3).await?;
+    lab.tap(ALICE, five, "Approve").await?;
+    lab.advance(Duration::from_secs(61));
+    assert_eq!(lab.ended(five).await?.outcome, Some(Outcome::Synced));
+    let text = String::from_utf8(lab.repo.read(DEPLOYMENT).context("no deployment")?)?;
+    ensure!(text.contains("replicas: 5"), "{text}");
+    // Somebody did it by hand.
+    let six = run(6).await?;
+    lab.card(six, "Approve").await?;
+    edited("replicas: 5", "replicas: 6")?;
+    lab.tap(ALICE, six, "Approve").await?;
+    lab.advance(Duration::from_secs(61));
+    assert_eq!(lab.ended(six).await?.outcome, Some(Outcome::Dismissed));
+    // Nothing renders by a runbook that was edited since: what was shown is merged as any change is, or conflicts.
+    let seven = run(7).await?;
+    lab.card(seven, "Approve").await?;
+    edit_own(&lab, rules, "# edited\n")?;
+    edited("replicas: 6", "replicas: 8")?;
+    lab.tap(ALICE, seven, "Approve").await?;
+    lab.advance(Duration::from_secs(61));
+    assert_eq!(lab.ended(seven).await?.outcome, Some(Outcome::Conflicted));
+    lab.invariants().await
+}
+
 /// What an agent pushed is compared with the runbook as it stood before its commit, whatever it became since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_judged_by_the_runbook_as_it_stood_then() -> Result<()> {

@@ -343,7 +343,7 @@ async fn the_reason_chips_go_when_their_time_is_over() -> Result<()> {
         })
         .await
         .text(),
-        "you are not among the approvers of this change"
+        "bob ended it, so bob is asked for the reason"
     );
     lab.advance(Duration::from_secs(121));
     lab.telegram

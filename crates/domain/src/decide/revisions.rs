@@ -25,7 +25,11 @@ impl Step<'_> {
 
     pub(super) fn reshow(&self, revision: Revision) -> Decided {
         self.must_be_stoppable("reshow")?;
-        self.replaced(revision, "a touched file changed on the branch: merged, to be looked at again")
+        let why = match revision.facts.runbook {
+            Some(_) => "a touched file changed on the branch: rendered anew, to be looked at again",
+            None => "a touched file changed on the branch: merged, to be looked at again",
+        };
+        self.replaced(revision, why)
     }
 
     pub(super) fn rerender(&self, revision: Revision) -> Decided {

@@ -114,28 +114,16 @@ impl Engine {
             .await
             .map_err(|error| text(&error))?;
         let Some(change) = contents else { return Ok(()) };
-        match setup
-            .git
-            .rebase(proposal.revision.base, tip, &change)
-            .await
-            .map_err(|error| text(&error))?
-        {
-            Rebase::Untouched => {}
-            Rebase::AlreadyThere => {
-                let told = self
-                    .happen_to(proposal, Event::AlreadyThere { commit: tip })
-                    .await
-                    .map_err(|error| text(&error))?;
-                told.ok_or("it changed meanwhile")?;
-            }
-            Rebase::Conflict { paths } => {
-                let told = self
-                    .happen_to(proposal, Event::Conflict { paths })
-                    .await
-                    .map_err(|error| text(&error))?;
-                told.ok_or("it changed meanwhile")?;
-            }
-            Rebase::Merged(merged) => self.reshow(setup, proposal, merged, tip).await?,
+        let rebased = setup.git.rebase(proposal.revision.base, tip, &change).await;
+        let ends = match rebased.map_err(|error| text(&error))? {
+            Rebase::Untouched => None,
+            Rebase::AlreadyThere => Some(Event::AlreadyThere { commit: tip }),
+            Rebase::Conflict { paths } => self.moved(setup, proposal, Err(paths), tip).await?,
+            Rebase::Merged(merged) => self.moved(setup, proposal, Ok(merged), tip).await?,
+        };
+        if let Some(event) = ends {
+            let told = self.happen_to(proposal, event).await.map_err(|error| text(&error))?;
+            told.ok_or("it changed meanwhile")?;
         }
         Ok(())
     }

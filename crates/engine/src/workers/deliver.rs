@@ -255,15 +255,23 @@ impl Engine {
                 let rendered = self.rerender(setup, held, &proposal, tip).await?;
                 Ok(rendered.map_or(Looked::Over, |ready| Looked::Ready(Box::new(ready))))
             }
-            Rebase::Conflict { paths } => {
-                self.happen(id, Event::Conflict { paths }).await.map_err(text)?;
-                Ok(Looked::Over)
-            }
-            Rebase::Merged(merged) => {
-                self.reshow(setup, &proposal, merged, tip).await?;
-                Ok(Looked::Over)
-            }
+            Rebase::Conflict { paths } => self.over(setup, &proposal, Err(paths), tip).await,
+            Rebase::Merged(merged) => self.over(setup, &proposal, Ok(merged), tip).await,
         }
+    }
+
+    /// It is not sent as it is: shown anew, or ended.
+    async fn over(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        merged: Result<ChangeSet, Vec<RepoPath>>,
+        tip: CommitId,
+    ) -> Result<Looked, String> {
+        if let Some(event) = self.moved(setup, proposal, merged, tip).await? {
+            self.happen(proposal.id, event).await.map_err(text)?;
+        }
+        Ok(Looked::Over)
     }
 
     /// The commit of an earlier attempt that is on the branch after all: a refused push that came through, a branch that was put back.

@@ -397,8 +397,8 @@ pub(super) fn facts(card: &Card, options: &RenderOptions, first: Rich) -> Rich {
     if card.revision > 1 && revised(card).is_empty() {
         revision.push_str(&format!(" · revision {}", card.revision));
     }
-    if let Some(author) = &card.revision_author {
-        revision.push_str(&format!(" · merged by {}", short(author)));
+    if let Some(revised) = &card.revised {
+        revision.push_str(&format!(" · {}", short(revised)));
     }
     // The verdict names the runbook as far as it fits there.
     let runbook = card.runbook.as_deref().filter(|runbook| !files::named_whole(runbook));

@@ -323,7 +323,7 @@ fn gallery() -> Vec<(&'static str, Card)> {
             "pending_revised",
             Card {
                 revision: 2,
-                revision_author: Some("countersign".into()),
+                revised: Some("merged by countersign".into()),
                 note: Some("a touched file changed on the branch: merged, to be looked at again".into()),
                 ..pending()
             },

@@ -1,6 +1,7 @@
 //! What becomes of a change whose files moved before it was sent: merged and shown anew, or rendered anew.
 
-use domain::{ChangeSet, CommitId, Delivery, Event, Origin, Proposal, Revision, RevisionAuthor};
+use domain::{ChangeSet, CommitId, Delivery, Event, Origin, Proposal, RepoPath, Revision, RevisionAuthor, RunbookName};
+use gitworker::ResolveError;
 
 use super::{Ready, text};
 use crate::act::{Act, Acted};
@@ -10,21 +11,66 @@ use crate::workers::effects::Held;
 use crate::{Engine, RepositorySetup};
 
 impl Engine {
-    /// A touched file changed and merged: people look again.
-    pub(in crate::workers) async fn reshow(
+    /// A touched file changed under what people decide about. A run is rendered anew: that is what was asked for, and what its record is about.
+    /// Anything else is merged, and people look again. What ends it is handed back.
+    pub(in crate::workers) async fn moved(
         &self,
         setup: &RepositorySetup,
         proposal: &Proposal,
-        merged: ChangeSet,
+        merged: Result<ChangeSet, Vec<RepoPath>>,
+        tip: CommitId,
+    ) -> Result<Option<Event>, String> {
+        let change = match (self.rendered_at(setup, proposal, tip).await?, merged) {
+            (Some(rendered), _) if rendered.is_empty() => return Ok(Some(Event::AlreadyThere { commit: tip })),
+            (Some(rendered), _) => (rendered, proposal.revision.facts.runbook.clone()),
+            (None, Ok(merged)) => (merged, None),
+            (None, Err(paths)) => return Ok(Some(Event::Conflict { paths })),
+        };
+        self.reshow(setup, proposal, change, tip).await?;
+        Ok(None)
+    }
+
+    /// What a run renders on the branch as it is now. `None` for other changes, and where its runbook was edited or does not render there.
+    async fn rendered_at(&self, setup: &RepositorySetup, proposal: &Proposal, tip: CommitId) -> Result<Option<ChangeSet>, String> {
+        let (Origin::Runbook(call), Some(_)) = (&proposal.origin, &proposal.revision.facts.runbook) else {
+            return Ok(None);
+        };
+        self.follow_policy(setup).await.map_err(text)?;
+        let runbook = self.book().runbook(&setup.name, &call.runbook).cloned();
+        let Some(runbook) = runbook.filter(|runbook| runbook.content_hash() == call.hash) else {
+            return Ok(None);
+        };
+        let requested = match render(setup, &runbook, &call.parameters, tip).await {
+            Ok((requested, _)) => requested,
+            Err(problem) if problem.retryable => return Err(problem.detail),
+            Err(_) => return Ok(None),
+        };
+        match setup.git.resolve(tip, requested).await {
+            Ok(change) => Ok(Some(change)),
+            Err(ResolveError::Git(error)) => Err(text(error)),
+            Err(ResolveError::Refused(_)) => Ok(None),
+        }
+    }
+
+    async fn reshow(
+        &self,
+        setup: &RepositorySetup,
+        proposal: &Proposal,
+        (change, runbook): (ChangeSet, Option<RunbookName>),
         tip: CommitId,
     ) -> Result<(), String> {
-        let (revision, checked) = self.next_revision(setup, proposal, &merged, tip, None).await?;
-        if let Some(why) = refused(&checked, "merged with the branch") {
+        let how = if runbook.is_some() {
+            "rendered anew"
+        } else {
+            "merged with the branch"
+        };
+        let (revision, checked) = self.next_revision(setup, proposal, &change, tip, runbook).await?;
+        if let Some(why) = refused(&checked, how) {
             self.happen(proposal.id, Event::Refuse { why }).await.map_err(text)?;
             return Ok(());
         }
         let act = Act {
-            contents: Some(merged),
+            contents: Some(change),
             checked: Some(checked),
             details: serde_json::json!({ "tip": tip, "digest": revision.digest }),
             ..Act::service(
@@ -99,13 +145,13 @@ impl Engine {
         }
     }
 
-    pub(in crate::workers) async fn next_revision(
+    async fn next_revision(
         &self,
         setup: &RepositorySetup,
         proposal: &Proposal,
         change: &ChangeSet,
         base: CommitId,
-        runbook: Option<domain::RunbookName>,
+        runbook: Option<RunbookName>,
     ) -> Result<(Revision, Checked), String> {
         let old = &proposal.revision.facts;
         let manner = if old.revert { Manner::Told } else { Manner::Strict };
