@@ -104,6 +104,11 @@ impl Service {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut watched = background::Secrets::default();
         watched.add_all(&settings, telegram.as_ref(), &argocd, &repositories);
+        if settings.policy.code_key.is_none() && book.policy.asks_codes() {
+            tracing::error!(
+                "the policy takes codes and there is no key behind them, so nothing can be approved there: write a file with `openssl rand -hex 32`, and name it as policy.code_key_file"
+            );
+        }
         let client = telegram.as_ref().map(|telegram| telegram.queue.client().clone());
         let engine = Engine::new(EngineOptions {
             store: store.clone(),

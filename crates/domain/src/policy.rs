@@ -127,6 +127,26 @@ impl PathGlob {
     }
 }
 
+impl PathGlob {
+    /// Whether it matches whatever the other one does, as far as their texts show: `a/**` does that for `a/b/*`.
+    fn covers(&self, other: &Self) -> bool {
+        let literal = |text: &str| !text.contains(['*', '?', '[', '{']);
+        match self.text.strip_suffix("**") {
+            Some("") => true,
+            Some(folder) if folder.ends_with('/') && literal(folder) => other.text.starts_with(folder),
+            Some(_) | None => self.text == other.text,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether nothing is left for another rule below it.
+    fn hides(&self, other: &Self) -> bool {
+        let everywhere = self.repository.is_none() || self.repository == other.repository;
+        everywhere && other.paths.iter().all(|path| self.paths.iter().any(|own| own.covers(path)))
+    }
+}
+
 impl PartialEq for PathGlob {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

@@ -30,7 +30,7 @@ pub enum Refusal {
     #[error("you are not among the approvers of this change")]
     NotEligible,
     /// Owns the agent.
-    #[error("you own the agent that asks: somebody else must approve")]
+    #[error("you own the agent that asks, or stand in for its owner: somebody else must approve")]
     OwnsAgent,
     /// The paths are marked: a tap alone is not enough.
     #[error("this approval takes a code of your own generator")]

@@ -258,6 +258,12 @@ impl Engine {
                     .map(|stop| format!("{} (/resume {}, by two people): {wait}", stop.why(), stop.id)),
             );
         }
+        let freezes = self.freezes_ahead_of(proposal);
+        said.extend(
+            freezes
+                .iter()
+                .map(|freeze| format!("{}: what is approved waits for it", freeze.why_in(self.zone()))),
+        );
         said.extend(self.edited_words(proposal));
         said.extend(self.branch_words(proposal));
         let passes = self.store().read().overrides(proposal.id).await?;
@@ -290,6 +296,15 @@ impl Engine {
         freezes
     }
 
+    /// The freezes that would hold what people still decide about. What humans commit by themselves none holds.
+    pub(crate) fn freezes_ahead_of(&self, proposal: &Proposal) -> Vec<domain::Freeze> {
+        if proposal.is_over() || (proposal.delivery, proposal.tier()) != (Delivery::None, Tier::Prompted) {
+            return Vec::new();
+        }
+        let overridden = self.orders_of(proposal.id).overridden;
+        crate::orders::frozen(&self.book().policy, proposal, &overridden, self.now())
+    }
+
     fn requirements(&self, proposal: &Proposal) -> Vec<Requirement> {
         let policy = self.book().policy.clone();
         let (agent, approvers) = (proposal.asking_agent(), proposal.approvers());
@@ -304,7 +319,9 @@ impl Engine {
             let have = proposal.approvals().filter(|review| place.have.contains(&review.by.id));
             let eligible = place.eligible.iter().filter_map(|id| policy.person(*id));
             Requirement {
-                have: have.map(|review| (signed(review), review.at)).collect(),
+                have: have
+                    .map(|review| (signed(review) + &stands_in(&policy, review, &place.group), review.at))
+                    .collect(),
                 eligible: eligible.map(|person| person.name.clone()).collect(),
                 group: format!("{}{code}", place.label),
                 quorum: place.quorum,
@@ -521,6 +538,17 @@ fn decided(proposal: &Proposal) -> Option<Decided> {
 fn signed(review: &domain::Review) -> String {
     let code = if review.verified { " (code)" } else { "" };
     format!("{}{code}", review.by.name)
+}
+
+/// ` for carol`, where somebody filled the place of a member whom they stand in for.
+fn stands_in(policy: &domain::Policy, review: &domain::Review, group: &domain::GroupName) -> String {
+    let by = &review.by;
+    if policy.members(group).contains(&by.name.as_str()) {
+        return String::new();
+    }
+    let places = policy.stands_in(by.id, review.at);
+    let place = places.iter().find(|(of, _, _)| *of == group);
+    place.map_or_else(String::new, |(_, absent, _)| format!(" for {absent}"))
 }
 
 fn progress_of(state: &str) -> Progress {

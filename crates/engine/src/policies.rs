@@ -196,11 +196,11 @@ impl Engine {
             .commit
             .map(|commit| format!(" at commit {}", commit.short()))
             .unwrap_or_default();
-        let (event, alarm, text) = match (next.told, stored.told) {
-            (Some(now), before) if before != Some(now) => ("policy_invalid", true, self::trouble(theirs, &at)),
+        let (event, bell, text) = match (next.told, stored.told) {
+            (Some(now), before) if before != Some(now) => ("policy_invalid", Bell::Alarm, self::trouble(theirs, &at)),
             (None, Some(_)) => (
                 "policy_valid",
-                true,
+                Bell::News,
                 format!(
                     "the policy {}{at} is valid again and in force (policy {})",
                     theirs.path,
@@ -209,7 +209,7 @@ impl Engine {
             ),
             (_, _) => (
                 "policy_changed",
-                false,
+                Bell::None,
                 format!("the policy {}{at} is in force (policy {})", theirs.path, hash.short()),
             ),
         };
@@ -223,7 +223,7 @@ impl Engine {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.put_repository_policy(&name, &put, now).await?;
-                    tell_rules(tx, &name, (event, &text), details, alarm, now).await
+                    tell_rules(tx, &name, (event, &text), details, bell, now).await
                 })
             })
             .await?;
@@ -318,13 +318,23 @@ async fn newest(setup: &RepositorySetup) -> Result<Option<CommitId>, GitError> {
     }
 }
 
+/// How people hear of what is in force.
+pub(crate) enum Bell {
+    /// Something is wrong.
+    Alarm,
+    /// It is well again.
+    News,
+    /// Only the audit log does.
+    None,
+}
+
 /// Records what became of the rules that a repository carries itself; with an alarm where people must hear of it.
 pub(crate) async fn tell_rules(
     tx: &mut Tx,
     repository: &RepositoryName,
     (event, text): (&str, &str),
     details: serde_json::Value,
-    alarm: bool,
+    bell: Bell,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.audit(Audit {
@@ -336,10 +346,16 @@ pub(crate) async fn tell_rules(
         at: now,
     })
     .await?;
-    if alarm {
-        let text = addressed(repository, text);
-        tx.schedule(None, &Effect::Alarm { text }, now).await?;
-    }
+    let effect = match bell {
+        Bell::Alarm => Effect::Alarm {
+            text: addressed(repository, text),
+        },
+        Bell::News => Effect::Tell {
+            text: addressed(repository, &format!("✅ {repository}: {text}")),
+        },
+        Bell::None => return Ok(()),
+    };
+    tx.schedule(None, &effect, now).await?;
     Ok(())
 }
 
@@ -356,6 +372,10 @@ pub(crate) fn some_of(problems: &[FileProblem]) -> String {
 /// The message about a policy that is not valid.
 fn trouble(theirs: &Theirs, at: &str) -> String {
     let meanwhile = match theirs.valid {
+        Some((_, commit)) if !theirs.holds => format!(
+            "The last valid one, of commit {}, does not fit the service's own policy any more, so a human commits every change",
+            commit.short()
+        ),
         Some((_, commit)) => format!(
             "The last valid one, of commit {}, goes on routing, and nothing is standard",
             commit.short()

@@ -12,7 +12,7 @@ use serde_json::json;
 use store::StoreError;
 
 use crate::book::{Book, REPOSITORY_RUNBOOK_BYTES_MAX, REPOSITORY_RUNBOOKS_MAX, RUNBOOK_SUFFIX, Shelf, parsed_runbook as parsed};
-use crate::policies::{some_of, tell_rules};
+use crate::policies::{Bell, some_of, tell_rules};
 use crate::{Engine, FileProblem, RepositorySetup};
 
 /// What people know of a repository's runbooks; kept across restarts.
@@ -90,16 +90,16 @@ impl Engine {
             .commit
             .map(|commit| format!(" at commit {}", commit.short()))
             .unwrap_or_default();
-        let (event, alarm, text) = match (next.told, before.told) {
-            (Some(now), known) if known != Some(now) => ("runbooks_invalid", true, wrong(shelf, &trouble, &at)),
+        let (event, bell, text) = match (next.told, before.told) {
+            (Some(now), known) if known != Some(now) => ("runbooks_invalid", Bell::Alarm, wrong(shelf, &trouble, &at)),
             (None, Some(_)) => (
                 "runbooks_valid",
-                true,
+                Bell::News,
                 format!("the runbooks in {}{at} are valid again: {}", shelf.path, listed(&next)),
             ),
             (_, _) => (
                 "runbooks_changed",
-                false,
+                Bell::None,
                 format!("the runbooks in {}{at} are: {}", shelf.path, listed(&next)),
             ),
         };
@@ -113,7 +113,7 @@ impl Engine {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.set_meta(&key(&name), &put).await?;
-                    tell_rules(tx, &name, (event, &text), details, alarm, now).await
+                    tell_rules(tx, &name, (event, &text), details, bell, now).await
                 })
             })
             .await?;

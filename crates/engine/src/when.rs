@@ -36,15 +36,21 @@ impl When {
     }
 }
 
+/// Days from now beyond which a moment is told with its year.
+const FAR_DAYS: i64 = 300;
+
 impl Engine {
     /// The time zone of the people who read the chats.
     pub(crate) fn zone(&self) -> Tz {
         self.telegram().map_or(Tz::UTC, |telegram| telegram.zone)
     }
 
-    /// A moment in words for people: "23 Nov 14:02 CET".
+    /// A moment in words for people: "23 Nov 14:02 CET", and with its year where that is not plain.
     pub(crate) fn moment(&self, at: Timestamp) -> String {
-        at.with_timezone(&self.zone()).format("%-d %b %H:%M %Z").to_string()
+        // Without its year a day far off reads as one of this winter.
+        let far = (at - self.now()).num_days().abs() > FAR_DAYS;
+        let format = if far { "%-d %b %Y %H:%M %Z" } else { "%-d %b %H:%M %Z" };
+        at.with_timezone(&self.zone()).format(format).to_string()
     }
 
     /// A time of day for people: "14:02:07 CET".

@@ -239,7 +239,8 @@ async fn an_invalid_runbook_is_told_once_and_not_run_and_the_folder_is_always_ma
     assert_eq!(lab.engine.health().await.invalid_runbooks.len(), 1);
     lab.restart().await?;
     commit(&lab, &[Change::write(PLACE, resize("")), Change::delete("ops/books/scale.toml")])?;
-    lab.said(CHAT, told.id, &["ALARM · homelab", "are valid again: resize"]).await?;
+    lab.said(CHAT, told.id, &["✅ homelab: the runbooks", "are valid again: resize"])
+        .await?;
     let alarms = lab.texts().iter().filter(|text| text.contains("not every runbook")).count();
     assert_eq!(alarms, 1, "{:#?}", lab.texts());
 

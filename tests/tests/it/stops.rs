@@ -450,6 +450,11 @@ async fn times_are_those_of_the_people_who_read_them() -> Result<()> {
     })
     .await?;
     let id = blog(&lab).await?;
+    // Whoever decides knows beforehand that it will not go at once.
+    let card = lab.card_saying(id, "is frozen by \"release\" until").await?;
+    assert!(card.text.contains(": what is approved waits for it"), "{}", card.text);
+    let note = lab.engine.told_note(&lab.proposal(id).await?).unwrap_or_default();
+    assert!(note.starts_with("will wait: ") && note.contains("is frozen by"), "{note}");
     lab.tap(ALICE, id, "Approve").await?;
     put_off(&lab, id).await?;
     let card = lab.card_saying(id, "is frozen by").await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use domain::{Decision, Outcome, ProposalId};
-use end_to_end::lab::{ALICE, BOB, CHAT, PATIENCE, agent_named, files, request};
+use end_to_end::lab::{ALICE, BOB, CAROL, CHAT, PATIENCE, POLICY, agent_named, files, request};
 use end_to_end::{Lab, LabOptions};
 use engine::Created;
 use simulators::telegram::{Chat, ChatKind, Fault, Message, Tap};
@@ -183,6 +183,59 @@ async fn after_a_restart_open_cards_are_looked_at_and_work() -> Result<()> {
         .context("the card was not looked at")?;
     assert_eq!(cards(&lab, CHAT, id).iter().map(|m| m.id).collect::<Vec<_>>(), [card.id]);
     goes_on(&lab, id).await
+}
+
+/// Carol was not asked until now: she hears why she is, and that she is.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_called_for_help_is_named() -> Result<()> {
+    let rule = "paths = [\"kubernetes/**\"]\ntier = \"prompted\"\napprovers = \"operators\"\n";
+    let lab = Lab::with(LabOptions {
+        policy: POLICY.replace(rule, &format!("{rule}escalate = {{ to = \"network\", after = \"10m\" }}\n")),
+        ..LabOptions::default()
+    })
+    .await?;
+    let id = lab.propose("Two blogs", &TWICE).await?;
+    let card = lab.card(id, "Approve").await?;
+    assert!(!card.text.contains("carol"), "{}", card.text);
+    lab.advance(Duration::from_secs(601));
+    let called = lab
+        .said(
+            CHAT,
+            card.id,
+            &[&id.short(), "nobody has decided: others may, too", "May approve: alice, bob, carol"],
+        )
+        .await?;
+    assert!(!called.silent);
+    lab.card_saying(id, "carol").await?;
+    assert_eq!(lab.tap(CAROL, id, "Approve").await?.text(), "approved by carol: complete");
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
+}
+
+/// A place is filled for somebody, and the card says for whom; who comes after hears that nothing is left to fill.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stands_in_for_somebody_is_shown_as_that() -> Result<()> {
+    let delegation = "[[delegations]]\nfrom = \"bob\"\nto = \"carol\"\nuntil = 2099-01-01\n";
+    let lab = Lab::with(LabOptions {
+        policy: format!("{POLICY}\n{delegation}"),
+        ..LabOptions::default()
+    })
+    .await?;
+    let critical = [("kubernetes/critical/db.yaml", Some("kind: StatefulSet\nspec:\n  replicas: 2\n"))];
+    let id = lab.propose("A bigger database", &critical).await?;
+    lab.card(id, "Approve").await?;
+    assert_eq!(
+        lab.tap(CAROL, id, "Approve").await?.text(),
+        "approved by carol: 1 of 2 from operators"
+    );
+    lab.card_saying(id, "carol for bob").await?;
+    assert_eq!(
+        lab.tap(BOB, id, "Approve").await?.text(),
+        "approved by bob: 1 of 2 from operators; it fills no place that was open"
+    );
+    assert_eq!(lab.tap(ALICE, id, "Approve").await?.text(), "approved by alice: complete");
+    assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
+    lab.invariants().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -198,7 +198,7 @@ async fn nobody_approves_for_an_agent_that_they_own() -> Result<()> {
         .await?;
     assert_eq!(
         lab.tap(BOB, id, "Approve").await?.text(),
-        "you own the agent that asks: somebody else must approve"
+        "you own the agent that asks, or stand in for its owner: somebody else must approve"
     );
     lab.tap(ALICE, id, "Approve").await?;
     assert_eq!(lab.ended(id).await?.outcome, Some(Outcome::Synced));
@@ -303,7 +303,7 @@ async fn a_freeze_holds_an_approved_change_back_and_says_so() -> Result<()> {
         .until(id, "approved", |proposal| proposal.decision == Decision::Approved)
         .await?;
     assert_eq!(approved.delivery, Delivery::Queued);
-    let card = lab.said(CHAT, 0, &[&id.short(), "holidays"]).await?;
+    let card = lab.said(CHAT, 0, &[&id.short(), "approved, waits", "holidays"]).await?;
     assert!(card.text.contains("waits:"), "{}", card.text);
     assert_eq!(lab.repo.log(10).len(), 1, "nothing was pushed");
 

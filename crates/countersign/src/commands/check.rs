@@ -190,6 +190,7 @@ fn told(settings: &Settings, book: &Book, shown: &dyn Fn(String) -> String, ship
         warn(&policy_file, warning.line, &warning.message, &warning.remedy);
     }
     unwatched(settings, &book.policy, &policy_file, None);
+    unknown(settings, &book.policy, &policy_file);
     for (name, runbook) in book.runbooks.iter() {
         say!("ok runbook {name}: hash {}", runbook.content_hash().short());
     }
@@ -291,6 +292,22 @@ fn unwatched(settings: &Settings, policy: &Policy, file: &str, only: Option<&Rep
         let message = format!("{what}, but {names} no Argo CD that tells how a run ends: runs there ask people");
         let remedy = "name an [[argocd]] instance as the repository's `argocd`, or make the rule prompted";
         warn(file, line, &message, remedy);
+    }
+}
+
+/// Rules for repositories that are not configured: perhaps a slip of the name, and then their paths go by other rules or by none.
+fn unknown(settings: &Settings, policy: &Policy, file: &str) {
+    let known: Vec<&RepositoryName> = settings.repositories.iter().map(|repository| &repository.name).collect();
+    for rule in policy.rules() {
+        if let Some(name) = rule.repository.as_ref().filter(|name| !known.contains(name)) {
+            let message = format!("rule {:?} is for repository {name}, which is not configured", rule.name);
+            let remedy = if known.is_empty() {
+                "add [[repositories]], or correct the name".to_owned()
+            } else {
+                format!("correct the name; configured is {}", join(&known))
+            };
+            warn(file, rule.line, &message, &remedy);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     delete: bool,
     /// As if it were then: what freezes and grants say at another time, such as 2026-12-24T18:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let policy = ground.book.policy.for_repository(&repository);
     let whole = policy.route(&repository, &facts(&arguments.paths));
     say!("repository: {repository}");
-    tell(policy, &whole, &ground.policy);
+    tell(policy, &whole, &ground.policy, now);
     if whole.tier != Tier::Manual {
         freezes(policy, &repository, &arguments.paths, now);
     }
@@ -126,7 +126,12 @@ fn trust(ground: &Ground, repository: &RepositoryName, (name, paths): (&RunbookN
     }
 }
 
-fn tell(policy: &Policy, route: &Route, file: &str) {
+fn time(text: &str) -> Result<Timestamp, String> {
+    let wrong = |_| "not a time: write it with its offset, such as 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00".to_owned();
+    text.parse().map_err(wrong)
+}
+
+fn tell(policy: &Policy, route: &Route, file: &str, now: Timestamp) {
     say!("tier: {}", route.tier);
     match route
         .rule
@@ -140,7 +145,7 @@ fn tell(policy: &Policy, route: &Route, file: &str) {
     match route.tier {
         Tier::Manual => say!("approvers: none, a human commits"),
         Tier::Standard => say!("approvers: none, people are told afterwards"),
-        Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed)),
+        Tier::Prompted => route.requirements.iter().for_each(|needed| approvers(policy, needed, now)),
     }
     say!("waits: {}", domain::span(route.ttl_seconds.into()));
 }
@@ -151,19 +156,12 @@ fn freezes(policy: &Policy, repository: &RepositoryName, paths: &[RepoPath], now
         say!("frozen: {}", freeze.why());
     }
     for ahead in policy.freezes_ahead(repository, paths, now) {
-        let local = |time: Timestamp| time.with_timezone(&ahead.zone).format("%a %Y-%m-%d %H:%M");
         let what = if ahead.allows { "next allow window" } else { "next freeze" };
-        say!(
-            "{what}: {:?} from {} to {} {}",
-            ahead.name,
-            local(ahead.begin),
-            local(ahead.end),
-            ahead.zone
-        );
+        say!("{what}: {:?} {}", ahead.name, ahead.when());
     }
 }
 
-fn approvers(policy: &Policy, needed: &Requirement) {
+fn approvers(policy: &Policy, needed: &Requirement, now: Timestamp) {
     let owners = if needed.asked().any(|asked| asked.allow_owner) {
         ""
     } else {
@@ -178,6 +176,14 @@ fn approvers(policy: &Policy, needed: &Requirement) {
             .collect(),
     };
     say!("approvers: {needed} ({}){owners}", who.join("; "));
+    for person in policy.people() {
+        for (group, absent, until) in policy.stands_in(person.id, now) {
+            if groups.contains(&group) {
+                let last = until.format("%Y-%m-%d %H:%M UTC");
+                say!("delegation: {} may take the place of {absent} in {group} until {last}", person.name);
+            }
+        }
+    }
     if let Some(escalation) = &needed.escalation {
         say!(
             "after {}: {} may help",
@@ -284,7 +290,12 @@ async fn theirs(
         complain!("note: {path} on the branch of repository {name} is not valid; the service lets nothing be standard until it is mended");
     }
     let file = match &stored.valid {
-        Some((_, commit)) => Some(format!("{path} at {}", commit.short())),
+        Some((text, commit)) => {
+            let shown = format!("{path} at {}", commit.short());
+            // The service's own file may have lost a group that it asks: then nothing routes but a human.
+            book.with_text(name, &shown, text)?;
+            Some(shown)
+        }
         None => {
             complain!("note: no {path} of repository {name} was in force yet; these are the service's own rules");
             None

@@ -87,7 +87,10 @@ pub(crate) fn text_of(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::Usage(
             format!("{} cannot be read: {error}", file.display()),
-            "check the path and its permissions".to_owned(),
+            match error.kind() {
+                std::io::ErrorKind::InvalidData => "save it as UTF-8".to_owned(),
+                _ => "check the path and its permissions".to_owned(),
+            },
         )
     })
 }

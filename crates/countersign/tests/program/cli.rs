@@ -163,7 +163,7 @@ rrule = "FREQ=DAILY;UNTIL=20270401"
             .filter(|line| line.contains("freeze") || line.contains("frozen") || line.contains("window"));
         told.map(str::to_owned).collect::<Vec<_>>()
     };
-    let weekend = |from: &str, to: &str| format!("next freeze: \"weekend\" from Fri {from} 18:00 to Mon {to} Europe/Berlin");
+    let weekend = |from: &str, to: &str| format!("next freeze: \"weekend\" from Fri {from} 18:00 Europe/Berlin to Mon {to} Europe/Berlin");
     assert_eq!(
         explained("a/x", "2027-03-25T12:00:00Z"),
         [weekend("2027-03-26", "2027-03-29 09:00")],
@@ -180,7 +180,7 @@ rrule = "FREQ=DAILY;UNTIL=20270401"
         explained("b/x", "2027-03-31T20:00:00Z"),
         [
             "frozen: b/x may change only within \"office hours\" until 2027-04-01 09:00 Europe/Berlin",
-            "next allow window: \"office hours\" from Thu 2027-04-01 09:00 to Thu 2027-04-01 17:00 Europe/Berlin"
+            "next allow window: \"office hours\" from Thu 2027-04-01 09:00 Europe/Berlin to Thu 2027-04-01 17:00 Europe/Berlin"
         ]
     );
     let over = explained("b/x", "2027-04-02T20:00:00Z");
@@ -189,7 +189,24 @@ rrule = "FREQ=DAILY;UNTIL=20270401"
         "{over:?}"
     );
     let said = run(folder.path(), &["explain", "a/x", "--policy", "policy.toml", "--at", "tomorrow"]);
-    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(
+        said.code == Some(2) && said.err.contains("write it with its offset, such as"),
+        "{said:?}"
+    );
+    // The clock shows half past two twice that night.
+    let once = policy.replace("rrule = \"FREQ=WEEKLY;BYDAY=FR\"\n", "");
+    let night = once.replace(
+        "start = 2026-01-02T18:00:00\nduration = \"62h\"",
+        "start = 2026-10-25T02:30:00\nduration = \"1h\"",
+    );
+    std::fs::write(folder.path().join("policy.toml"), night).unwrap();
+    assert_eq!(
+        explained("a/x", "2026-10-24T12:00:00Z"),
+        ["next freeze: \"weekend\" from Sun 2026-10-25 02:30 +02:00 Europe/Berlin to Sun 2026-10-25 02:30 +01:00 Europe/Berlin"]
+    );
+    std::fs::write(folder.path().join("policy.toml"), [0x76, 0xff]).unwrap();
+    let said = run(folder.path(), &["explain", "a/x", "--policy", "policy.toml"]);
+    assert!(said.code == Some(2) && said.err.contains("save it as UTF-8"), "{said:?}");
 }
 
 #[test]

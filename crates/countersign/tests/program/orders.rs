@@ -167,6 +167,15 @@ async fn check_warns_of_trust_that_can_never_be_kept() {
     let world = World::start().await;
     let said = world.run(&["check"]).await;
     assert!(said.code == Some(0) && !said.out.contains("has no Argo CD"), "{said:?}");
+    let policy = include_str!("../../../../config/policy.toml");
+    world.write(
+        "policy.toml",
+        &policy.replace("name = \"workloads\"\n", "name = \"workloads\"\nrepository = \"homelap\"\n"),
+    );
+    let said = world.run(&["check"]).await;
+    let slip = "rule \"workloads\" is for repository homelap, which is not configured\n  remedy: correct the name; configured is homelab";
+    assert!(said.code == Some(0) && said.out.contains(slip), "{said:?}");
+    world.write("policy.toml", policy);
     world.configure("argocd = ", "");
     let said = world.run(&["check"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -142,7 +142,22 @@ impl Step<'_> {
             });
             format!("approved by {}: complete", signed(&next, by))
         } else {
-            format!("approved by {}: {}", signed(&next, by), progress(self.policy, &next, self.now))
+            let filled = |proposal: &Proposal| {
+                places_of(self.policy, proposal, self.now)
+                    .iter()
+                    .map(|place| place.have.len())
+                    .sum::<usize>()
+            };
+            let more = match filled(&next) > filled(self.proposal) {
+                true => "",
+                // Their group is complete, or somebody stood in for them already.
+                false => "; it fills no place that was open",
+            };
+            format!(
+                "approved by {}: {}{more}",
+                signed(&next, by),
+                progress(self.policy, &next, self.now)
+            )
         };
         at(&mut effects, self.now, [Effect::EditCards]);
         Transition {
@@ -255,7 +270,13 @@ fn signed(proposal: &Proposal, by: &PersonRef) -> String {
 
 /// "1 of 2 from operators" for every group that is asked, in the way that is nearest to being complete.
 pub fn progress(policy: &Policy, proposal: &Proposal, now: Timestamp) -> String {
-    let standing = policy.standing(&proposal.revision.route, proposal.asking_agent(), &proposal.approvers(), now);
     let part = |place: &Place| format!("{} of {} from {}", place.have.len(), place.quorum, place.label);
-    standing.places.iter().map(part).collect::<Vec<_>>().join(", ")
+    let places = places_of(policy, proposal, now);
+    places.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+fn places_of(policy: &Policy, proposal: &Proposal, now: Timestamp) -> Vec<Place> {
+    policy
+        .standing(&proposal.revision.route, proposal.asking_agent(), &proposal.approvers(), now)
+        .places
 }

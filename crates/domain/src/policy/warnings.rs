@@ -93,7 +93,7 @@ impl Policy {
         warnings
     }
 
-    /// Windows of one of the two files that are over or leave no gap, and help that the rules call too late.
+    /// Rules of one of the two files that never apply, windows that are over or leave no gap, and help that the rules call too late.
     fn in_vain(&self, now: Timestamp, of_repository: bool) -> Vec<Problem> {
         let mut warnings = Vec::new();
         let mut add = |line: usize, message: String, remedy: &str| {
@@ -129,6 +129,26 @@ impl Policy {
                     window.name
                 ),
                 "shorten its duration, or correct its rrule; where nothing may ever change, make the paths manual instead",
+            );
+        }
+        for (number, rule) in self.rules.iter().enumerate() {
+            let before = &self.rules[..number];
+            if let Some(other) = before.iter().find(|other| other.hides(rule)) {
+                add(
+                    rule.line,
+                    format!(
+                        "rule {:?} never applies: rule {:?} above it matches all of its paths",
+                        rule.name, other.name
+                    ),
+                    "put it above the other one: the first rule that matches a path applies",
+                );
+            }
+        }
+        if of_repository && self.rules.is_empty() {
+            add(
+                1,
+                "no rules: every change of this repository is left to a human's commit".to_owned(),
+                "add [[rules]]; nothing to do where that is meant",
             );
         }
         for (rule, approvers) in self.rules.iter().filter_map(|rule| Some((rule, rule.approvers.as_ref()?))) {

@@ -44,6 +44,8 @@ pub(crate) struct Theirs {
     pub valid: Option<(Arc<str>, CommitId)>,
     /// What is wrong with what stands at the tip; empty when it is in force.
     pub trouble: Vec<FileProblem>,
+    /// Whether the last valid one still is: the service's own policy may have lost a group that it asks.
+    pub holds: bool,
 }
 
 impl Theirs {
@@ -54,6 +56,7 @@ impl Theirs {
             commit: None,
             valid: None,
             trouble: Vec::new(),
+            holds: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Theirs {
         self.trouble = trouble;
         // Without its runbooks a rule still says who is asked: only what is to come into force must name nothing that is gone.
         let last = self.valid.as_ref().and_then(|(text, _)| joined(own, |_| true, file, text).ok());
+        self.holds = last.is_some();
         let policy = match (last, self.trouble.is_empty()) {
             (Some(last), true) => last,
             (Some(last), false) => last.capped(Some((

@@ -151,6 +151,12 @@ impl Engine {
 
     /// Looks at a code once: the consumed update, the used step, the counted miss, and the approval are one transaction.
     async fn code_sent(&self, sent: Sent, meant: Meant) -> Result<(), StoreError> {
+        if let Some(locked) = self.locked_words(&sent.person) {
+            if self.consume(sent.update).await? {
+                self.answer_code(&sent, &locked);
+            }
+            return Ok(());
+        }
         let Some(key) = self.code_key() else {
             if self.consume(sent.update).await? {
                 self.answer_code(&sent, NO_KEY);
@@ -184,7 +190,7 @@ impl Engine {
                 }
                 self.follow_word(&acted, claimed);
                 self.owe_edit(id).await?;
-                format!("{}: {}", id.short(), self.toast_words(id, acted, &sent.person).await?)
+                format!("{}: {}", id.short(), self.toast_words(id, acted).await?)
             }
             Came::Spent => spent(&meant).to_owned(),
             Came::Not(typed) => not_right(typed, &sent.person.name, self.zone()),
@@ -217,13 +223,10 @@ impl Engine {
         }
     }
 
-    async fn toast_words(&self, id: ProposalId, acted: Acted, person: &PersonRef) -> Result<String, StoreError> {
+    async fn toast_words(&self, id: ProposalId, acted: Acted) -> Result<String, StoreError> {
         Ok(match acted {
             Acted::Done(_, summary) => summary,
-            Acted::Refused(refusal) => match self.locked_words(person) {
-                Some(locked) => locked,
-                None => self.refused_words(id, &refusal).await?,
-            },
+            Acted::Refused(refusal) => self.refused_words(id, &refusal).await?,
             Acted::Stale(_) | Acted::Missing => "the proposal is not known".to_owned(),
         })
     }
@@ -341,7 +344,11 @@ fn not_right(typed: Typed, name: &str, zone: Tz) -> String {
             "The time of that code is over: send the one that your app shows now, {}. Nothing was approved.",
             tries(left)
         ),
-        Typed::Repeated => "That code, or a later one, was used already: each counts once. Wait for the next one and send that.".to_owned(),
+        // A clock that was ahead for a while leaves later codes behind.
+        Typed::Repeated => format!(
+            "That code, or a later one, was used already: each counts once. Wait for the next one and send that. If that does not help, a clock was \
+             wrong: ask an operator to run countersign totp revoke {name}, then countersign totp enroll {name}."
+        ),
         Typed::Locked { until } => format!("{} Nothing was approved.", locked(until, zone)),
         Typed::OtherKey => format!(
             "The service's key for codes is another one than when you were enrolled: ask an operator to run countersign totp revoke {name}, \

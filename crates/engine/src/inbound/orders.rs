@@ -263,15 +263,15 @@ fn pass_words(passed: &Passed) -> String {
 }
 
 fn not_entitled(freezes: &[Freeze]) -> String {
+    let closed: Vec<Freeze> = freezes.iter().filter(|freeze| freeze.override_group.is_none()).cloned().collect();
+    if !closed.is_empty() {
+        return format!("nobody may let it pass {}", names(&closed));
+    }
     let mut groups: Vec<_> = freezes
         .iter()
         .filter_map(|freeze| freeze.override_group.as_ref())
         .map(ToString::to_string)
         .collect();
     groups.dedup();
-    if groups.is_empty() {
-        format!("nobody may let it pass {}", names(freezes))
-    } else {
-        format!("only {} may let it pass {}", groups.join(", "), names(freezes))
-    }
+    format!("only {} may let it pass {}", groups.join(", "), names(freezes))
 }

@@ -35,8 +35,10 @@ impl Engine {
         let held = match proposal.delivery {
             Delivery::Queued => self.may_send(proposal).err().map(|holds| domain::said(&holds)),
             Delivery::None | Delivery::AwaitingCommit => {
-                let stops: Vec<_> = self.stops_over(proposal).iter().map(domain::Stop::why).collect();
-                (!stops.is_empty()).then(|| format!("will wait: {}", stops.join("; ")))
+                let stops = self.stops_over(proposal).into_iter().map(|stop| stop.why());
+                let freezes = self.freezes_ahead_of(proposal).into_iter().map(|freeze| freeze.why());
+                let holds: Vec<String> = stops.chain(freezes).collect();
+                (!holds.is_empty()).then(|| format!("will wait: {}", holds.join("; ")))
             }
             Delivery::Pushed | Delivery::Syncing => {
                 let unsaid = |trouble: &String| !proposal.note.as_ref().is_some_and(|note| note.contains(trouble.as_str()));

@@ -332,9 +332,13 @@ impl Engine {
 
     /// Reminds the approvers once.
     pub(super) async fn remind(&self, id: ProposalId) -> Ran {
+        self.call(id, Notice::Reminder).await
+    }
+
+    async fn call(&self, id: ProposalId, notice: Notice) -> Ran {
         match self.store().read().proposal(id).await {
             Ok(Some(proposal)) if proposal.decision == Decision::Pending && !proposal.is_over() => {
-                self.post_notice(&proposal, Notice::Reminder).await
+                self.post_notice(&proposal, notice).await
             }
             Ok(_) => Ran::Done,
             Err(error) => Ran::Failed(error.to_string()),
@@ -344,7 +348,7 @@ impl Engine {
     /// Calls the second group: the cards name it from now on, and people hear that it is waited for.
     pub(super) async fn escalate(&self, id: ProposalId) -> Ran {
         match self.edit_cards(id).await {
-            Ran::Done => self.remind(id).await,
+            Ran::Done => self.call(id, Notice::Escalated).await,
             other => other,
         }
     }

@@ -11,6 +11,9 @@ use crate::text::{TEXT_UNITS_MAX, cut_units, one_line, visible};
 /// Longest text of an alarm.
 const ALARM_MAX: usize = 1500;
 
+/// Names of those who are called.
+const NAMES_MAX: usize = 300;
+
 /// A short message of its own beside a card. It replies to the card, and it is the one that makes a phone ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
@@ -20,6 +23,8 @@ pub enum Notice {
     NeedsSync,
     /// Still pending, expires soon: rings once.
     Reminder,
+    /// Still pending, and others may decide from now on: rings.
+    Escalated,
     /// It waits on, but not as before: rings.
     Waits,
     /// Nobody decided in time: rings once.
@@ -32,7 +37,7 @@ impl Notice {
     /// Whether phones should ring.
     pub const fn rings(self) -> bool {
         match self {
-            Self::Failure | Self::NeedsSync | Self::Waits | Self::Reminder | Self::Expired => true,
+            Self::Failure | Self::NeedsSync | Self::Waits | Self::Reminder | Self::Escalated | Self::Expired => true,
             Self::Recovered => false,
         }
     }
@@ -49,7 +54,8 @@ pub fn notice(notice: Notice, card: &Card, options: &RenderOptions) -> Rendered 
         Notice::Waits => subject("⚠️", card, "still waits for somebody").line(sections::note(card)),
         Notice::Recovered => subject("✅", card, "recovered: synced and healthy after all"),
         Notice::Expired => subject("⌛", card, "expired: nobody decided in time, nothing was changed"),
-        Notice::Reminder => reminder(card, options),
+        Notice::Reminder => reminder("still waiting for approval", card, options),
+        Notice::Escalated => reminder("nobody has decided: others may, too", card, options).line(may_approve(card)),
     };
     rendered(page, Vec::new(), false)
 }
@@ -79,8 +85,22 @@ fn with_applications(page: Rich, card: &Card, meant: impl Fn(&ApplicationLine) -
     lines.fold(page, |page, app| page.line(sections::application(card, app)))
 }
 
-fn reminder(card: &Card, options: &RenderOptions) -> Rich {
-    let page = subject("⏰", card, "still waiting for approval");
+/// Who is called.
+fn may_approve(card: &Card) -> Rich {
+    let mut names: Vec<&str> = Vec::new();
+    for name in card.requirements.iter().flat_map(|need| &need.eligible) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    match names.is_empty() {
+        true => Rich::new(),
+        false => Rich::new().text(&format!("May approve: {}", cut_units(&one_line(&names.join(", ")), NAMES_MAX))),
+    }
+}
+
+fn reminder(words: &str, card: &Card, options: &RenderOptions) -> Rich {
+    let page = subject("⏰", card, words);
     let missing: Vec<String> = card
         .requirements
         .iter()

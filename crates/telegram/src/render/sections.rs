@@ -125,7 +125,7 @@ fn second_step(card: &Card, options: &RenderOptions) -> Rich {
         .text(" · digest ")
         .code(&digest)
         .text(&format!(
-            "\nAsked of {} until {}. Whoever else taps Yes is asked first, too.",
+            "\nAsked of {} until {}. Whoever else taps Yes may be asked first, too.",
             cut_units(&one_line(&step.who.join(", ")), 2 * NAME_MAX),
             clock(step.until, options.now, options.time_zone)
         ))

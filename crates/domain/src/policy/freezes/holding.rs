@@ -1,5 +1,6 @@
 //! What holds a change back now, and until when: windows that follow each other without a gap are told as one.
 
+use chrono::TimeZone;
 use chrono_tz::Tz;
 
 use super::{Kind, Window};
@@ -48,7 +49,7 @@ impl Freeze {
     /// The same with times of another zone.
     pub fn why_in(&self, zone: Tz) -> String {
         let when = match self.end {
-            End::At(until) => format!(" until {} {zone}", until.with_timezone(&zone).format("%Y-%m-%d %H:%M")),
+            End::At(until) => format!(" until {}", local(until, zone, "%Y-%m-%d %H:%M")),
             End::NotWithin(days) => format!(
                 ", with no end within {}",
                 counted(usize::try_from(days).unwrap_or(0), "day", "days")
@@ -74,6 +75,22 @@ pub struct Ahead {
     pub end: Timestamp,
     /// Its own time zone.
     pub zone: Tz,
+}
+
+impl Ahead {
+    /// From when to when, with the days of the week, in its own time zone.
+    pub fn when(&self) -> String {
+        let day = "%a %Y-%m-%d %H:%M";
+        format!("from {} to {}", local(self.begin, self.zone, day), local(self.end, self.zone, day))
+    }
+}
+
+/// A time of a zone. Where the clock shows it twice, the offset says which one is meant.
+fn local(time: Timestamp, zone: Tz, format: &str) -> String {
+    let there = time.with_timezone(&zone);
+    let twice = zone.from_local_datetime(&there.naive_local()).single().is_none();
+    let offset = if twice { there.format(" %:z").to_string() } else { String::new() };
+    format!("{}{offset} {zone}", there.format(format))
 }
 
 /// A window that holds some path back.

@@ -177,13 +177,14 @@ impl Reader<'_, '_> {
                 .find(|(group, _)| group.as_str() == name)
                 .map(|(_, all)| all.len())
         };
-        for quorum in [written.quorum, written.revert_quorum].into_iter().flatten() {
+        for (key, quorum) in [("quorum", written.quorum), ("revert_quorum", written.revert_quorum)] {
+            let Some(quorum) = quorum else { continue };
             let number = *quorum.get_ref();
             let name = written.approvers.get_ref().as_str();
             if number == 0 {
                 self.checker.add(
                     &quorum.span(),
-                    format!("rule {:?} has a quorum of 0", self.rule),
+                    format!("rule {:?} has a {key} of 0", self.rule),
                     "silence never approves: at least 1",
                 );
             } else if let Some((name, have)) = name.and_then(|name| Some((name, members(self.checker, name)?)))

@@ -159,6 +159,12 @@ fn groups_people_agents_and_delegations_that_cannot_be() {
             &format!("[[delegations]]\nfrom = \"bob\"\nto = \"alice\"\n{until}\n[[delegations]]\nfrom = \"alice\"\nto = \"bob\"\n{until}"),
             "line 17: these two people stand in for each other",
         ),
+        (
+            &format!(
+                "[[delegations]]\nfrom = \"bob\"\nto = \"alice\"\n{until}\n[[delegations]]\nfrom = \"alice\"\nto = \"carol\"\n{until}\n[[delegations]]\nfrom = \"carol\"\nto = \"bob\"\n{until}"
+            ),
+            "line 21: these delegations go round in a circle: carol to bob to alice to carol",
+        ),
     ] {
         let text = format!("{HEAD}{rest}\n");
         refused(&text, expected, Policy::parse(&text));
@@ -395,6 +401,32 @@ fn a_second_person_that_an_agent_s_owners_cannot_be_is_told() {
     let told: Vec<_> = policy.warnings(now).iter().map(ToString::to_string).collect();
     let expected = "line 13: rule \"r\" can never be passed by agent bot: 1 of sre, and a second person, without its owners (add people who do not own bot, or lower the quorum)";
     assert!(told.iter().any(|told| told == expected), "{told:#?}");
+}
+
+#[test]
+fn a_rule_that_never_applies_is_told() {
+    let now: Timestamp = "2026-06-01T12:00:00Z".parse().expect("a time");
+    let told = |above: &str, below: &str| {
+        let rule = |name: &str, paths: &str| format!("[[rules]]\nname = \"{name}\"\n{paths}\ntier = \"prompted\"\napprovers = \"sre\"\n");
+        let text = format!("{HEAD}{}{}", rule("above", above), rule("below", below));
+        let policy = Policy::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        policy
+            .warnings(now)
+            .iter()
+            .any(|warning| warning.message == "rule \"below\" never applies: rule \"above\" above it matches all of its paths")
+    };
+    for (above, below, expected) in [
+        ("paths = [\"k/**\"]", "paths = [\"k/platform/**\"]", true),
+        ("paths = [\"**\"]", "paths = [\"*.tf\", \"k/a\"]", true),
+        ("paths = [\"a/b\", \"k/*\"]", "paths = [\"k/*\"]", true),
+        ("paths = [\"k/**\"]", "paths = [\"k/a\", \"l/a\"]", false),
+        ("paths = [\"k/*\"]", "paths = [\"k/a/b\"]", false),
+        ("paths = [\"k/**\"]", "paths = [\"kk/a\"]", false),
+        ("paths = [\"k/**\"]\nrepository = \"one\"", "paths = [\"k/a\"]", false),
+        ("paths = [\"k/**\"]", "paths = [\"k/a\"]\nrepository = \"one\"", true),
+    ] {
+        assert_eq!(told(above, below), expected, "{above} over {below}");
+    }
 }
 
 #[test]

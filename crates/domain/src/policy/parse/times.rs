@@ -74,6 +74,26 @@ pub(super) fn delegations(
                 "a delegation back and forth gives nobody a place: remove one",
             );
         }
+        let mut circle = vec![delegation.from, delegation.to];
+        while let Some(next) = read
+            .iter()
+            .find(|other| circle.last() == Some(&other.from) && meets(other, &delegation))
+            && circle.len() <= read.len() + 1
+        {
+            circle.push(next.to);
+            if next.to == delegation.from {
+                break;
+            }
+        }
+        if circle.len() > 3 && circle.last() == Some(&delegation.from) {
+            let name = |id: &UserId| people.iter().find(|(_, known)| *known == id).map_or("", |(name, _)| name.as_str());
+            let names: Vec<&str> = circle.iter().map(name).collect();
+            checker.add(
+                &span,
+                format!("these delegations go round in a circle: {}", names.join(" to ")),
+                "whoever is away cannot stand in for somebody else: remove one",
+            );
+        }
         read.push(delegation);
     }
     read
