@@ -4,7 +4,7 @@
 //! a path that no rule matches is `manual`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub use parse::Problem;
 pub use replay::{Shift, replay};
 pub use route::{Route, Waiting};
 
+/// Longest path pattern: whatever is in it, it compiles to little.
+const PATTERN_BYTES_MAX: usize = 1024;
 /// Seconds a pending proposal may wait when its rule does not say.
 pub const TTL_SECONDS_DEFAULT: u32 = 4 * 3600;
 /// The same for a change that a human commits.
@@ -93,7 +95,9 @@ pub struct Person {
 #[serde(try_from = "String", into = "String")]
 pub struct PathGlob {
     text: String,
-    matcher: GlobMatcher,
+    glob: Glob,
+    /// Compiled when it is first asked: most patterns of a policy never meet a path that could be theirs.
+    matcher: Arc<OnceLock<GlobMatcher>>,
 }
 
 impl PathGlob {
@@ -105,13 +109,21 @@ impl PathGlob {
         if let Some(why) = matches_nothing(text) {
             return Err(format!("path pattern {text:?} can match nothing: {why}"));
         }
+        if text.len() > PATTERN_BYTES_MAX {
+            let start: String = text.chars().take(20).collect();
+            let bytes = text.len();
+            return Err(format!(
+                "path pattern \"{start}…\" has {bytes} bytes, and {PATTERN_BYTES_MAX} are the most"
+            ));
+        }
         let glob = globset::GlobBuilder::new(text)
             .literal_separator(true)
             .backslash_escape(false)
             .build();
         glob.map(|glob: Glob| Self {
             text: text.to_owned(),
-            matcher: glob.compile_matcher(),
+            glob,
+            matcher: Arc::default(),
         })
         .map_err(|error| format!("path pattern {text:?}: {}", error.kind()))
     }
@@ -123,7 +135,12 @@ impl PathGlob {
 
     /// Whether it covers a path.
     pub fn matches(&self, path: &RepoPath) -> bool {
-        self.matcher.is_match(path.as_str())
+        self.compiled().is_match(path.as_str())
+    }
+
+    /// What is short enough compiles.
+    fn compiled(&self) -> &GlobMatcher {
+        self.matcher.get_or_init(|| self.glob.compile_matcher())
     }
 }
 

@@ -52,7 +52,7 @@ impl RuleIndex {
             match names(pattern.glob.as_str()).min_by_key(|name| common.get(name)) {
                 Some(rarest) => by_name.entry(rarest.to_owned()).or_default().push(number),
                 None => {
-                    others.add(pattern.glob.matcher.glob().clone());
+                    others.add(pattern.glob.glob.clone());
                     of_others.push(number);
                 }
             }
@@ -63,6 +63,12 @@ impl RuleIndex {
             of_others,
             patterns,
         })
+    }
+
+    /// How many patterns name nothing in full: they are compiled into one automaton before any path is asked about.
+    pub(super) fn nameless(rules: &[Rule]) -> usize {
+        let all = rules.iter().flat_map(|rule| &rule.paths);
+        all.filter(|glob| names(glob.as_str()).next().is_none()).count()
     }
 
     /// The first rule that covers a path, of those that are meant.
@@ -101,7 +107,7 @@ impl Pattern {
     /// Cheap comparisons first: most patterns fail by them.
     fn matches(&self, path: &str, candidate: &Candidate<'_>) -> bool {
         let text = self.glob.as_str();
-        path.starts_with(&text[..self.begin]) && path.ends_with(&text[self.end..]) && self.glob.matcher.is_match_candidate(candidate)
+        path.starts_with(&text[..self.begin]) && path.ends_with(&text[self.end..]) && self.glob.compiled().is_match_candidate(candidate)
     }
 }
 

@@ -198,7 +198,18 @@ impl<'a> Checker<'a> {
         read
     }
 
+    /// A name that cards show: short, visible, and of one thing only.
     fn unique(&mut self, known: &mut BTreeSet<String>, name: &str, span: &Range<usize>, what: &str) {
+        if name.chars().count() > bounds::NAME_CHARACTERS_MAX || name.chars().any(|c| c.is_control() || crate::is_deceptive(c)) {
+            self.add(
+                span,
+                format!("{what} {} has a name that no card can show", crate::quoted(name)),
+                format!(
+                    "write at most {} characters, without line breaks and hidden ones",
+                    bounds::NAME_CHARACTERS_MAX
+                ),
+            );
+        }
         if !known.insert(name.to_owned()) {
             self.add(
                 span,
@@ -227,6 +238,15 @@ impl<'a> Checker<'a> {
 
     /// Compiles the rules, or says why that cannot be.
     fn index(&mut self, rules: &[Rule]) -> Option<RuleIndex> {
+        let nameless = RuleIndex::nameless(rules);
+        if nameless > bounds::NAMELESS_MAX {
+            let message = format!(
+                "{nameless} path patterns name no directory and no file in full, and {} are the most",
+                bounds::NAMELESS_MAX
+            );
+            self.add(&(0..0), message, "begin them with a directory, such as \"kubernetes/**/*.yaml\"");
+            return None;
+        }
         RuleIndex::new(rules)
             .map_err(|error| {
                 self.add(

@@ -14,10 +14,15 @@ const ENTRIES_MAX: usize = 5_000;
 const FEW_MAX: usize = 1_000;
 /// Most freeze windows: each is asked before anything is sent.
 const FREEZES_MAX: usize = 200;
+/// Longest name of a rule, a class or a freeze: cards show it.
+pub(super) const NAME_CHARACTERS_MAX: usize = 100;
 /// Most path patterns in one list.
 const PATHS_MAX: usize = 1_000;
 /// Most path patterns in the whole file.
 pub(super) const PATTERNS_MAX: usize = 20_000;
+
+/// Most path patterns that name no directory and no file in full, such as `**/*.tf`: every path meets all of them.
+pub(super) const NAMELESS_MAX: usize = 500;
 
 /// Whether the file is small enough to be read; told otherwise.
 pub(super) fn size(checker: &mut Checker<'_>) -> bool {

@@ -404,6 +404,51 @@ fn a_second_person_that_an_agent_s_owners_cannot_be_is_told() {
 }
 
 #[test]
+fn a_name_that_no_card_can_show_is_refused() {
+    let named = |name: &str| format!("{HEAD}{}approvers = \"sre\"\n", RULE.replace("\"r\"", &format!("\"{name}\"")));
+    for (name, shown) in [
+        ("w\\u202E<b>", "rule \"w<U+202E><b>\" has a name"),
+        ("a\\nb", "rule \"a<U+000A>b\" has a name"),
+    ] {
+        let text = named(name);
+        refused(&text, &format!("line 13: {shown} that no card can show"), Policy::parse(&text));
+    }
+    let text = named(&"n".repeat(101));
+    refused(&text, "line 13: rule \"nnn", Policy::parse(&text));
+    assert!(Policy::parse(&named(&"n".repeat(100))).is_ok());
+}
+
+#[test]
+fn patterns_that_would_cost_too_much_are_refused() {
+    let rule = |patterns: String| format!("{HEAD}{}approvers = \"sre\"\n", RULE.replace("\"a/**\"", &patterns));
+    for long in ["?".repeat(200_000), "*a".repeat(100_000)] {
+        let text = rule(format!("{long:?}"));
+        refused(&text, "line 15: path pattern \"", Policy::parse(&text));
+        assert!(crate::PathGlob::new(&long).is_err_and(|why| why.contains("200000 bytes, and 1024 are the most") && why.len() < 200));
+    }
+    let path: crate::RepoPath = "a/b".parse().expect("a path");
+    for most in [
+        "?".repeat(1024),
+        "*a".repeat(512),
+        format!("{{{}}}", "?,".repeat(511)),
+        "**/".repeat(341) + "x",
+    ] {
+        assert!(!crate::PathGlob::new(&most).expect(&most).matches(&path), "{most}");
+    }
+    let nameless = |count: usize| {
+        let patterns: Vec<String> = (0..count).map(|number| format!("\"**/*{number}.tf\"")).collect();
+        rule(patterns.join(", "))
+    };
+    assert!(Policy::parse(&nameless(500)).is_ok());
+    let text = nameless(501);
+    refused(
+        &text,
+        "line 1: 501 path patterns name no directory and no file in full, and 500 are the most",
+        Policy::parse(&text),
+    );
+}
+
+#[test]
 fn a_rule_that_never_applies_is_told() {
     let now: Timestamp = "2026-06-01T12:00:00Z".parse().expect("a time");
     let told = |above: &str, below: &str| {
