@@ -397,6 +397,18 @@ pub(crate) fn helpers(policy: &Policy, whose: Option<UserId>, may: impl Fn(UserI
     people.map(|person| person.name.clone()).collect()
 }
 
+/// How an order ends where there are not two people in the chats who may ask for it; `None` where there are.
+pub(crate) fn few_words(order: &Order, policy: &Policy) -> Option<String> {
+    let (chat, shell) = (order.command(), order.command().replacen('/', "countersign ", 1));
+    match helpers(policy, order.whose(), |id| policy.may_resume(id)).as_slice() {
+        [] => Some(format!(
+            "Nobody in the chat may end it: whoever is at the server does, with `{shell}`."
+        )),
+        [one] => Some(format!("{chat} by {one}, and `{shell}` at the server, end it.")),
+        _ => None,
+    }
+}
+
 async fn locked(tx: &mut Tx) -> Result<BTreeSet<UserId>, StoreError> {
     Ok(tx.standing_locks().await?.into_iter().map(|lock| lock.person.id).collect())
 }

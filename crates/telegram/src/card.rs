@@ -291,6 +291,8 @@ pub struct OrderPost {
     pub ends: Action,
     /// What people can write instead.
     pub command: String,
+    /// How it ends where fewer than two people in the chats may ask for it.
+    pub helped: Option<String>,
     /// Who wants it to end, of those whose wish counts.
     pub wished: Vec<String>,
     /// Since when it is over.

@@ -293,10 +293,35 @@ async fn while_stopped_no_pull_request_is_opened_and_agents_are_told() -> Result
         .await?;
     let note = lab.engine.told_note(&lab.engine.proposal(&agent, id).await?).unwrap_or_default();
     assert!(note.contains("alice stopped tier manual"), "{note}");
+    // People hear of it all the same, once.
+    let card = lab.card_saying(id, "please commit nothing before its end").await?;
+    assert!(!card.keyboard_text().contains("Put aside"), "{}", card.keyboard_text());
+    assert_eq!(lab.proposal(id).await?.delivery, Delivery::None);
     resumed(&lab, 1).await?;
     let proposal = lab.until(id, "prepared", |p| p.delivery == Delivery::AwaitingCommit).await?;
     assert!(proposal.pull.is_some(), "{proposal:#?}");
-    Ok(())
+    let prepared = lab.card(id, "Put aside").await?;
+    assert_eq!(prepared.id, card.id, "the same note, with its link");
+    lab.invariants().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_github_a_note_comes_during_a_stop_and_asks_to_wait() -> Result<()> {
+    let lab = Lab::start().await?;
+    lab.command(ALICE, CHAT, "/stop tier manual", &["Stop 1 stands"]).await?;
+    let main = "variable \"nodes\" {\n  default = 4\n}\n";
+    let id = lab
+        .propose("A fourth node", &[("infrastructure/terraform/main.tf", Some(main))])
+        .await?;
+    let card = lab.card(id, "Put aside").await?;
+    assert!(card.text.contains("please commit nothing before its end"), "{}", card.text);
+    // Whoever commits it in spite of that is seen at once.
+    let change = simulators::git::Change::write("infrastructure/terraform/main.tf", main);
+    let message = format!("A fourth node\n\nProposal-Id: {id}");
+    lab.repo.commit_on_top(&[change], &message, "olivia <olivia@example.com>")?;
+    lab.advance(Duration::from_secs(60));
+    lab.until(id, "landed", |p| p.landed.is_some()).await?;
+    lab.invariants().await
 }
 
 const FREEZE: &str =
@@ -422,13 +447,8 @@ async fn where_nobody_is_left_the_shell_alone_gives_rights_back() -> Result<()> 
     lab.command(ALICE, CHAT, "/lockme", &["/unlock alice by bob, and"]).await?;
     let ended = unlock("alice").await?;
     assert!(matches!(ended, Ended::Missing(_, 1)), "bob could: {ended:?}");
-    lab.command(
-        BOB,
-        CHAT,
-        "/lockme",
-        &["Nobody else in the chat may end it", "`countersign unlock bob`"],
-    )
-    .await?;
+    lab.command(BOB, CHAT, "/lockme", &["Nobody in the chat may end it", "`countersign unlock bob`"])
+        .await?;
     let ended = unlock("bob").await?;
     assert!(matches!(ended, Ended::Over(_)), "{ended:?}");
     lab.said(CHAT, 0, &["the lock of bob is over", "there is nobody else who may"])

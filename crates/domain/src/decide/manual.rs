@@ -14,7 +14,8 @@ impl Step<'_> {
         next.pull = pull;
         Ok(self.to(
             next,
-            [Effect::SendCard, Effect::WatchLanding],
+            // A note that was sent while a stop held the pull request back gets its link.
+            [Effect::EditCards, Effect::SendCard, Effect::WatchLanding],
             "prepared for a human to commit".to_owned(),
         ))
     }

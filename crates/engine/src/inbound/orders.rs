@@ -90,11 +90,9 @@ impl Engine {
         self.0.hub.ring_all();
         // With the locks that stand, so that who is named can really help.
         let policy = self.book().policy.clone();
-        let ends = match orders::helpers(&policy, Some(own), |id| policy.may_resume(id)).as_slice() {
-            [] => format!("Nobody else in the chat may end it: whoever is at the server does, with `countersign unlock {name}`."),
-            [one] => format!("/unlock {name} by {one}, and `countersign unlock {name}` at the server, end it."),
-            _ => format!("/unlock {name} by two others ends it."),
-        };
+        let lock = self.ordered().locks.iter().find(|lock| lock.person.id == own).cloned();
+        let few = lock.and_then(|lock| orders::few_words(&domain::Order::Lock(lock), &policy));
+        let ends = few.unwrap_or_else(|| format!("/unlock {name} by two others ends it."));
         Ok(if new {
             format!("You are locked: nothing that you approved and that is not sent yet counts any more. {ends} You can still /stop.")
         } else {

@@ -21,16 +21,20 @@ impl Engine {
         if proposal.is_over() || proposal.delivery != Delivery::None {
             return Ran::Done;
         }
-        if !self.stops_over(&proposal).is_empty() {
-            // Nobody shall find a pull request to merge; the end of the stop comes back here at once.
-            return Ran::Again(self.now() + STOPPED);
-        }
         let Some(setup) = self.repository(&proposal.repository) else {
             return Ran::Failed(format!("repository {} is no longer configured", proposal.repository));
         };
         let Some(github) = &setup.github else {
             return self.prepared(&proposal, None).await;
         };
+        if !self.stops_over(&proposal).is_empty() {
+            // Nobody shall find a pull request to merge, and yet people hear of the change: its note asks them to wait. The end of the stop comes
+            // back here at once.
+            return match self.send_cards(id).await {
+                Ran::Done => Ran::Again(self.now() + STOPPED),
+                other => other,
+            };
+        }
         let contents = match self.store().read().contents(id, proposal.revision.number).await {
             Ok(Some(contents)) => contents,
             Ok(None) => return Ran::Done,

@@ -169,6 +169,7 @@ impl Engine {
             means,
             ends,
             command: order.command(),
+            helped: crate::orders::few_words(order, &policy),
             wished: wished.map(|vote| vote.by.name.clone()).collect(),
             over,
         }

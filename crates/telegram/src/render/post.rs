@@ -100,7 +100,8 @@ pub fn order(post: &OrderPost, options: &RenderOptions) -> Rendered {
     let count = format!("{} of {RESUME_PEOPLE}", names.len());
     let (asks, label) = if names.is_empty() {
         let people = if post.ends == Action::Unlock { "Two others" } else { "Two people" };
-        (format!("{people} end it: {verb}, or {}.", post.command), format!("▶️ {verb}"))
+        let here = format!("{people} end it: {verb}, or {}.", post.command);
+        (post.helped.clone().unwrap_or(here), format!("▶️ {verb}"))
     } else {
         let asks = format!(
             "{count} to end it: {}. One more within the hour: {verb}, or {}.",

@@ -72,6 +72,7 @@ fn a_stop_and_a_lock_say_who_wants_them_to_end() {
         means: "Nothing that it covers is sent; approvals are kept.".into(),
         ends: Action::Resume,
         command: "/resume 3".into(),
+        helped: None,
         wished: Vec::new(),
         over: None,
     };
