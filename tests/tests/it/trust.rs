@@ -555,7 +555,8 @@ async fn an_offer_shows_the_lines_that_accept_it_and_what_was_earned_is_lost_at_
         )
         .await?;
     assert!(!told.silent, "an offer rings");
-    asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
+    let before = asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?.id;
+    lab.tap(ALICE, before, "Reject").await?;
     let lines = told
         .text
         .split("\n\n")
@@ -833,7 +834,7 @@ const HOME: &str = ".countersign/policy.toml";
 #[tokio::test(flavor = "multi_thread")]
 async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Result<()> {
     let (lab, theirs, offer) = offered_by_card().await?;
-    asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?;
+    let before = asked(&lab, scaled(&lab, 4).await?, "not promoted yet").await?.id;
     assert_eq!(
         lab.tap(CAROL, offer, "Approve").await?.text(),
         "you are not among the approvers of this change"
@@ -855,6 +856,10 @@ async fn approving_an_offer_commits_the_grant_to_the_repositorys_policy() -> Res
     let run = scaled(&lab, 3).await?;
     let run = lab.ended(run).await?;
     assert_eq!(run.tier(), Tier::Standard, "{}", run.revision.route.why);
+    // Whom people were asked about before is rendered anew, and stays theirs to decide.
+    lab.until(before, "rendered anew", |p| p.revision.number == 2).await?;
+    asked(&lab, before, "people were asked when it came in").await?;
+    lab.tap(ALICE, before, "Reject").await?;
     // What was earned holds for what was tried.
     let outside = scaled(&lab, 9).await?;
     asked(&lab, outside, "outside of what was tried").await?;

@@ -1,6 +1,6 @@
 //! What becomes of a change whose files moved before it was sent: merged and shown anew, or rendered anew.
 
-use domain::{ChangeSet, CommitId, Delivery, Event, Origin, Proposal, RepoPath, Revision, RevisionAuthor, RunbookName};
+use domain::{ChangeSet, CommitId, Delivery, Event, Origin, Proposal, RepoPath, Revision, RevisionAuthor, RunbookName, Tier};
 use gitworker::ResolveError;
 
 use super::{Ready, text};
@@ -160,6 +160,13 @@ impl Engine {
         if let (Some(_), Origin::Runbook(call)) = (&runbook, &proposal.origin) {
             // What is on hold is asked about again before the push; without an answer people are asked.
             facts.trust = self.trusted(&setup.name, call, &facts.paths).await.ok().map(|asked| asked.trust);
+            if let Some(trust) = facts.trust.as_mut().filter(|trust| trust.tier == Tier::Standard)
+                && proposal.tier() != Tier::Standard
+            {
+                // New content does not go past those who were asked already.
+                trust.tier = Tier::Prompted;
+                trust.why = "prompted: people were asked when it came in".to_owned();
+            }
         }
         facts.runbook = runbook;
         facts.promotion.clone_from(&old.promotion);
