@@ -179,6 +179,27 @@ async fn a_revert_holds_the_runbook_on_its_paths_until_a_human_lifts_it() -> Res
     lab.invariants().await
 }
 
+/// Whoever wants a run undone must not lose the race against the next one, which nobody asked them about.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_revert_waits_for_people_runs_on_its_files_ask_them() -> Result<()> {
+    let lab = granted(AT_ONCE).await?;
+    let run = scaled(&lab, 5).await?;
+    assert_eq!(lab.ended(run).await?.tier(), Tier::Standard);
+    lab.tap(ALICE, run, "Revert").await?;
+    let (all, _) = lab.engine.store().read().list(&store::ListFilter::default(), None, 10).await?;
+    let revert = all[0].id;
+    let next = scaled(&lab, 4).await?;
+    asked(&lab, next, &format!("revert {} of the same files waits for people", revert.short())).await?;
+    assert_eq!(lab.proposal(revert).await?.outcome, None);
+    lab.tap(BOB, revert, "Reject").await?;
+    lab.ended(revert).await?;
+    lab.tap(BOB, next, "Reject").await?;
+    lab.ended(next).await?;
+    let then = scaled(&lab, 3).await?;
+    assert_eq!(lab.ended(then).await?.tier(), Tier::Standard, "nobody wants it undone any more");
+    lab.invariants().await
+}
+
 /// Without an Argo CD nothing is ever verified: that is said before the first run, and nothing is held against the runbook.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_can_see_how_a_run_ends_people_are_asked_from_the_start() -> Result<()> {

@@ -13,9 +13,9 @@ mod weigh;
 
 use changes::Runbook;
 use domain::ledger::{Grant, LedgerKey, Ruling, Standing, Target, TrustConstants};
-use domain::{Event, Origin, Proposal, RepoPath, RepositoryName, RunbookCall, Timestamp, Trust};
+use domain::{Decision, Event, Origin, Proposal, ProposalId, RepoPath, RepositoryName, RunbookCall, Tier, Timestamp, Trust};
 use serde_json::Value;
-use store::{LedgerRecord, StoreError, Tx};
+use store::{LedgerRecord, ListFilter, StoreError, Tx};
 
 use crate::usecases::RunNotes;
 use crate::{Book, Engine, Problem};
@@ -26,6 +26,9 @@ pub(crate) use follow::{Observed, follow, stability};
 pub(crate) use limits::{check_limits, limited};
 pub use offers::SERVICE;
 pub use standings::RunbookStanding;
+
+/// Pending proposals that are looked through for a revert.
+const PENDING_MAX: u32 = 500;
 
 /// What is said about one run, and what a shadow notes of it.
 pub(crate) struct Asked {
@@ -150,7 +153,31 @@ impl Engine {
     /// # Errors
     /// 409 while a hold stands on one of its paths.
     pub(crate) async fn trusted(&self, repository: &RepositoryName, call: &RunbookCall, paths: &[RepoPath]) -> Result<Asked, Problem> {
-        self.trusted_then(repository, call, None, paths).await
+        let mut asked = self.trusted_then(repository, call, None, paths).await?;
+        // Whoever wants something undone must not lose the race against the next run.
+        if asked.trust.tier == Tier::Standard
+            && let Some(revert) = self.revert_waiting(repository, paths).await?
+        {
+            asked.trust.tier = Tier::Prompted;
+            asked.trust.why = format!("prompted: revert {} of the same files waits for people", revert.short());
+        }
+        Ok(asked)
+    }
+
+    /// A revert that people still decide about, and that touches one of these paths.
+    async fn revert_waiting(&self, repository: &RepositoryName, paths: &[RepoPath]) -> Result<Option<ProposalId>, Problem> {
+        let filter = ListFilter {
+            repository: Some(repository.clone()),
+            decision: Some(Decision::Pending),
+            open_only: true,
+            ..ListFilter::default()
+        };
+        let (pending, _) = self.store().read().list(&filter, None, PENDING_MAX).await?;
+        let touches = |proposal: &Proposal| proposal.revision.facts.paths.iter().any(|path| paths.contains(path));
+        let revert = pending
+            .into_iter()
+            .find(|proposal| matches!(proposal.origin, Origin::Revert { .. }) && touches(proposal));
+        Ok(revert.map(|proposal| proposal.id))
     }
 
     /// The same for a run of a runbook as it was `then`, which need not be the one in force.
