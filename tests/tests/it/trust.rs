@@ -163,7 +163,16 @@ async fn a_revert_holds_the_runbook_on_its_paths_until_a_human_lifts_it() -> Res
         "a revert is no run: nothing holds it"
     );
     tried(&lab, run, "reverted", |trial| trial.result == TrialResult::Reverted).await?;
-    lab.said(CHAT, 0, &["Runbook scale", "was reverted"]).await?;
+    lab.said(
+        CHAT,
+        0,
+        &[
+            "Runbook scale",
+            "was reverted",
+            "it is on hold on the files of that run until /lift scale",
+        ],
+    )
+    .await?;
 
     let refused = scaled(&lab, 4).await.expect_err("on hold").to_string();
     assert!(

@@ -187,8 +187,9 @@ pub(super) async fn demote(tx: &mut Tx, book: &Book, key: &LedgerKey, now: Times
             lifted_at: None,
         };
         tx.put_demotion(key, &demotion).await?;
-        let phrase = record.trials.iter().find(|trial| trial.proposal == due.proposal);
-        let phrase = phrase.map_or("failed", |trial| {
+        let trial = record.trials.iter().find(|trial| trial.proposal == due.proposal);
+        let held = trial.is_some_and(|trial| trial.reverted_at.is_some());
+        let phrase = trial.map_or("failed", |trial| {
             if trial.reverted_at.is_some() {
                 TrialResult::Reverted
             } else {
@@ -198,6 +199,9 @@ pub(super) async fn demote(tx: &mut Tx, book: &Book, key: &LedgerKey, now: Times
         });
         let lift = match due.to {
             domain::Tier::Manual => format!("; /lift {} when it may ask again", key.runbook),
+            domain::Tier::Prompted | domain::Tier::Standard if held => {
+                format!("; it is on hold on the files of that run until /lift {}", key.runbook)
+            }
             domain::Tier::Prompted | domain::Tier::Standard => String::new(),
         };
         let text = format!(
