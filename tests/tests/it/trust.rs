@@ -761,7 +761,9 @@ async fn repeats_on_one_target_within_a_day_count_once() -> Result<()> {
         let counts = standings[0].standing.counts;
         assert_eq!((counts.succeeded, counts.repeats, counts.targets), (round + 1, 2 * (round + 1), 1));
     }
-    lab.command(ALICE, CHAT, "/trust scale", &["2 of 2, at least"]).await?;
+    let legend = "Picture: a square for each run, oldest first";
+    lab.command(ALICE, CHAT, "/trust scale", &["2 of 2, at least", legend, "its mark 80 %"])
+        .await?;
     lab.invariants().await
 }
 

@@ -42,7 +42,15 @@ impl Engine {
             let words = record_words(one, self.zone());
             let squares: Vec<Square> = one.squares.iter().map(|square| shown(*square)).collect();
             match telegram::picture(&squares, one.standing.bound, TrustConstants::default().bound_min) {
-                Ok(bytes) if words.chars().count() <= CAPTION_MAX => self.send_picture(telegram, command, &name, bytes, words),
+                Ok(bytes) if words.chars().count() <= CAPTION_MAX => {
+                    let explained = format!("{words}\n{}", legend(&squares));
+                    let caption = if explained.chars().count() <= CAPTION_MAX {
+                        explained
+                    } else {
+                        words
+                    };
+                    self.send_picture(telegram, command, &name, bytes, caption.trim_end().to_owned());
+                }
                 Ok(_) => unsent.push(words),
                 Err(error) => {
                     tracing::warn!(%error, "a record is shown without its picture");
@@ -163,6 +171,18 @@ fn record_words(one: &RunbookStanding, zone: Tz) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What the picture of a record shows.
+fn legend(squares: &[Square]) -> String {
+    if squares.is_empty() {
+        return String::new();
+    }
+    format!(
+        "Picture: a square for each run, oldest first (full: went well, with a hole: failed, a frame: nobody knows); the bar is the lower bound, \
+         its mark {:.0} %.",
+        TrustConstants::default().bound_min * 100.0
+    )
 }
 
 const fn shown(square: domain::ledger::Square) -> Square {
